@@ -1,0 +1,1 @@
+"""Benchmark tasks as Gymnasium environments, with their MJCF."""

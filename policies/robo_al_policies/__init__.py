@@ -1,0 +1,1 @@
+"""Policies that propose rollouts and control them."""

@@ -1,0 +1,1 @@
+"""How imagined rollouts are scored, and how a batch is made of scores."""

@@ -1,0 +1,1 @@
+"""The durable record: the ledger, and one file for each episode."""

@@ -1,0 +1,45 @@
+"""One tree of errors: everything that robo-al raises for its users to read.
+
+A message says what was wrong, where (file, key, value) and what to do. The command line prints
+it without a traceback and exits with `exit_code`.
+"""
+
+
+class RoboALError(Exception):
+    """Base of every error that robo-al raises on purpose."""
+
+    exit_code = 1
+
+
+class UserError(RoboALError):
+    """Something that the user gave cannot be used; nothing was changed."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """A configuration is wrong: every wrong key at once, with its path."""
+
+
+class PluginError(UserError):
+    """A plugin cannot be found or loaded, or breaks its contract."""
+
+
+class RunFolderError(UserError):
+    """A folder is no run, is another version's, or is in use by another process."""
+
+
+class IntegrityError(RoboALError):
+    """Recorded data are not what was written: truncated, altered or missing."""
+
+
+class StorageError(RoboALError):
+    """Data could not be written, for example because the disk is full."""
+
+
+class OracleError(RoboALError):
+    """An oracle cannot go on at all; a rollout that went wrong is a `Failure` instead."""
+
+
+class ModelError(RoboALError):
+    """A model cannot be fitted, or predicts values that are not finite."""

@@ -1,0 +1,106 @@
+"""From observations and actions to what a regression sees, and back.
+
+Models predict the *change* of the observation, from sine and cosine of its angles. Components
+that cannot change during a rollout (`constant` channels: goals) are read and not predicted.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from robo_al.types import Task
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The channels of one task, sorted by how a regression treats them."""
+
+    linear: tuple[int, ...]
+    angles: tuple[int, ...]
+    wrapped: tuple[int, ...]
+    predicted: tuple[int, ...]
+    """Observation components that have an output of the model, in the order of its outputs."""
+    observation_size: int
+    learn_reward: bool
+    """The task's reward is not known: it is one output more, after the observation's."""
+    center: tuple[float, ...]
+    """Middle of the action limits."""
+    half_range: tuple[float, ...]
+    """Half the width of the action limits."""
+
+    @classmethod
+    def of(cls, task: Task) -> "Inputs":
+        """Sort the channels of a task."""
+        kinds = [channel.kind for channel in task.channels]
+        angles = tuple(i for i, kind in enumerate(kinds) if kind in ("angle", "wrapped_angle"))
+        return cls(
+            linear=tuple(i for i, kind in enumerate(kinds) if kind in ("linear", "constant")),
+            angles=angles,
+            wrapped=tuple(i for i, kind in enumerate(kinds) if kind == "wrapped_angle"),
+            predicted=tuple(i for i, kind in enumerate(kinds) if kind != "constant"),
+            observation_size=len(kinds),
+            learn_reward=task.reward is None,
+            center=tuple(((task.action_high + task.action_low) / 2).tolist()),
+            half_range=tuple(((task.action_high - task.action_low) / 2).tolist()),
+        )
+
+    @property
+    def size(self) -> int:
+        """Number of inputs, I: linear channels, sines, cosines, actions."""
+        return len(self.linear) + 2 * len(self.angles) + len(self.center)
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs, D: predicted channels, and the reward where it is learned."""
+        return len(self.predicted) + self.learn_reward
+
+    def features(
+        self, observations: Float[Tensor, "*batch O"], actions: Float[Tensor, "*batch A"]
+    ) -> Float[Tensor, "*batch I"]:
+        """Return the inputs of the regression; actions are scaled to [-1, 1]."""
+        angles = observations[..., list(self.angles)]
+        scaled = (actions - actions.new_tensor(self.center)) / actions.new_tensor(self.half_range)
+        return torch.cat(
+            [observations[..., list(self.linear)], torch.sin(angles), torch.cos(angles), scaled],
+            dim=-1,
+        )
+
+    def targets(
+        self,
+        observations: Float[Tensor, "*batch O"],
+        next_observations: Float[Tensor, "*batch O"],
+        rewards: Float[Tensor, "*batch"],
+    ) -> Float[Tensor, "*batch D"]:
+        """Return what the regression is to predict: changes, and the reward if it is learned."""
+        change = next_observations - observations
+        if self.wrapped:
+            wrapped = list(self.wrapped)
+            turned = change[..., wrapped] + math.pi
+            change[..., wrapped] = torch.remainder(turned, 2 * math.pi) - math.pi
+        change = change[..., list(self.predicted)]
+        return torch.cat([change, rewards[..., None]], dim=-1) if self.learn_reward else change
+
+    def advance(
+        self, observations: Float[Tensor, "*batch O"], outputs: Float[Tensor, "*batch D"]
+    ) -> tuple[Float[Tensor, "*batch O"], Float[Tensor, "*batch"] | None]:
+        """Apply predicted outputs: next observations, and rewards where they are learned."""
+        changed = observations + self.scatter(outputs)
+        if self.wrapped:
+            wrapped = list(self.wrapped)
+            turned = changed[..., wrapped] + math.pi
+            changed[..., wrapped] = torch.remainder(turned, 2 * math.pi) - math.pi
+        return changed, outputs[..., -1] if self.learn_reward else None
+
+    def scatter(
+        self, outputs: Float[Tensor, "*batch D"], fill: float = 0.0
+    ) -> Float[Tensor, "*batch O"]:
+        """Return per-channel values of per-output ones, `fill` where a channel is not predicted."""
+        values = outputs[..., : len(self.predicted)]
+        if len(self.predicted) == self.observation_size:
+            return values
+        full = values.new_full((*values.shape[:-1], self.observation_size), fill)
+        full[..., list(self.predicted)] = values
+        return full

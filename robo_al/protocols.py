@@ -1,0 +1,265 @@
+"""Every contract of robo-al, on about one screen each.
+
+A plugin is any class with these methods: it need not import or inherit anything of ours. What a
+plugin *can* do beyond its contract is a further small Protocol (`SupportsAct`), found by
+`isinstance`, never a flag. The public conformance checks are in `robo_al.checks`.
+
+    task = describe(env)
+    campaign = Campaign.create(folder, config)
+    while campaign.rounds < n:
+        for candidate in campaign.ask(k):     # propose -> imagine -> score -> select
+            oracle.submit(candidate)          # -> execute
+        for outcome in oracle.poll():
+            campaign.tell(outcome)            # -> record; the next ask retrains
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from robo_al.types import (
+    Candidate,
+    Channel,
+    Context,
+    FitReport,
+    ImaginedRollouts,
+    Outcome,
+    Prediction,
+    Selection,
+    Transitions,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+
+# ---------------------------------------------------------------- tasks: capabilities of an env
+
+
+@runtime_checkable
+class SupportsChannels(Protocol):
+    """A task that names the components of its observation."""
+
+    channels: tuple[Channel, ...]
+
+
+@runtime_checkable
+class SupportsReward(Protocol):
+    """A task whose reward is a known function."""
+
+    def reward(self, observation, action, next_observation):  # type: ignore[no-untyped-def]
+        """Return rewards [...] for [...,O], [...,A], [...,O]; NumPy arrays or torch tensors."""
+
+
+@runtime_checkable
+class SupportsContext(Protocol):
+    """A task whose start can be asked for through `reset(options=...)`."""
+
+    def context(self) -> Mapping[str, Sequence[float]]:
+        """Return the options that reproduce the present start: `{"state": ..., "goal": ...}`."""
+
+
+@runtime_checkable
+class SupportsDynamics(Protocol):
+    """A task whose step is a known batched formula on observations; NumPy arrays or tensors."""
+
+    def dynamics(self, observation, action):  # type: ignore[no-untyped-def]
+        """Return next observations [...,O] for [...,O] and actions [...,A] within the limits."""
+
+
+# ---------------------------------------------------------------- policies
+
+
+class Policy(Protocol):
+    """Proposes rollouts. Constructed as `Policy(task=task, device=device, **parameters)`."""
+
+    def propose(
+        self,
+        n: int,
+        contexts: Sequence[Context],
+        horizon: int,
+        model: Model,
+        rng: np.random.Generator,
+    ) -> Sequence[Candidate]:
+        """Return n candidates of `horizon` steps, spread over the contexts."""
+
+
+class Actor(Protocol):
+    """B rollouts being controlled; remembers what it needs between their steps."""
+
+    def act(self, observations: Float[np.ndarray, "B O"]) -> Float[np.ndarray, "B A"]:
+        """Return the next actions [B,A]."""
+
+
+@runtime_checkable
+class SupportsAct(Protocol):
+    """A policy that can answer observations: needed for `Streamed` and to be evaluated."""
+
+    def start(self, model: Model, members: Sequence[int], seeds: Sequence[int]) -> Actor:
+        """Begin B rollouts; row b takes `members[b]` of the model (or `MEAN`) for the truth."""
+
+
+@runtime_checkable
+class SupportsUpdate(Protocol):
+    """A policy that learns; called after each retraining of the model."""
+
+    def update(self, transitions: Transitions, model: Model, rng: np.random.Generator) -> None:
+        """Retrain on the recorded transitions and the model."""
+
+
+# ---------------------------------------------------------------- models
+
+
+class Model(Protocol):
+    """Predicts the next observation. Constructed as `Model(task=task, device=device, **params)`."""
+
+    @property
+    def members(self) -> int:
+        """E: how many posterior samples or ensemble members `step` can play."""
+
+    def fit(self, transitions: Transitions, rng: np.random.Generator) -> FitReport:
+        """Learn from all recorded transitions; raises `ModelError` where that is impossible."""
+
+    def predict(self, observations: torch.Tensor, actions: torch.Tensor) -> Prediction:
+        """Return the belief at observations [...,O] and actions [...,A]."""
+
+    def step(
+        self, observations: torch.Tensor, actions: torch.Tensor, members: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Advance G groups of P rollouts, group g in member `members[g]` (or `MEAN`).
+
+        Args:
+            observations: [G, P, O].
+            actions: [G, P, A].
+            members: [G], integers.
+
+        Returns:
+            Next observations [G, P, O], and rewards [G, P] where the task's are not known.
+        """
+
+
+@runtime_checkable
+class SupportsCovariance(Protocol):
+    """A model that knows how two steps inform one another: needed for joint information."""
+
+    def covariance(
+        self,
+        first: tuple[torch.Tensor, torch.Tensor],
+        second: tuple[torch.Tensor, torch.Tensor],
+    ) -> torch.Tensor:
+        """Return the epistemic covariance between two batches of inputs.
+
+        Args:
+            first: observations [..., a, O] and actions [..., a, A].
+            second: observations [..., b, O] and actions [..., b, A].
+
+        Returns:
+            [D, ..., a, b] for the D predicted outputs, each in units of its noise variance.
+        """
+
+
+@runtime_checkable
+class SupportsState(Protocol):
+    """A model or policy that can be saved: arrays only, so that no file executes code."""
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return everything that `load_state_dict` needs; may be saved as safetensors."""
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take up a saved state, in place of fitting."""
+
+
+# ---------------------------------------------------------------- acquisition
+
+
+class Acquisition(Protocol):
+    """Scores imagined rollouts; higher means more worth running."""
+
+    def __call__(
+        self,
+        imagined: ImaginedRollouts,
+        model: Model,
+        pending: ImaginedRollouts | None,
+        rng: np.random.Generator,
+    ) -> torch.Tensor:
+        """Return scores [N], given that `pending` rollouts will be recorded too."""
+
+
+class JointGain(Protocol):
+    """The value of a growing set of rollouts."""
+
+    def gain(self, index: int) -> float:
+        """Return what candidate `index` adds to those already added; never grows as they do."""
+
+    def add(self, index: int) -> None:
+        """Add candidate `index`."""
+
+
+@runtime_checkable
+class SupportsJoint(Protocol):
+    """An acquisition function that values sets of rollouts, not only each on its own."""
+
+    def joint(
+        self, imagined: ImaginedRollouts, model: Model, pending: ImaginedRollouts | None
+    ) -> JointGain:
+        """Return the gain over `pending` alone, with nothing added yet."""
+
+
+class Selector(Protocol):
+    """Turns an acquisition function into a batch of K."""
+
+    def __call__(
+        self,
+        acquisition: Acquisition,
+        imagined: ImaginedRollouts,
+        model: Model,
+        pending: ImaginedRollouts | None,
+        k: int,
+        rng: np.random.Generator,
+    ) -> Selection:
+        """Pick k of the N imagined candidates, best first; never one that is not `finite`."""
+
+
+# ---------------------------------------------------------------- oracles
+
+
+class Oracle(Protocol):
+    """Executes candidates. Constructed as `Oracle(env=specification, **parameters)`.
+
+    Outcomes may come late, out of order, or as `Failure`, and for each id exactly once. Also a
+    context manager: leaving it closes it.
+    """
+
+    @property
+    def capacity(self) -> int:
+        """How many candidates may be submitted and not yet polled."""
+
+    def submit(self, candidate: Candidate) -> None:
+        """Hand over one candidate; returns at once."""
+
+    def poll(self, timeout: float | None = None) -> list[Outcome]:
+        """Return outcomes that have come; waits at most `timeout` seconds (None: for one)."""
+
+    def close(self) -> None:
+        """Stop whatever runs and free its resources; may be called twice."""
+
+    def __enter__(self) -> Oracle:
+        """Return itself."""
+
+    def __exit__(self, *exception: object) -> None:
+        """Close."""
+
+
+@runtime_checkable
+class SupportsRepeat(Protocol):
+    """An oracle without lasting effects (a simulation): a rollout may be executed again.
+
+    After a crash, what was dispatched and not recorded is simply executed again. Without this
+    capability it is `indeterminate`, and a person decides.
+    """
+
+    repeatable: bool

@@ -1,0 +1,75 @@
+"""What the stations need to know of a `gymnasium.Env`, read off the env itself."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from robo_al.errors import ConfigError
+from robo_al.protocols import SupportsChannels, SupportsContext, SupportsReward
+from robo_al.seeds import integer
+from robo_al.types import Channel, Context, Task
+
+Env = gymnasium.Env[Any, Any]
+
+
+def describe(env: Env, name: str, horizon: int | None = None) -> Task:
+    """Describe an env: what it does not say of itself gets a plain default.
+
+    Args:
+        env: with a flat continuous observation and action.
+        name: the specification that it was loaded by.
+        horizon: steps of an evaluation; by default `env.spec.max_episode_steps`.
+
+    Raises:
+        ConfigError: a space that is no flat box, an unbounded action, or no horizon.
+    """
+    inner = env.unwrapped
+    for which, space in (("observation", env.observation_space), ("action", env.action_space)):
+        if not isinstance(space, spaces.Box) or len(space.shape) != 1:
+            raise ConfigError(f"env {name}: its {which} space is {space}; a flat Box is needed")
+    action_space, observation_space = env.action_space, env.observation_space
+    assert isinstance(action_space, spaces.Box) and isinstance(observation_space, spaces.Box)
+    if not action_space.is_bounded():
+        raise ConfigError(f"env {name}: its action space {action_space} has no limits; set them")
+    steps = horizon or (env.spec.max_episode_steps if env.spec else None)
+    if not steps:
+        raise ConfigError(f"env {name}: no horizon; register it with max_episode_steps")
+    size = observation_space.shape[0]
+    channels = (
+        inner.channels
+        if isinstance(inner, SupportsChannels)
+        else tuple(Channel(f"observation[{i}]", "1") for i in range(size))
+    )
+    if len(channels) != size:
+        raise ConfigError(f"env {name}: {len(channels)} channels for {size} observations")
+    return Task(
+        name=name,
+        channels=channels,
+        action_low=action_space.low.astype(np.float64),
+        action_high=action_space.high.astype(np.float64),
+        horizon=int(steps),
+        control_period=float(getattr(inner, "dt", 1.0)),
+        reward=inner.reward if isinstance(inner, SupportsReward) else None,
+        threshold=env.spec.reward_threshold if env.spec else None,
+    )
+
+
+def sample_contexts(env: Env, rngs: Sequence[np.random.Generator]) -> list[Context]:
+    """Draw one start for each generator, where the env's own reset puts it and nowhere else."""
+    contexts = []
+    for rng in rngs:
+        seed = integer(rng)
+        observation, _ = env.reset(seed=seed)
+        inner = env.unwrapped
+        options = inner.context() if isinstance(inner, SupportsContext) else {}
+        contexts.append(
+            Context(
+                observation=np.asarray(observation, dtype=np.float64),
+                seed=seed,
+                options={key: tuple(map(float, value)) for key, value in options.items()},
+            )
+        )
+    return contexts

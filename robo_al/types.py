@@ -1,0 +1,255 @@
+"""The values that stations hand to one another: frozen, and nothing else.
+
+Axes, here and in every docstring: **N** candidates, **K** selected, **T** steps, **E** ensemble
+members or posterior samples, **O** observation, **A** action, **B** batch, **F** features.
+SI units unless a channel says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+if TYPE_CHECKING:
+    import torch
+
+    from robo_al.protocols import Model, SupportsAct
+
+MEAN = -1
+"""In place of a member's index: the model's posterior mean rather than one of its samples."""
+
+ChannelKind: TypeAlias = Literal["linear", "angle", "wrapped_angle", "constant"]
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One component of an observation."""
+
+    name: str
+    """What it is, for people: `pole angle`."""
+    unit: str
+    """SI unit as written on a plot's axis: `rad`, `m/s`, `1` for none."""
+    kind: ChannelKind = "linear"
+    """`angle` grows past pi, `wrapped_angle` jumps there; models see both as sine and cosine.
+    `constant` stays as it is through a rollout (a goal): models read it and do not predict it."""
+
+
+RewardFunction: TypeAlias = Callable[[Any, Any, Any], Any]
+"""(observation [...,O], action [...,A], next observation [...,O]) -> reward [...].
+
+The same function for NumPy arrays and torch tensors, whichever it is given."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the other stations need to know of a `gymnasium.Env`; see `robo_al.tasks.describe`."""
+
+    name: str
+    """The specification that it was loaded by: `pendulum`, `gymnasium:HalfCheetah-v5`."""
+    channels: tuple[Channel, ...]
+    """One for each component of the observation."""
+    action_low: Float[np.ndarray, "A"]
+    action_high: Float[np.ndarray, "A"]
+    horizon: int
+    """Steps of an evaluation."""
+    control_period: float
+    """Seconds between two actions."""
+    reward: RewardFunction | None
+    """None where the reward is not a known function: then the model learns it."""
+    threshold: float | None
+    """Mean evaluation return from which the task counts as solved, if it has one."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a rollout starts from."""
+
+    observation: Float[np.ndarray, "O"]
+    """The first observation: where imagination begins."""
+    seed: int
+    """Goes to `env.reset(seed=...)`."""
+    options: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Goes to `env.reset(options=...)`: start state, goal, parameters. Empty: the seed decides."""
+
+
+@dataclass(frozen=True)
+class OpenLoop:
+    """A controller: these actions, whatever is observed."""
+
+    actions: Float[np.ndarray, "T A"]
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """A controller: a policy at the host answers each observation with an action."""
+
+    policy: SupportsAct
+    model: Model
+    member: int
+    """The posterior sample that the policy takes for the truth, or `MEAN`."""
+
+
+Controller: TypeAlias = OpenLoop | Streamed
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One proposed rollout."""
+
+    context: Context
+    controller: Controller
+    horizon: int
+    """Steps; the rollout may end earlier where the task terminates."""
+    seed: int
+    """Of everything random while it is executed."""
+    id: str = ""
+    """Given by the campaign when the candidate is selected; unique within it."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A rollout as it happened."""
+
+    observations: Float[np.ndarray, "T+1 O"]
+    actions: Float[np.ndarray, "T A"]
+    """What was sent to the robot, after clipping to the limits: dynamics are learned on these."""
+    proposed: Float[np.ndarray, "T A"]
+    """What the controller asked for."""
+    rewards: Float[np.ndarray, "T"]
+    terminated: bool = False
+    """The task ended by itself before the horizon."""
+
+    @property
+    def steps(self) -> int:
+        """Number of transitions, T."""
+        return len(self.actions)
+
+    @property
+    def total_reward(self) -> float:
+        """Undiscounted return of the rollout."""
+        return float(self.rewards.sum())
+
+
+FailureKind: TypeAlias = Literal["failed", "aborted", "quarantined", "indeterminate"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A rollout that did not give what was asked: data, not an exception.
+
+    `failed`: the executor broke or ran out of time. `aborted`: a person or a safety rule stopped
+    it. `quarantined`: it ran, but what was recorded cannot be trusted (NaN, a silent simulator
+    reset). `indeterminate`: nobody knows whether it ran.
+    """
+
+    kind: FailureKind
+    reason: str
+    partial: Trajectory | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an oracle answers for one candidate, exactly once."""
+
+    candidate_id: str
+    result: Trajectory | Failure
+    robot_seconds: float
+    """Time on the robot, or simulated time: execution without computing."""
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """Recorded steps as a model learns from them, B of them in the order of recording."""
+
+    observations: Float[np.ndarray, "B O"]
+    actions: Float[np.ndarray, "B A"]
+    next_observations: Float[np.ndarray, "B O"]
+    rewards: Float[np.ndarray, "B"]
+    rollouts: Int[np.ndarray, "B"]
+    """Index of the rollout that each step belongs to: what held-out *rollouts* are split by."""
+
+    def __len__(self) -> int:
+        """Number of transitions, B."""
+        return len(self.actions)
+
+    def of_rollouts(self, keep: Bool[np.ndarray, "B"]) -> Transitions:
+        """Return the transitions where `keep` is true."""
+        return Transitions(
+            self.observations[keep],
+            self.actions[keep],
+            self.next_observations[keep],
+            self.rewards[keep],
+            self.rollouts[keep],
+        )
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A model's belief about the next observation, output by output."""
+
+    mean: torch.Tensor
+    """[..., O] next observation."""
+    epistemic: torch.Tensor
+    """[..., O] variance that more data would remove; 0 for `constant` channels."""
+    aleatoric: torch.Tensor
+    """[..., O] variance of the noise, which stays; positive, also for `constant` channels."""
+    reward: torch.Tensor | None = None
+    """[...] predicted reward where the task's is not known."""
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """How a retraining went."""
+
+    loss: float
+    """Training objective at the end, per transition and output (negative log likelihood)."""
+    details: Mapping[str, float] = field(default_factory=dict)
+    """Whatever else the model wants to record: length scales, epochs, points used."""
+
+
+@dataclass(frozen=True)
+class ImaginedRollouts:
+    """N candidates, each played in E members of a model for T steps (torch tensors)."""
+
+    observations: torch.Tensor
+    """[E, N, T+1, O]"""
+    actions: torch.Tensor
+    """[E, N, T, A]; the members differ where the controller answers observations."""
+    rewards: torch.Tensor
+    """[E, N, T]"""
+    members: torch.Tensor
+    """[E, N] which member of the model each was played in (`MEAN` for the posterior mean)."""
+    mask: torch.Tensor
+    """[N, T] 1 for a step within the candidate's horizon, 0 for padding after it."""
+    finite: torch.Tensor
+    """[N] False where a member left the finite numbers: never selected."""
+
+    @property
+    def inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where the rollouts would be observed: observations [E,N,T,O] and actions [E,N,T,A]."""
+        return self.observations[:, :, :-1], self.actions
+
+    @property
+    def returns(self) -> torch.Tensor:
+        """[E, N] undiscounted imagined returns."""
+        return (self.rewards * self.mask).sum(-1)
+
+    def __len__(self) -> int:
+        """Number of candidates, N."""
+        return self.observations.shape[1]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a selector picked, best first, and why."""
+
+    indices: tuple[int, ...]
+    """[K] into the candidates."""
+    scores: tuple[float, ...]
+    """[N] the acquisition function's value for every candidate, each on its own."""
+    gains: tuple[float, ...]
+    """[K] what each pick added given those before it; the score where picks are independent."""
