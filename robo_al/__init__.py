@@ -12,11 +12,14 @@ _HOME = {
     "Campaign": "robo_al.campaign",
     "Candidate": "robo_al.types",
     "Config": "robo_al.config",
+    "EnvSpec": "robo_al.types",
     "Failure": "robo_al.types",
     "Outcome": "robo_al.types",
     "Trajectory": "robo_al.types",
+    "create_campaign": "robo_al.run",
     "load_config": "robo_al.config",
-    "make_oracle": "robo_al.plugins",
+    "make_oracle": "robo_al.run",
+    "open_campaign": "robo_al.run",
 }
 
 __all__ = list(_HOME)

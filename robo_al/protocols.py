@@ -4,8 +4,7 @@ A plugin is any class with these methods: it need not import or inherit anything
 plugin *can* do beyond its contract is a further small Protocol (`SupportsAct`), found by
 `isinstance`, never a flag. The public conformance checks are in `robo_al.checks`.
 
-    task = describe(env)
-    campaign = Campaign.create(folder, config)
+    campaign = create_campaign(config, folder)
     while campaign.rounds < n:
         for candidate in campaign.ask(k):     # propose -> imagine -> score -> select
             oracle.submit(candidate)          # -> execute
@@ -228,7 +227,7 @@ class Selector(Protocol):
 
 
 class Oracle(Protocol):
-    """Executes candidates. Constructed as `Oracle(env=specification, **parameters)`.
+    """Executes candidates. Constructed as `Oracle(env=EnvSpec(...), **parameters)`.
 
     Outcomes may come late, out of order, or as `Failure`, and for each id exactly once. Also a
     context manager: leaving it closes it.

@@ -10,23 +10,23 @@ from gymnasium import spaces
 from robo_al.errors import ConfigError
 from robo_al.protocols import SupportsChannels, SupportsContext, SupportsReward
 from robo_al.seeds import integer
-from robo_al.types import Channel, Context, Task
+from robo_al.types import Channel, Context, EnvSpec, Task
 
 Env = gymnasium.Env[Any, Any]
 
 
-def describe(env: Env, name: str, horizon: int | None = None) -> Task:
+def describe(env: Env, spec: EnvSpec) -> Task:
     """Describe an env: what it does not say of itself gets a plain default.
 
     Args:
         env: with a flat continuous observation and action.
-        name: the specification that it was loaded by.
-        horizon: steps of an evaluation; by default `env.spec.max_episode_steps`.
+        spec: what it was made from. An env that is not registered with Gymnasium says its
+            `horizon` (steps) and, if it has one, its `threshold` (return) as attributes.
 
     Raises:
         ConfigError: a space that is no flat box, an unbounded action, or no horizon.
     """
-    inner = env.unwrapped
+    inner, name = env.unwrapped, spec.name
     for which, space in (("observation", env.observation_space), ("action", env.action_space)):
         if not isinstance(space, spaces.Box) or len(space.shape) != 1:
             raise ConfigError(f"env {name}: its {which} space is {space}; a flat Box is needed")
@@ -34,9 +34,15 @@ def describe(env: Env, name: str, horizon: int | None = None) -> Task:
     assert isinstance(action_space, spaces.Box) and isinstance(observation_space, spaces.Box)
     if not action_space.is_bounded():
         raise ConfigError(f"env {name}: its action space {action_space} has no limits; set them")
-    steps = horizon or (env.spec.max_episode_steps if env.spec else None)
-    if not steps:
-        raise ConfigError(f"env {name}: no horizon; register it with max_episode_steps")
+    horizon = getattr(inner, "horizon", None)
+    horizon = horizon or (env.spec.max_episode_steps if env.spec else None)
+    if not horizon:
+        raise ConfigError(
+            f"env {name}: no horizon; give it an attribute `horizon` (steps of an evaluation)"
+        )
+    threshold = getattr(inner, "threshold", None)
+    if threshold is None and env.spec:
+        threshold = env.spec.reward_threshold
     size = observation_space.shape[0]
     channels = (
         inner.channels
@@ -46,14 +52,14 @@ def describe(env: Env, name: str, horizon: int | None = None) -> Task:
     if len(channels) != size:
         raise ConfigError(f"env {name}: {len(channels)} channels for {size} observations")
     return Task(
-        name=name,
+        env=spec,
         channels=channels,
         action_low=action_space.low.astype(np.float64),
         action_high=action_space.high.astype(np.float64),
-        horizon=int(steps),
+        horizon=int(horizon),
         control_period=float(getattr(inner, "dt", 1.0)),
         reward=inner.reward if isinstance(inner, SupportsReward) else None,
-        threshold=env.spec.reward_threshold if env.spec else None,
+        threshold=threshold,
     )
 
 

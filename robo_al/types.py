@@ -38,6 +38,16 @@ class Channel:
     `constant` stays as it is through a rollout (a goal): models read it and do not predict it."""
 
 
+@dataclass(frozen=True)
+class EnvSpec:
+    """How to make an env, in this process or another: see `robo_al.plugins.make_env`."""
+
+    name: str
+    """`pendulum`, `gymnasium:HalfCheetah-v5`, `mylab.arm:Arm` or `my/arm.py:Arm`."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of its constructor; JSON values only."""
+
+
 RewardFunction: TypeAlias = Callable[[Any, Any, Any], Any]
 """(observation [...,O], action [...,A], next observation [...,O]) -> reward [...].
 
@@ -48,8 +58,8 @@ The same function for NumPy arrays and torch tensors, whichever it is given."""
 class Task:
     """What the other stations need to know of a `gymnasium.Env`; see `robo_al.tasks.describe`."""
 
-    name: str
-    """The specification that it was loaded by: `pendulum`, `gymnasium:HalfCheetah-v5`."""
+    env: EnvSpec
+    """What it was made from."""
     channels: tuple[Channel, ...]
     """One for each component of the observation."""
     action_low: Float[np.ndarray, "A"]
