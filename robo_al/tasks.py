@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from robo_al.errors import ConfigError
+from robo_al.plugins import known_reward
 from robo_al.protocols import SupportsChannels, SupportsContext, SupportsReward
 from robo_al.seeds import integer
 from robo_al.types import Channel, Context, EnvSpec, Task
@@ -58,7 +59,7 @@ def describe(env: Env, spec: EnvSpec) -> Task:
         action_high=action_space.high.astype(np.float64),
         horizon=int(horizon),
         control_period=float(getattr(inner, "dt", 1.0)),
-        reward=inner.reward if isinstance(inner, SupportsReward) else None,
+        reward=inner.reward if isinstance(inner, SupportsReward) else known_reward(spec),
         threshold=threshold,
     )
 

@@ -1,1 +1,33 @@
-"""Benchmark tasks as Gymnasium environments, with their MJCF."""
+"""Benchmark tasks as Gymnasium environments, with their MJCF.
+
+Importing it registers them with Gymnasium as `robo_al/Pendulum-v0` and so on.
+"""
+
+import gymnasium
+
+from robo_al_envs.cartpole import CartpolePILCO
+from robo_al_envs.cartpole_swingup import CartpoleSwingup
+from robo_al_envs.lava_path import LavaPath
+from robo_al_envs.pendulum import Pendulum
+from robo_al_envs.pendulum_penalty import PendulumPenalty
+from robo_al_envs.reacher import Reacher
+
+TASKS = (Pendulum, CartpolePILCO, Reacher, LavaPath, CartpoleSwingup, PendulumPenalty)
+
+__all__ = [
+    "TASKS",
+    "CartpolePILCO",
+    "CartpoleSwingup",
+    "LavaPath",
+    "Pendulum",
+    "PendulumPenalty",
+    "Reacher",
+]
+
+for _task in TASKS:
+    gymnasium.register(
+        id=f"robo_al/{_task.__name__}-v0",
+        entry_point=f"{_task.__module__}:{_task.__name__}",
+        max_episode_steps=_task.horizon,
+        reward_threshold=_task.threshold,
+    )

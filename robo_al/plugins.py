@@ -1,0 +1,203 @@
+"""Where parts come from: one spec string for ours and a lab's.
+
+A spec is the name of an entry point (`reacher`), `package.module:Class`, or `path/to/file.py:Class`
+(a file, no packaging). Paths, and modules that are not installed, are looked up from the folder
+that the program was started in.
+"""
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from robo_al.errors import PluginError, UserError
+from robo_al.types import EnvSpec, RewardFunction
+
+if TYPE_CHECKING:
+    import gymnasium
+
+GYMNASIUM = "gymnasium:"
+"""Before the id of an env that is registered with Gymnasium."""
+
+
+def known(group: str) -> dict[str, str]:
+    """Return the parts that are installed under a name: name -> `module:Class`.
+
+    Args:
+        group: envs, policies, models, acquisitions, selectors or oracles.
+    """
+    found = entry_points(group=f"robo_al.{group}")
+    return {entry.name: entry.value for entry in sorted(found, key=lambda entry: entry.name)}
+
+
+def load(group: str, spec: str) -> Any:
+    """Return the class that a spec names.
+
+    Args:
+        group: envs, policies, models, acquisitions, selectors or oracles.
+        spec: see above.
+
+    Raises:
+        PluginError: there is none, or its module cannot be imported.
+    """
+    where = f"{group}: {spec!r}"
+    target = spec if ":" in spec else known(group).get(spec)
+    if target is None:
+        raise PluginError(f"{where} is not known; known are {_listed(known(group), spec)}")
+    place, _, name = target.rpartition(":")
+    module = _from_file(place, where) if place.endswith(".py") else _from_module(place, where)
+    if not hasattr(module, name):
+        names = [key for key, value in vars(module).items() if inspect.isclass(value)]
+        raise PluginError(
+            f"{where}: {module.__file__} has no {name!r}; its classes are {_listed(names, name)}"
+        )
+    part = getattr(module, name)
+    if not callable(part):
+        raise PluginError(f"{where}: {name} in {module.__file__} is no class but {part!r}")
+    return part
+
+
+def make_env(spec: EnvSpec) -> "gymnasium.Env[Any, Any]":
+    """Make an env.
+
+    Raises:
+        PluginError: it is not known, refuses its parameters, or is no `gymnasium.Env`.
+    """
+    import gymnasium
+
+    factory: Callable[..., Any]
+    if spec.parameters.get("render_mode") == "rgb_array":
+        render_offscreen()
+    where = f"env {spec.name!r}"
+    if spec.name.startswith(GYMNASIUM):
+        factory = _registered(spec.name.removeprefix(GYMNASIUM))
+    else:
+        factory = load("envs", spec.name)
+        _refuse_unknown(factory, spec.parameters, where)
+    try:
+        env = factory(**spec.parameters)
+    except UserError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{where} with {dict(spec.parameters)}: {_reason(error)}") from error
+    if not isinstance(env, gymnasium.Env):
+        raise PluginError(f"{where} makes a {type(env).__name__}, which is no gymnasium.Env")
+    return env
+
+
+def known_reward(spec: EnvSpec) -> RewardFunction | None:
+    """Return the reward of a `gymnasium:` env where it is a known function, else None.
+
+    A function of an env's parameters that returns the reward is an entry point of the group
+    `robo_al.rewards` with the env's id as its name. Parameters that it does not take are ones for
+    which the reward is not known.
+    """
+    identity = spec.name.removeprefix(GYMNASIUM)
+    if identity == spec.name or identity not in known("rewards"):
+        return None
+    factory = load("rewards", identity)
+    parameters = {key: value for key, value in spec.parameters.items() if key != "render_mode"}
+    try:
+        inspect.signature(factory).bind(**parameters)
+    except TypeError:
+        return None
+    reward: RewardFunction | None = factory(**parameters)
+    return reward
+
+
+def render_offscreen() -> None:
+    """Let MuJoCo render without a display where there is none, unless the user chose how."""
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        os.environ.setdefault("MUJOCO_GL", "egl")
+
+
+def _registered(identity: str) -> Callable[..., Any]:
+    """Return the factory of an env that is registered with Gymnasium."""
+    import gymnasium
+
+    try:
+        registered = gymnasium.spec(identity)
+    except (gymnasium.error.Error, ImportError) as error:
+        near = difflib.get_close_matches(identity, gymnasium.registry, n=3, cutoff=0.5)
+        hint = f"; nearest: {', '.join(near)}" if near else ""
+        reason = str(error).rstrip(".")
+        raise PluginError(f"Gymnasium has no env {identity!r} ({reason}){hint}") from error
+    return lambda **parameters: gymnasium.make(registered, **parameters)
+
+
+def _refuse_unknown(factory: Callable[..., Any], parameters: Mapping[str, Any], where: str) -> None:
+    """Refuse parameters that a constructor does not take."""
+    accepted = inspect.signature(factory).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
+        return
+    refused = [name for name in parameters if name not in accepted]
+    if refused:
+        names = _listed(accepted, refused[0])
+        raise PluginError(f"{where} has no parameter {', '.join(refused)}; it has {names}")
+
+
+def _from_file(place: str, where: str) -> ModuleType:
+    """Import a file under a private name that is the same in every process."""
+    path = Path(place).expanduser().resolve()
+    if not path.is_file():
+        raise PluginError(f"{where}: there is no file {path}")
+    name = f"_robo_al_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise PluginError(f"{where} cannot be imported: {_reason(error)}") from error
+    return module
+
+
+def _from_module(place: str, where: str) -> ModuleType:
+    """Import a module, installed or in the folder that the program was started in."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # last, so that it hides nothing that is installed
+        importlib.invalidate_caches()
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{place}.".startswith(f"{error.name}."):
+            raise PluginError(f"{where} cannot be imported: {_reason(error)}") from error
+        raise PluginError(f"{where}: no module {error.name!r}, installed or in {here}") from None
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{where} cannot be imported: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return an error in one line, with the place in the plugin that it came from."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename != __file__ and not frame.filename.startswith("<frozen")
+    ]
+    text = f"{type(error).__name__}: {error}".split("\n")[0]
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
+    place = next((frame for frame in frames if "/importlib/" not in frame.filename), None)
+    return f"{text} ({place.filename}, line {place.lineno})" if place else text
+
+
+def _listed(names: Iterable[str], wanted: str) -> str:
+    """Return names in a line, and the one nearest to what was wanted."""
+    choices = list(names)
+    near = difflib.get_close_matches(wanted, choices, n=1, cutoff=0.5)
+    listed = ", ".join(choices) or "none"
+    return f"{listed} (did you mean {near[0]!r}?)" if near else listed
