@@ -73,6 +73,7 @@ class SupportsDynamics(Protocol):
 # ---------------------------------------------------------------- policies
 
 
+@runtime_checkable
 class Policy(Protocol):
     """Proposes rollouts. Constructed as `Policy(task=task, device=device, **parameters)`."""
 
@@ -87,6 +88,7 @@ class Policy(Protocol):
         """Return n candidates of `horizon` steps, spread over the contexts."""
 
 
+@runtime_checkable
 class Actor(Protocol):
     """B rollouts being controlled; remembers what it needs between their steps."""
 
@@ -113,6 +115,7 @@ class SupportsUpdate(Protocol):
 # ---------------------------------------------------------------- models
 
 
+@runtime_checkable
 class Model(Protocol):
     """Predicts the next observation. Constructed as `Model(task=task, device=device, **params)`."""
 
@@ -175,6 +178,7 @@ class SupportsState(Protocol):
 # ---------------------------------------------------------------- acquisition
 
 
+@runtime_checkable
 class Acquisition(Protocol):
     """Scores imagined rollouts; higher means more worth running."""
 
@@ -188,6 +192,7 @@ class Acquisition(Protocol):
         """Return scores [N], given that `pending` rollouts will be recorded too."""
 
 
+@runtime_checkable
 class JointGain(Protocol):
     """The value of a growing set of rollouts."""
 
@@ -208,6 +213,7 @@ class SupportsJoint(Protocol):
         """Return the gain over `pending` alone, with nothing added yet."""
 
 
+@runtime_checkable
 class Selector(Protocol):
     """Turns an acquisition function into a batch of K."""
 
@@ -226,6 +232,7 @@ class Selector(Protocol):
 # ---------------------------------------------------------------- oracles
 
 
+@runtime_checkable
 class Oracle(Protocol):
     """Executes candidates. Constructed as `Oracle(env=EnvSpec(...), **parameters)`.
 

@@ -97,8 +97,10 @@ class AnalyticEnv(gymnasium.Env[Any, Any]):
         if self._state is None:
             raise gymnasium.error.ResetNeeded(f"{type(self).__name__}: reset it before a step")
         before, sent = self._state, finite_action(action, self.action_space)
-        self._state = self.dynamics(before, sent)
-        reward = float(self.reward(before, sent, self._state))
+        # As a batch of one: NumPy squares scalars and arrays differently in the last bit.
+        after = self.dynamics(before[None], sent[None])
+        reward = float(self.reward(before[None], sent[None], after)[0])
+        self._state = after[0]
         return self._state.copy(), reward, False, False, {}
 
     def context(self) -> Mapping[str, Sequence[float]]:

@@ -109,8 +109,9 @@ class _Play:
         observations, actions, rewards = [observation], [], []
         for t in range(self.steps):
             proposed = self.planned[:, t].copy()
+            seen = torch.nan_to_num(observation, posinf=0.0, neginf=0.0).cpu().double().numpy()
             for group, actor in self.actors:
-                proposed[group] = actor.act(observation[group].cpu().numpy().astype(np.float64))
+                proposed[group] = actor.act(seen[group])
             action = torch.as_tensor(proposed, dtype=torch.float32, device=device)
             action = torch.minimum(torch.maximum(action, low), high)
             following, reward = self.model.step(observation[:, None], action[:, None], self.worlds)

@@ -1,0 +1,36 @@
+# Everything runs in .venv, made from constraints.txt by the first target that needs it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+.PHONY: demo test check build clean
+
+demo: $(INSTALLED)  ## learn to swing up a MuJoCo cart-pole from scratch, and write a report
+	$(BIN)/robo-al run configs/cartpole_swingup.yaml
+
+test: $(INSTALLED)  ## the whole test suite; one computing thread a process is fastest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4
+
+check: $(INSTALLED)  ## style, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+
+build: $(INSTALLED)  ## wheel and sdist, each tried in an empty environment
+	rm -rf dist
+	$(BIN)/python -m build
+	bash tests/packaging/smoke.sh dist/*.whl
+	bash tests/packaging/smoke.sh dist/*.tar.gz
+
+clean:
+	rm -rf .venv dist build .*_cache .hypothesis
+
+# torch comes first and exactly: the resolver then has nothing large left to weigh.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --constraint constraints.txt $(TORCH)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	touch $@

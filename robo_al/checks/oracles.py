@@ -1,0 +1,120 @@
+"""Does an oracle keep its contract?"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, get_args
+
+import numpy as np
+
+from robo_al.checks.subject import Subject, kind_of
+from robo_al.errors import OracleError
+from robo_al.protocols import SupportsRepeat
+from robo_al.types import Candidate, Failure, FailureKind, OpenLoop, Outcome, Trajectory
+
+
+def check_oracle(oracle: Any, candidates: Sequence[Candidate] = (), timeout: float = 60.0) -> None:
+    """Check an oracle; given candidates, by executing them.
+
+    Args:
+        oracle: open and idle. Stays open.
+        candidates: with distinct ids, at most its capacity. Without any, nothing is executed:
+            all that may be asked of a robot that nobody watches.
+        timeout: seconds to wait for all the outcomes.
+
+    Raises:
+        PluginError: naming the method and what was wrong with it.
+    """
+    subject = Subject(oracle)
+    for method in ("submit", "poll", "close", "__enter__", "__exit__"):
+        with subject.trying(method):
+            subject.need(callable(getattr(oracle, method)), "is no method")
+    with subject.trying("capacity"):
+        valid = isinstance(oracle.capacity, int) and oracle.capacity > 0
+        subject.need(valid, f"is {oracle.capacity!r}; a positive integer")
+    if not candidates:
+        return
+    assert len({c.id for c in candidates}) == len(candidates) <= oracle.capacity
+    first = _execute(subject, candidates, timeout)
+    if isinstance(oracle, SupportsRepeat) and oracle.repeatable:
+        again = [replace(c, id=f"{c.id} again") for c in candidates]
+        second = _execute(subject, again, timeout)
+        with subject.trying("submit"):
+            for candidate, repeated in zip(candidates, again, strict=True):
+                same = _same(first[candidate.id].result, second[repeated.id].result)
+                subject.need(same, f"executed {candidate.id!r} twice with different results")
+
+
+def _execute(
+    subject: Subject, candidates: Sequence[Candidate], timeout: float
+) -> dict[str, Outcome]:
+    """Submit all, and one of them twice; poll until all are answered."""
+    oracle = subject.thing
+    with subject.trying("submit"):
+        for candidate in candidates:
+            oracle.submit(candidate)
+        try:
+            oracle.submit(candidates[-1])
+        except OracleError:
+            pass
+        else:
+            subject.need(False, "took the same id twice; an OracleError is due")
+    answered: dict[str, Outcome] = {}
+    waiting = {candidate.id: candidate for candidate in candidates}
+    deadline = time.monotonic() + timeout
+    with subject.trying("poll"):
+        while waiting:
+            left = deadline - time.monotonic()
+            subject.need(left > 0, f"{list(waiting)} were not answered within {timeout:g} s")
+            outcomes = oracle.poll(left)
+            subject.need(isinstance(outcomes, list), f"returned {kind_of(outcomes)}; a list")
+            for outcome in outcomes:
+                subject.need(isinstance(outcome, Outcome), f"answered with {kind_of(outcome)}")
+                name = outcome.candidate_id
+                subject.need(name not in answered, f"answered {name!r} twice")
+                subject.need(name in waiting, f"answered {name!r}, which was not submitted")
+                _check_outcome(subject, waiting.pop(name), outcome)
+                answered[name] = outcome
+        subject.need(oracle.poll(0.0) == [], "answered more than was submitted")
+    return answered
+
+
+def _check_outcome(subject: Subject, candidate: Candidate, outcome: Outcome) -> None:
+    seconds, result = outcome.robot_seconds, outcome.result
+    valid = isinstance(seconds, float) and math.isfinite(seconds) and seconds >= 0
+    subject.need(valid, f"robot_seconds of {candidate.id!r} is {seconds!r}")
+    if isinstance(result, Failure):
+        kinds = get_args(FailureKind)
+        subject.need(result.kind in kinds, f"a Failure of kind {result.kind!r}; one of {kinds}")
+        subject.need(bool(result.reason), f"the Failure of {candidate.id!r} gives no reason")
+        if result.partial is not None:
+            _check_trajectory(subject, candidate, result.partial)
+        return
+    subject.need(isinstance(result, Trajectory), f"the result is {kind_of(result)}")
+    _check_trajectory(subject, candidate, result)
+    whole = result.steps == candidate.horizon or (result.terminated and result.steps > 0)
+    subject.need(whole, f"{candidate.id!r} has {result.steps} of {candidate.horizon} steps")
+
+
+def _check_trajectory(subject: Subject, candidate: Candidate, trajectory: Trajectory) -> None:
+    steps, size = len(trajectory.rewards), len(candidate.context.observation)
+    subject.array("observations", trajectory.observations, (steps + 1, size))
+    sizes = np.shape(trajectory.actions)[1:]
+    if isinstance(candidate.controller, OpenLoop):
+        sizes = candidate.controller.actions.shape[1:]
+        asked = candidate.controller.actions[:steps]
+        same = np.array_equal(trajectory.proposed, asked)
+        subject.need(same, "proposed are not the actions that the candidate asked for")
+    subject.array("actions", trajectory.actions, (steps, *sizes))
+    subject.array("proposed", trajectory.proposed, (steps, *sizes))
+    subject.array("rewards", trajectory.rewards, (steps,))
+    subject.need(steps <= candidate.horizon, f"{candidate.id!r} went on after its horizon")
+
+
+def _same(one: Trajectory | Failure, other: Trajectory | Failure) -> bool:
+    """Whether two executions gave the same, bit for bit."""
+    if isinstance(one, Failure) or isinstance(other, Failure):
+        return type(one) is type(other)
+    names = ("observations", "actions", "proposed", "rewards")
+    return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in names)

@@ -1,0 +1,76 @@
+"""Does a policy keep its contract?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from robo_al.checks.subject import Subject, kind_of
+from robo_al.protocols import SupportsAct, SupportsUpdate
+from robo_al.types import MEAN, Candidate, Context, OpenLoop, Streamed, Task, Transitions
+
+
+def check_policy(
+    policy: Any,
+    task: Task,
+    model: Any,
+    contexts: Sequence[Context],
+    transitions: Transitions | None = None,
+) -> None:
+    """Check a policy by letting it propose, act and, given transitions, update.
+
+    Raises:
+        PluginError: naming the method and what was wrong with it.
+    """
+    subject = Subject(policy)
+    n, horizon = 3, min(4, task.horizon)
+    with subject.trying("propose"):
+        proposals = [
+            policy.propose(n, contexts, horizon, model, np.random.default_rng(0)) for _ in range(2)
+        ]
+        for candidate in proposals[0]:
+            _check_candidate(subject, candidate, task, model, contexts, horizon)
+        subject.need(len(proposals[0]) == n, f"{len(proposals[0])} candidates, not n = {n}")
+        for one, other in zip(*proposals, strict=True):
+            plain = isinstance(one.controller, OpenLoop) and isinstance(other.controller, OpenLoop)
+            same = one.seed == other.seed and (
+                np.array_equal(one.controller.actions, other.controller.actions) if plain else True
+            )
+            subject.need(same, "two calls with equal generators propose different candidates")
+    if isinstance(policy, SupportsAct):
+        observations = np.stack([contexts[0].observation, contexts[-1].observation])
+        with subject.trying("start"):
+            acted = []
+            for _ in range(2):
+                actor = policy.start(model, [MEAN, 0], [1, 2])
+                subject.need(hasattr(actor, "act"), f"returned {kind_of(actor)} without `act`")
+                acted.append(actor.act(observations))
+                subject.array("act's answer", acted[-1], (2, len(task.action_low)))
+            same = np.array_equal(acted[0], acted[1])
+            subject.need(same, "two actors with equal seeds answer differently")
+    if isinstance(policy, SupportsUpdate) and transitions is not None:
+        with subject.trying("update"):
+            policy.update(transitions, model, np.random.default_rng(0))
+
+
+def _check_candidate(
+    subject: Subject,
+    candidate: Any,
+    task: Task,
+    model: Any,
+    contexts: Sequence[Context],
+    horizon: int,
+) -> None:
+    need = subject.need
+    need(isinstance(candidate, Candidate), f"proposed {kind_of(candidate)}; a Candidate")
+    need(any(candidate.context is c for c in contexts), "a context that was not among those given")
+    need(candidate.horizon == horizon, f"horizon {candidate.horizon}, not {horizon}")
+    need(isinstance(candidate.seed, int), f"a seed that is {kind_of(candidate.seed)}; an int")
+    controller = candidate.controller
+    if isinstance(controller, OpenLoop):
+        subject.array("actions", controller.actions, (horizon, len(task.action_low)))
+        return
+    need(isinstance(controller, Streamed), f"a controller that is {kind_of(controller)}")
+    need(isinstance(controller.policy, SupportsAct), "a Streamed policy without `start`")
+    inside = MEAN <= controller.member < model.members
+    need(inside, f"member {controller.member} of a model with {model.members}")

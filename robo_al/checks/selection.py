@@ -1,0 +1,67 @@
+"""Do an acquisition function and a selector keep their contracts?"""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from robo_al.checks.subject import Subject, kind_of
+from robo_al.protocols import SupportsJoint
+from robo_al.types import ImaginedRollouts, Selection
+
+
+def check_acquisition(acquisition: Any, imagined: ImaginedRollouts, model: Any) -> None:
+    """Check an acquisition function by scoring imagined rollouts, some of them as pending.
+
+    Raises:
+        PluginError: naming the method and what was wrong with it.
+    """
+    subject = Subject(acquisition)
+    with subject.trying("__call__"):
+        for pending in (None, imagined):
+            scores = [
+                acquisition(imagined, model, pending, np.random.default_rng(0)) for _ in range(2)
+            ]
+            subject.tensor("scores", scores[0], (len(imagined),))
+            subject.need(torch.equal(*scores), "two calls with equal generators score differently")
+    if isinstance(acquisition, SupportsJoint):
+        with subject.trying("joint"):
+            for pending in (None, imagined):
+                joint = acquisition.joint(imagined, model, pending)
+                before = [float(joint.gain(i)) for i in range(len(imagined))]
+                subject.need(all(map(math.isfinite, before)), f"gains are not finite: {before}")
+                joint.add(0)
+                after = [float(joint.gain(i)) for i in range(len(imagined))]
+                margin = 1e-3 * (1 + max(map(abs, before)))
+                grown = [i for i, gain in enumerate(after) if gain > before[i] + margin]
+                subject.need(not grown, f"gains of {grown} grew when candidate 0 was added")
+
+
+def check_selector(selector: Any, acquisition: Any, imagined: ImaginedRollouts, model: Any) -> None:
+    """Check a selector by picking two of at least three imagined rollouts, one not finite.
+
+    Raises:
+        PluginError: naming the method and what was wrong with it.
+    """
+    subject = Subject(selector)
+    finite = imagined.finite.clone()
+    finite[0] = False
+    imagined, k = replace(imagined, finite=finite), 2
+    with subject.trying("__call__"):
+        picks = [
+            selector(acquisition, imagined, model, None, k, np.random.default_rng(0))
+            for _ in range(2)
+        ]
+        selection = picks[0]
+        subject.need(isinstance(selection, Selection), f"returned {kind_of(selection)}")
+        indices = selection.indices
+        subject.need(len(indices) == k, f"{len(indices)} picks, not k = {k}")
+        subject.need(len(set(indices)) == k, f"picked one twice: {indices}")
+        inside = all(isinstance(i, int) and 0 <= i < len(imagined) for i in indices)
+        subject.need(inside, f"picked {indices} of {len(imagined)} candidates")
+        subject.need(0 not in indices, "picked candidate 0, which is not finite")
+        subject.need(len(selection.scores) == len(imagined), "scores are not one a candidate")
+        subject.need(len(selection.gains) == k, "gains are not one a pick")
+        subject.need(indices == picks[1].indices, "two calls with equal generators pick otherwise")

@@ -1,0 +1,155 @@
+"""How a batch is chosen: propose -> imagine -> score and select. Functions, no state."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from robo_al.acquisition.information import rollout_information
+from robo_al.clock import Clock
+from robo_al.errors import ModelError, PluginError
+from robo_al.models.imagination import imagine
+from robo_al.parts import Parts, Settings
+from robo_al.protocols import Policy
+from robo_al.seeds import Purpose, generator
+from robo_al.types import Candidate, Context, ImaginedRollouts, OpenLoop
+
+CANNOT = (ModelError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
+"""What a model raises where its numbers went wrong: the campaign goes on without it."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A candidate, and why; all None where the explorer proposed it."""
+
+    candidate: Candidate
+    score: float | None = None
+    rank: int | None = None
+    gain: float | None = None
+    information: float | None = None
+
+
+@torch.no_grad()
+def choose(
+    parts: Parts,
+    settings: Settings,
+    clock: Clock,
+    contexts: Sequence[Context],
+    pending: Sequence[Candidate],
+    round_index: int,
+    k: int,
+) -> tuple[list[Chosen], list[float]]:
+    """Return at most k candidates chosen by the model, best first, and all N scores.
+
+    Fewer than k where the model's imagination of the others is not finite.
+
+    Raises:
+        ModelError, torch.linalg.LinAlgError: the model's numbers went wrong.
+        PluginError: the policy proposed something that cannot be run.
+    """
+    seed, model = settings.seed, parts.model
+    with clock.activity("propose"):
+        rng = generator(seed, Purpose.PROPOSE, round_index)
+        candidates = propose(parts, settings, parts.policy, contexts, settings.candidates, rng)
+    with clock.activity("imagine"):
+        members = _members(parts, settings, round_index)
+        imagined = imagine(candidates, model, parts.task, members, parts.device)
+        waiting = imagine(pending, model, parts.task, members, parts.device) if pending else None
+    with clock.activity("select"):
+        possible = min(k, int(imagined.finite.sum()))
+        if possible == 0:
+            return [], []
+        selection = parts.selector(
+            parts.acquisition,
+            imagined,
+            model,
+            waiting,
+            possible,
+            generator(seed, Purpose.SELECT, round_index),
+        )
+        order = np.argsort([-score for score in selection.scores], kind="stable").tolist()
+        chosen = [
+            Chosen(
+                candidates[i],
+                selection.scores[i],
+                order.index(i) + 1,
+                gain,
+                _information(parts, imagined, i),
+            )
+            for i, gain in zip(selection.indices, selection.gains, strict=True)
+            if bool(imagined.finite[i]) and math.isfinite(gain)
+        ]
+    return chosen, list(selection.scores)
+
+
+def explore(
+    parts: Parts,
+    settings: Settings,
+    clock: Clock,
+    contexts: Sequence[Context],
+    round_index: int,
+    k: int,
+) -> list[Chosen]:
+    """Return k candidates of the explorer."""
+    with clock.activity("propose"):
+        rng = generator(settings.seed, Purpose.PROPOSE, round_index, 1)
+        return [Chosen(c) for c in propose(parts, settings, parts.explorer, contexts, k, rng)]
+
+
+def propose(
+    parts: Parts,
+    settings: Settings,
+    policy: Policy,
+    contexts: Sequence[Context],
+    n: int,
+    rng: np.random.Generator,
+) -> list[Candidate]:
+    """Return a policy's n candidates.
+
+    Raises:
+        PluginError: they are not n, or actions are of a wrong shape or not finite.
+    """
+    steps = settings.rollout_steps or min(parts.task.horizon, 50)
+    candidates = list(policy.propose(n, contexts, steps, parts.model, rng))
+    who = f"{type(policy).__name__}.propose"
+    if len(candidates) != n:
+        raise PluginError(f"{who} returned {len(candidates)} candidates; {n} were asked for")
+    for i, candidate in enumerate(candidates):
+        if not 1 <= candidate.horizon <= steps:
+            raise PluginError(
+                f"{who}: candidate {i} has horizon {candidate.horizon}; {steps} was asked for"
+            )
+        if isinstance(candidate.controller, OpenLoop):
+            actions = np.asarray(candidate.controller.actions)
+            shape = (candidate.horizon, len(parts.task.action_low))
+            if actions.shape != shape or not np.isfinite(actions).all():
+                raise PluginError(
+                    f"{who}: candidate {i} has actions of shape {actions.shape}, or some that "
+                    f"are not finite; finite ones of shape {shape} were asked for"
+                )
+    return candidates
+
+
+def _members(parts: Parts, settings: Settings, round_index: int) -> list[int] | None:
+    if settings.imagination_members == 1:
+        return None
+    rng = generator(settings.seed, Purpose.IMAGINE, round_index)
+    count = min(settings.imagination_members, parts.model.members)
+    return sorted(rng.choice(parts.model.members, count, replace=False).tolist())
+
+
+def _information(parts: Parts, imagined: ImaginedRollouts, index: int) -> float | None:
+    """Return what rollout `index` is expected to tell, the mean over members, in nats."""
+    steps = int(imagined.mask[index].sum())
+    values = [
+        rollout_information(
+            parts.model,
+            imagined.observations[member, index, :steps].cpu().numpy().astype(np.float64),
+            imagined.actions[member, index, :steps].cpu().numpy().astype(np.float64),
+        )
+        for member in range(imagined.observations.shape[0])
+    ]
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

@@ -1,0 +1,227 @@
+"""The command line. Heavy libraries are imported by the commands that need them."""
+
+import argparse
+import json
+import re
+import sys
+import sysconfig
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robo_al import __version__
+from robo_al.errors import PluginError, RoboALError, UserError
+
+if TYPE_CHECKING:
+    from robo_al.campaign import Campaign
+    from robo_al.config import Config
+
+GROUPS = ("envs", "policies", "models", "acquisitions", "selectors", "oracles")
+"""Kinds of plugins."""
+INTERRUPTED = 130
+"""Exit code of a program that was stopped by Ctrl-C."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    options, overrides = _parser().parse_known_args(arguments)
+    if options.command == "run":
+        options.overrides = overrides
+    elif overrides:
+        return _complain(f"unknown arguments: {' '.join(overrides)}", UserError.exit_code)
+    try:
+        options.do(options)
+    except RoboALError as error:
+        return _complain(f"{error}{_place(error)}", error.exit_code)
+    except KeyboardInterrupt:
+        return _complain("stopped", INTERRUPTED)
+    except Exception as error:
+        place = _place(error)
+        if not place:
+            raise
+        return _complain(f"{type(error).__name__}: {error}{place}", RoboALError.exit_code)
+    return 0
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"robo-al: {message}", file=sys.stderr)
+    return code
+
+
+def _place(error: BaseException) -> str:
+    """Return where in a plugin's code an error began, if it did: ` (my/arm.py, line 3)`."""
+    others = [Path(__file__).parent, Path(sysconfig.get_paths()["stdlib"])]
+    cause: BaseException | None = error
+    while cause is not None:
+        frames = [] if isinstance(cause, RoboALError) else traceback.extract_tb(cause.__traceback__)
+        for frame in reversed(frames):
+            path = Path(frame.filename)
+            outside = not any(folder in path.parents for folder in others)
+            if outside and "site-packages" not in path.parts and path.is_file():
+                where = f"{frame.filename}, line {frame.lineno}"
+                return "" if where in str(error) else f" ({where})"
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return ""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="robo-al", description="Active learning for robot rollouts.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"robo-al {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, do: Any, text: str, **more: Any) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text, allow_abbrev=False, **more)
+        made.set_defaults(do=do)
+        return made
+
+    run = command(
+        "run",
+        _run,
+        "turn the loop until the task is solved or the budget is spent",
+        usage="robo-al run CONFIG [--out DIR] [--key value ...]",
+        epilog="Any entry of the configuration can be overridden: --seed 3 --model.samples 8 "
+        "--acquisition.name variance",
+    )
+    run.add_argument("config", metavar="CONFIG", help="a YAML file, or a shipped one's name")
+    run.add_argument("--out", type=Path, metavar="DIR", help="a new or empty folder for the run")
+    resume = command("resume", _resume, "go on with a run that was stopped or killed")
+    resume.add_argument("folder", type=Path, metavar="DIR")
+    show = command("show", _show, "tell what a run has come to")
+    show.add_argument("folder", type=Path, metavar="DIR")
+    show.add_argument("--json", action="store_true", help="as one JSON object")
+    listing = command("list", _list, "list what is installed under a name")
+    listing.add_argument("group", choices=GROUPS)
+    check = command("check", _check, "check that a plugin keeps its contract")
+    check.add_argument("spec", metavar="SPEC", help="a name, module:Class or path.py:Class")
+    check.add_argument("--group", choices=GROUPS, help="what it is, where that is not clear")
+    check.add_argument("--env", default="pendulum", help="the env to check it on (%(default)s)")
+    return parser
+
+
+# ---------------------------------------------------------------- run and resume
+
+
+def _run(options: argparse.Namespace) -> None:
+    from robo_al.config import find_config, load_config
+    from robo_al.run import create_campaign
+
+    config = load_config(options.config, options.overrides)
+    folder = options.out or _new_folder(find_config(options.config).stem, config)
+    with create_campaign(config, folder) as campaign:
+        _turn(campaign, config)
+
+
+def _resume(options: argparse.Namespace) -> None:
+    from robo_al.run import load_run_config, open_campaign
+
+    with open_campaign(options.folder) as campaign:
+        _turn(campaign, load_run_config(options.folder))
+
+
+def _new_folder(name: str, config: "Config") -> Path:
+    """Return the first of `runs/<config>-<acquisition>-seed<seed>-<n>` that does not exist."""
+    acquisition = re.sub(r"\W+", "_", config.acquisition.name.rpartition(":")[2])
+    stem = f"{name}-{acquisition}-seed{config.seed}"
+    n = 1
+    while (folder := Path("runs") / f"{stem}-{n}").exists():
+        n += 1
+    return folder
+
+
+def _turn(campaign: "Campaign", config: "Config") -> None:
+    """Turn the loop, write the report, and say what was learned."""
+    from robo_al import loop
+    from robo_al.progress import Progress
+    from robo_al.run import make_oracle
+
+    folder = campaign.dataset.folder
+    title = f"{config.env.name}, {config.acquisition.name}, seed {config.seed} -> {folder}"
+    rollouts, transitions, _ = campaign.dataset.ledger.totals()
+    done = (campaign.rounds, rollouts, transitions)
+    progress = Progress(title, config.rounds, done, campaign.parts.task.threshold)
+    try:
+        with progress, make_oracle(config) as oracle:
+            loop.run(campaign, oracle, progress)
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped; go on with: robo-al resume {folder}") from None
+    from robo_al.report import write_report  # plots: not before they are needed
+    from robo_al.summary import summarise, verdict
+
+    report = write_report(folder)
+    print(verdict(summarise(folder)))
+    print(f"report: {report}")
+
+
+class Stopped(RoboALError):
+    """Ctrl-C; the message says how to go on."""
+
+    exit_code = INTERRUPTED
+
+
+# ---------------------------------------------------------------- show, list and check
+
+
+def _show(options: argparse.Namespace) -> None:
+    from robo_al.summary import render, summarise
+
+    summary = summarise(options.folder)
+    if options.json:
+        print(json.dumps(summary, indent=2, allow_nan=False))
+        return
+    from rich.console import Console
+
+    Console().print(render(summary))
+
+
+def _list(options: argparse.Namespace) -> None:
+    from robo_al.plugins import known
+
+    found = known(options.group)
+    width = max(map(len, found), default=0)
+    for name, target in found.items():
+        print(f"{name:{width}}  {target}")
+
+
+def _check(options: argparse.Namespace) -> None:
+    from robo_al.checks import check_plugin
+    from robo_al.types import EnvSpec
+
+    groups = [options.group] if options.group else _groups_of(options.spec)
+    for group in groups:
+        check_plugin(group, options.spec, {}, EnvSpec(options.env))
+        print(f"{options.spec} keeps the contract of {group}")
+
+
+def _groups_of(spec: str) -> list[str]:
+    """Return the groups that a plugin belongs to: by its name, or by the methods it has.
+
+    Raises:
+        PluginError: that is not clear.
+    """
+    import inspect
+
+    from robo_al.plugins import GYMNASIUM, known, load
+
+    if spec.startswith(GYMNASIUM):
+        return ["envs"]
+    if ":" not in spec:
+        found = [group for group in GROUPS if spec in known(group)]
+        if not found:
+            raise PluginError(f"{spec!r} is not installed under this name; see robo-al list")
+        return found
+    part = load("plugins", spec)
+    marks = {"reset": "envs", "propose": "policies", "fit": "models", "submit": "oracles"}
+    groups = [group for method, group in marks.items() if hasattr(part, method)]
+    if not groups and "__call__" in vars(part):
+        wanted = inspect.signature(part.__call__).parameters
+        groups = ["selectors" if "acquisition" in wanted else "acquisitions"]
+    if len(groups) != 1:
+        raise PluginError(f"{spec}: it is not clear what this is; say --group {'|'.join(GROUPS)}")
+    return groups
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Where the time goes: seconds of wall-clock time by activity."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+ACTIVITIES = ("feedback", "propose", "imagine", "select", "train", "evaluate", "other")
+"""`feedback` is waiting for rollouts; `other` is everything that has no name."""
+
+
+class Clock:
+    """Sums up seconds; exactly one activity goes on at any moment.
+
+    Args:
+        seconds: what earlier openings of the same campaign took.
+        changed: told the name of each activity that begins.
+    """
+
+    def __init__(
+        self, seconds: Mapping[str, float], changed: Callable[[str], None] = lambda name: None
+    ) -> None:
+        self._seconds = dict.fromkeys(ACTIVITIES, 0.0) | dict(seconds)
+        self._current = "other"
+        self._since = time.monotonic()
+        self.changed = changed
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds for each activity until now."""
+        self._switch(self._current)
+        return dict(self._seconds)
+
+    @contextmanager
+    def activity(self, name: str) -> Iterator[None]:
+        """Count what happens inside as one activity, and not as the one around it."""
+        before = self._switch(name)
+        self.changed(name)
+        try:
+            yield
+        finally:
+            self._switch(before)
+
+    def _switch(self, name: str) -> str:
+        assert name in ACTIVITIES
+        now, before = time.monotonic(), self._current
+        self._seconds[before] += now - self._since
+        self._since, self._current = now, name
+        return before

@@ -1,0 +1,145 @@
+"""Components: the parts of a configuration that can be exchanged, and their parameters.
+
+A component is a plugin's name and parameters of its constructor. Parameters are checked against
+the constructor's signature before it is called, so that every wrong one is told at once.
+"""
+
+import difflib
+import inspect
+import json
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+)
+
+from robo_al import plugins
+from robo_al.errors import ConfigError
+
+GROUPS = {
+    "env": "envs",
+    "policy": "policies",
+    "model": "models",
+    "acquisition": "acquisitions",
+    "selector": "selectors",
+    "oracle": "oracles",
+    "explorer": "policies",
+}
+"""The plugin group of each component of a configuration."""
+
+_GIVEN = {"policies": ("task", "device"), "models": ("task", "device"), "oracles": ("env",)}
+"""Arguments of a constructor that the framework gives, by group."""
+
+
+class Component(BaseModel):
+    """An exchangeable part: which, and the parameters of its constructor."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
+
+    name: str = Field(min_length=1)
+    """An entry point's name, `package.module:Class` or `path/to/file.py:Class`."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Everything but the name."""
+        return dict(self.model_extra or {})
+
+
+def as_component(value: object) -> object:
+    """Return what a bare name is short for; anything else as it is."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+Part = Annotated[Component, BeforeValidator(as_component)]
+"""A component in a configuration: a name, or a mapping of a name and parameters."""
+
+
+def arguments(group: str, component: Component) -> dict[str, Any]:
+    """Return the constructor's keyword arguments that a component's parameters stand for.
+
+    Raises:
+        ConfigError: parameters that are unknown, missing or of a wrong type: all of them.
+        PluginError: no such plugin.
+    """
+    found, lines = inspect_arguments(group, component)
+    if lines:
+        raise ConfigError("\n  ".join([f"{component.name}: cannot be constructed", *lines]))
+    return found
+
+
+def inspect_arguments(group: str, component: Component) -> tuple[dict[str, Any], list[str]]:
+    """Return the constructor's keyword arguments, and one line for each that is wrong.
+
+    Raises:
+        PluginError: no such plugin.
+    """
+    if group == "envs" and component.name.startswith(plugins.GYMNASIUM):
+        return component.parameters, []  # Gymnasium checks these when it makes the env
+    parameters = _parameters(plugins.load(group, component.name))
+    for key in _GIVEN.get(group, ()):
+        parameters.pop(key, None)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    known = {
+        k: p for k, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    }
+    found, lines = component.parameters, []
+    for key, value in component.parameters.items():
+        if key in known:
+            try:
+                found[key] = _convert(value, known[key].annotation)
+            except ValidationError as error:
+                details = error.errors()[0]
+                path = ".".join(map(str, (key, *details["loc"])))
+                lines.append(f"{path}: {expectation(details)}")
+        elif not takes_any:
+            hint = nearest(key, known) or f"; it has {', '.join(known) or 'none'}"
+            lines.append(f"{key}: {component.name} has no such parameter{hint}")
+    for key, parameter in known.items():
+        if parameter.default is parameter.empty and key not in found:
+            lines.append(f"{key}: missing; {component.name} needs it")
+    return found, lines
+
+
+def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return a question that names the nearest known name, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
+
+
+def expectation(details: Any) -> str:
+    """Return what was expected and what was given, from an error of pydantic's."""
+    what = details["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    what = (
+        what.replace("greater than or equal to", "at least")
+        .replace("a valid integer", "an integer")
+        .replace("a valid", "a")
+    )
+    if details["type"] == "model_type":
+        what = "a name, or a mapping of its entries"
+    return f"expected {what}, given {json.dumps(details['input'], default=repr):.80}"
+
+
+def _parameters(constructor: Any) -> dict[str, inspect.Parameter]:
+    try:
+        return dict(inspect.signature(constructor, eval_str=True).parameters)
+    except NameError:  # annotations that exist for type checkers only
+        return dict(inspect.signature(constructor).parameters)
+
+
+def _convert(value: Any, annotation: Any) -> Any:
+    """Return a JSON value as the annotated type, strictly: no word is taken for a number."""
+    if annotation is inspect.Parameter.empty or isinstance(annotation, str):
+        return value
+    try:
+        adapter = TypeAdapter(annotation)
+    except Exception:  # no simple type (an array, say): the constructor itself has to check it
+        return value
+    return adapter.validate_json(json.dumps(value), strict=True)

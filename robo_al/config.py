@@ -1,0 +1,242 @@
+"""A campaign's configuration: YAML, checked as a whole before anything is written.
+
+A config that says only `env: pendulum` is complete. Parts that can be exchanged (env, policy,
+model, ...) are *components*: a name, or a mapping of a name and its constructor's parameters.
+
+    env: reacher
+    model: {name: gp, samples: 8}
+    rounds: 20
+
+Everything that is wrong is told at once, one line each, with its path.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from robo_al import plain_yaml, plugins
+from robo_al.components import (
+    GROUPS,
+    Component,
+    Part,
+    as_component,
+    expectation,
+    inspect_arguments,
+    nearest,
+)
+from robo_al.errors import ConfigError, PluginError
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class Evaluation(BaseModel):
+    """How the policy is evaluated, apart from the data."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    starts: Count = 20
+    """Fixed starts, the same for every strategy."""
+    every: int = Field(default=1, ge=0)
+    """Rounds between evaluations; 0: never."""
+
+
+class Config(BaseModel):
+    """Everything that a campaign depends on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    env: Part
+    """The task."""
+    policy: Part = Component(name="icem")
+    """Proposes rollouts, and is what gets evaluated."""
+    model: Part = Component(name="gp")
+    acquisition: Part = Component(name="joint_information")
+    selector: Part | None = None
+    """None: `greedy_joint` where the acquisition function values sets of rollouts, else `top_k`."""
+    oracle: Part = Component(name="simulation")
+    explorer: Part = Component(name="random")
+    """Proposes the first rollouts, before there is a model."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    rounds: Count = 10
+    """The budget: rounds after which the campaign stops."""
+    initial_rollouts: Count = 1
+    """Rollouts of the explorer in the first round."""
+    rollout_steps: Count | None = None
+    """Steps of a training rollout; None: the task's horizon, but 50 at most."""
+    candidates: Count = 32
+    """N, proposals in each round."""
+    rollouts_per_round: Count = 1
+    """K, how many of them are selected."""
+    contexts: Count = 8
+    """Starts over which the proposals of a round are spread."""
+    imagination_members: Count = 1
+    """E, members of the model in which each proposal is played."""
+    evaluation: Evaluation = Evaluation()
+    stop_when_solved: bool = True
+    threshold: float | None = None
+    """Mean evaluation return from which the task counts as solved; None: the task's own."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @field_validator("rollouts_per_round")
+    @classmethod
+    def _selected_from_candidates(cls, value: int, info: ValidationInfo) -> int:
+        if value > info.data.get("candidates", value):
+            raise ValueError(f"at most the number of candidates, {info.data['candidates']}")
+        return value
+
+    def text(self) -> str:
+        """Return it as YAML, with every default filled in."""
+        return plain_yaml.dump(self.model_dump())
+
+    def sha256(self) -> str:
+        """Return the hash of its canonical JSON."""
+        canonical = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+# ---------------------------------------------------------------- loading
+
+
+def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read and check a configuration.
+
+    Args:
+        source: a YAML file, or the name of a shipped configuration (`pendulum`).
+        overrides: as on the command line: `--seed 3 --model.samples=8 --acquisition variance`.
+
+    Raises:
+        ConfigError: no such file, no YAML, or wrong entries: all of them, one line each.
+    """
+    path = find_config(source)
+    try:
+        with path.open(encoding="utf-8") as file:
+            data = plain_yaml.parse(file.read(plain_yaml.MAX_SIZE + 1))
+    except (OSError, UnicodeDecodeError, ConfigError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected a mapping such as `env: pendulum`, given {data!r:.80}")
+    for key, value in _parse_overrides(overrides):
+        _override(data, key.split("."), value)
+    lines = _wrong_entries(data)
+    if lines:
+        raise ConfigError(f"{path}: " + "\n  ".join(["cannot be used"] * (len(lines) > 1) + lines))
+    return resolve(Config.model_validate(data))
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Return the configurations that come with robo-al, by name."""
+    package = Path(__file__).parent
+    folder = package / "_configs"  # where a wheel has them; a checkout has them in `configs`
+    folder = folder if folder.is_dir() else package.parent / "configs"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_config(source: str | Path) -> Path:
+    """Return the file that a path, or the name of a shipped configuration, stands for.
+
+    Raises:
+        ConfigError: there is none; says which are shipped.
+    """
+    path, shipped = Path(source), shipped_configs()
+    if path.is_file():
+        return path
+    if str(source) in shipped:
+        return shipped[str(source)]
+    raise ConfigError(
+        f"{source}: no such configuration{nearest(path.stem, shipped)}; "
+        f"give a YAML file or one of {', '.join(shipped)}"
+    )
+
+
+def resolve(config: Config) -> Config:
+    """Choose the selector where none is named, as the acquisition function allows."""
+    if config.selector is not None:
+        return config
+    acquisition = plugins.load("acquisitions", config.acquisition.name)
+    name = "greedy_joint" if hasattr(acquisition, "joint") else "top_k"
+    return config.model_copy(update={"selector": Component(name=name)})
+
+
+# ---------------------------------------------------------------- overrides
+
+
+def _parse_overrides(tokens: Sequence[str]) -> list[tuple[str, Any]]:
+    """Read `--key value` and `--key=value`; names come before the parameters that need them."""
+    found, rest = [], list(tokens)
+    while rest:
+        token = rest.pop(0)
+        key, equals, text = token.removeprefix("--").partition("=")
+        if not token.startswith("--") or not key:
+            raise ConfigError(f"{token}: expected an override such as --seed 3")
+        if not equals:
+            if not rest or rest[0].startswith("--"):
+                raise ConfigError(f"--{key}: no value is given")
+            text = rest.pop(0)
+        try:
+            found.append((key, plain_yaml.parse(text)))
+        except ConfigError as error:
+            raise ConfigError(f"--{key}: {error}") from None
+    return sorted(found, key=lambda item: "." in item[0] and not item[0].endswith(".name"))
+
+
+def _override(data: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    """Set one entry; a component that gets another name loses its parameters."""
+    key, *rest = path
+    if not rest:
+        data[key] = value
+        return
+    if key in GROUPS:
+        default = Config.model_fields[key].default
+        data.setdefault(key, default.model_dump() if isinstance(default, Component) else {})
+        data[key] = as_component(data[key])
+        if rest == ["name"] and (not isinstance(data[key], dict) or data[key].get("name") != value):
+            data[key] = {}
+    inner = data.setdefault(key, {})
+    if inner is None:
+        inner = data[key] = {}
+    if not isinstance(inner, dict):
+        raise ConfigError(f"--{'.'.join(path)}: {key} is {inner!r}, which has no such entry")
+    _override(inner, rest, value)
+
+
+# ---------------------------------------------------------------- what is wrong
+
+
+def _wrong_entries(data: Mapping[str, Any]) -> list[str]:
+    """Return one line for each wrong entry, those of components' parameters included."""
+    lines = []
+    try:
+        Config.model_validate(data)
+    except ValidationError as error:
+        lines = [_line(details) for details in error.errors()]
+    for key, group in GROUPS.items():
+        value = as_component(data.get(key, Config.model_fields[key].get_default()))
+        try:
+            component = Component.model_validate(value)
+        except ValidationError:
+            continue  # no selector is named, or its line is there already
+        try:
+            lines += [f"{key}.{line}" for line in inspect_arguments(group, component)[1]]
+        except PluginError as error:
+            lines.append(f"{key}: {error}")
+    return list(dict.fromkeys(lines))
+
+
+def _line(details: Any) -> str:
+    """Return what pydantic found wrong with one entry, in our words."""
+    path = [str(part) for part in details["loc"]]
+    where = ".".join(path)
+    if details["type"] == "extra_forbidden":
+        model = Evaluation if path[:-1] == ["evaluation"] else Config
+        prefix = where.removesuffix(path[-1])
+        known = ", ".join(model.model_fields)
+        near = nearest(path[-1], model.model_fields, prefix)
+        return f"{where}: unknown key{near or f'; known: {known}'}"
+    if details["type"] == "missing":
+        example = ", for example `env: pendulum`" if where == "env" else ""
+        return f"{where}: missing{example}"
+    return f"{where}: {expectation(details)}"

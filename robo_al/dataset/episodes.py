@@ -1,0 +1,131 @@
+"""Trajectories as Parquet files: one immutable file for each episode, or for each evaluation.
+
+A file has a row for each observation, T+1 of them for a trajectory of T steps, with the action
+taken there and the reward it brought; after the last observation they are null. An oracle's faulty
+arrays are kept too, whatever their lengths: columns are padded with null rows at the end.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from robo_al.types import Failure, Task, Trajectory
+
+_COLUMNS = ("observation", "action", "proposed", "reward")
+_FORMAT = "robo-al episodes 1"
+
+
+def encode(trajectories: Sequence[Trajectory], metadata: Mapping[str, Any]) -> bytes:
+    """Return a Parquet file with trajectories and what else is to be known of them.
+
+    The same trajectories and metadata give the same bytes.
+
+    Args:
+        trajectories: all with observations and actions of at most two axes.
+        metadata: JSON values.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in ("trajectory", *_COLUMNS)}
+    for index, trajectory in enumerate(trajectories):
+        values = [np.asarray(array, dtype=np.float64).tolist() for array in _arrays(trajectory)]
+        length = max(map(len, values))
+        columns["trajectory"] += [index] * length
+        for name, value in zip(_COLUMNS, values, strict=True):
+            columns[name] += value + [None] * (length - len(value))
+    vector = pa.list_(pa.float64())
+    schema = pa.schema(
+        [("trajectory", pa.int32())]
+        + [(name, pa.float64() if name == "reward" else vector) for name in _COLUMNS],
+        metadata={
+            "format": _FORMAT,
+            "terminated": json.dumps([bool(t.terminated) for t in trajectories]),
+            "robo_al": json.dumps(metadata, sort_keys=True, allow_nan=False),
+        },
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns, schema=schema), sink)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def decode(data: bytes) -> tuple[list[Trajectory], dict[str, Any]]:
+    """Return the trajectories and metadata of a file that `encode` made."""
+    table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+    metadata = table.schema.metadata
+    terminated = json.loads(metadata[b"terminated"])
+    index = table["trajectory"].to_numpy()
+    starts = np.searchsorted(index, np.arange(len(terminated) + 1))
+    trajectories = []
+    for i, ended in enumerate(terminated):
+        part = table.slice(starts[i], starts[i + 1] - starts[i])
+        observations, actions, proposed = (_matrix(part[name]) for name in _COLUMNS[:3])
+        rewards = np.array(part["reward"].drop_null().to_numpy())
+        trajectories.append(Trajectory(observations, actions, proposed, rewards, ended))
+    return trajectories, json.loads(metadata[b"robo_al"])
+
+
+def _matrix(column: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    rows = column.drop_null()
+    if not len(rows):
+        return np.zeros((0, 0))
+    flat: np.ndarray[Any, np.dtype[np.float64]] = rows.combine_chunks().flatten().to_numpy()
+    return flat.reshape(len(rows), -1).copy()  # an array of its own, which may be written to
+
+
+def examine(
+    rollout: str, result: Trajectory | Failure, task: Task, horizon: int
+) -> Trajectory | Failure:
+    """Return what an oracle answered in float64, quarantined if it cannot be trusted.
+
+    Args:
+        rollout: its id, for the message.
+        result: what the oracle answered.
+        task: sizes of its observations and actions.
+        horizon: steps that were asked for.
+    """
+    trajectory = result.partial if isinstance(result, Failure) else result
+    if trajectory is None:
+        return result
+    shapes = [np.shape(array) for array in _arrays(trajectory)]
+    try:
+        arrays = [np.array(array, dtype=np.float64, order="C") for array in _arrays(trajectory)]
+    except (TypeError, ValueError):
+        arrays = []
+    if [array.ndim for array in arrays] != [2, 2, 2, 1]:
+        reason = f"rollout {rollout}: arrays of shapes {shapes} cannot be a trajectory"
+        return result if isinstance(result, Failure) else Failure("quarantined", reason)
+    observations, actions, proposed, rewards = arrays
+    ended = bool(trajectory.terminated)
+    trajectory = Trajectory(observations, actions, proposed, rewards, ended)
+    if isinstance(result, Failure):
+        return replace(result, partial=trajectory)
+    fault = _fault(trajectory, task, horizon)
+    if fault is None:
+        return trajectory
+    return Failure("quarantined", f"rollout {rollout}: {fault}", trajectory)
+
+
+def _fault(trajectory: Trajectory, task: Task, horizon: int) -> str | None:
+    steps, channels, size = trajectory.steps, len(task.channels), len(task.action_low)
+    wanted = [(steps + 1, channels), (steps, size), (steps, size), (steps,)]
+    for name, array, shape in zip(_COLUMNS, _arrays(trajectory), wanted, strict=True):
+        if array.shape != shape:
+            return f"{name} has shape {array.shape}; it should be {shape}"
+        bad = ~np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
+        if bad.any():
+            return f"{name} is not finite at step {int(bad.argmax())}"
+    if steps == 0:
+        return "it has no steps"
+    return f"it has {steps} steps; {horizon} were asked for" if steps > horizon else None
+
+
+def _arrays(trajectory: Trajectory) -> tuple[Any, Any, Any, Any]:
+    return (
+        trajectory.observations,
+        trajectory.actions,
+        trajectory.proposed,
+        trajectory.rewards,
+    )

@@ -1,0 +1,276 @@
+"""Probabilistic ensemble: E networks on the change of the observation, for large data and GPUs.
+
+Members hold out different rollouts for early stopping, so that the ensemble as a whole learns
+from every rollout (PETS, with cross-validation in place of its bootstrap). Every fit starts from
+new weights: it depends on the data and the generator alone, not on earlier fits.
+
+The empirical covariance of E members has rank E - 1 only. What one step tells about another comes
+from the last layer instead (Laplace approximation; Daxberger et al. 2021, "Laplace redux"). The
+last hidden activations of *all* members and a 1 are projected at random to F features phi, which
+keeps the members' mean kernel (Holzmueller et al. 2023, "A framework and benchmark for deep batch
+active learning for regression"), scaled so that phi' phi is 1 on average over the data. With the
+noise variance s_d^2 in units of the variance of output d, the posterior of the weights gives
+
+    Sigma_d = (I + Phi' Phi / s_d^2)^-1,    cov_d(a, b) = phi_a' Sigma_d phi_b / s_d^2.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from robo_al.errors import ConfigError, ModelError
+from robo_al.models.inputs import Inputs
+from robo_al.models.networks import FLOAT, Training, activations, moments, new_weights, train
+from robo_al.seeds import integer
+from robo_al.types import MEAN, FitReport, Prediction, Task, Transitions
+
+NOISE_FLOOR = 1e-6
+"""Smallest noise variance of a standardised output."""
+FOLDS = 5
+"""Groups of rollouts of which each member holds out one."""
+
+
+class Ensemble:
+    """Probabilistic networks with last-layer joint information (module's docstring).
+
+    Args:
+        task: what is to be predicted.
+        device: `cpu` or `cuda`.
+        members: E, networks.
+        hidden: units of a hidden layer, and F, features of the joint covariance.
+        layers: hidden layers.
+        max_steps: gradient steps at most; early stopping may end sooner.
+        batch_size: transitions of one gradient step, for each member its own.
+        learning_rate: of AdamW.
+        weight_decay: of AdamW.
+
+    Raises:
+        ConfigError: a size below 1, or a rate below 0.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        device: str = "cpu",
+        members: int = 5,
+        hidden: int = 128,
+        layers: int = 3,
+        max_steps: int = 2000,
+        batch_size: int = 256,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        sizes = {"members": members, "hidden": hidden, "layers": layers}
+        sizes |= {"max_steps": max_steps, "batch_size": batch_size}
+        wrong = [f"{name} is {value}, below 1" for name, value in sizes.items() if value < 1]
+        rates = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+        wrong += [f"{name} is {value}, below 0" for name, value in rates.items() if value < 0]
+        if wrong:
+            raise ConfigError(f"ensemble: {'; '.join(wrong)}")
+        self.inputs = Inputs.of(task)
+        self.device = torch.device(device)
+        self.training = Training(max_steps, batch_size, learning_rate, weight_decay)
+        self.widths = (self.inputs.size, *[hidden] * layers, 2 * self.inputs.outputs)
+        self._members = members
+        self._state: dict[str, Tensor] = {}
+
+    @property
+    def members(self) -> int:
+        """E, the number of networks."""
+        return self._members
+
+    @property
+    def covariance_rank(self) -> int:
+        """F, the rank that the joint covariance of many steps can have."""
+        return self.widths[1]
+
+    # ------------------------------------------------------------ fitting
+
+    def fit(self, transitions: Transitions, rng: np.random.Generator) -> FitReport:
+        """Train new networks on all transitions.
+
+        Raises:
+            ModelError: fewer than 2 transitions, values that are not finite, or divergence.
+        """
+        x, y = self._training_data(transitions)
+        draw = torch.Generator().manual_seed(integer(rng))
+        state = {
+            "x_mean": x.mean(0),
+            "x_scale": x.std(0, correction=0).clamp_min(1e-2),
+            "y_mean": y.mean(0),
+            "y_scale": y.std(0, correction=0).clamp_min(1e-6),
+        }
+        x = (x - state["x_mean"]) / state["x_scale"]
+        y = (y - state["y_mean"]) / state["y_scale"]
+        held_out = _held_out(transitions.rollouts, self._members).to(self.device)
+        start = new_weights(self._members, self.widths, draw)
+        start = {key: value.to(self.device) for key, value in start.items()}
+        weights, details = train(start, x.to(FLOAT), y.to(FLOAT), held_out, self.training, draw)
+        self._state = state | weights
+        self._state |= self._last_layer(x, draw)
+        return FitReport(loss=details.pop("loss"), details=details)
+
+    def _training_data(self, transitions: Transitions) -> tuple[Tensor, Tensor]:
+        if len(transitions) < 2:
+            raise ModelError(f"ensemble: {len(transitions)} transitions; 2 are needed")
+        arrays = (
+            transitions.observations,
+            transitions.actions,
+            transitions.next_observations,
+            transitions.rewards,
+        )
+        observations, actions, following, rewards = (
+            torch.as_tensor(array, dtype=torch.float64, device=self.device) for array in arrays
+        )
+        x = self.inputs.features(observations, actions)
+        y = self.inputs.targets(observations, following, rewards)
+        if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
+            raise ModelError("ensemble: the transitions contain NaN or infinite values")
+        return x, y
+
+    @torch.no_grad()
+    def _last_layer(self, x: Float[Tensor, "B I"], draw: torch.Generator) -> dict[str, Tensor]:
+        """Return the posterior of the last layer, from standardised inputs."""
+        _, log_variance = moments(self._state, x.to(FLOAT).expand(self._members, -1, -1))
+        noise = log_variance.double().exp().mean((0, 1)) + NOISE_FLOOR
+        hidden = self._hidden(x)
+        shape = (hidden.shape[-1], self.covariance_rank)
+        projection = torch.randn(shape, generator=draw, dtype=torch.float64).to(self.device)
+        projection /= (hidden @ projection).square().sum(-1).mean().sqrt()
+        phi = hidden @ projection
+        identity = torch.eye(shape[1], dtype=torch.float64, device=self.device)
+        precision = identity + phi.T @ phi / noise[:, None, None]
+        factor = torch.linalg.cholesky(precision)
+        return {"projection": projection, "noise": noise, "precision_factor": factor}
+
+    # ------------------------------------------------------------ prediction
+
+    @torch.no_grad()
+    def predict(
+        self, observations: Float[Tensor, "*batch O"], actions: Float[Tensor, "*batch A"]
+    ) -> Prediction:
+        """Return the mixture's moments: members disagree (epistemic) and expect noise."""
+        x = self._scaled(observations, actions).to(FLOAT)
+        flat = x.reshape(-1, x.shape[-1]).expand(self._members, -1, -1)
+        mean, log_variance = moments(self._state, flat)
+        shape, square = (*x.shape[:-1], self.inputs.outputs), self._state["y_scale"] ** 2
+        epistemic = mean.var(0, correction=0) * square
+        aleatoric = (log_variance.exp().mean(0) + NOISE_FLOOR) * square
+        change = self._change(mean.mean(0)).reshape(shape)
+        following, reward = self.inputs.advance(observations, change.to(observations))
+        return Prediction(
+            mean=following,
+            epistemic=self.inputs.scatter(epistemic.reshape(shape).to(observations)),
+            aleatoric=self.inputs.scatter(aleatoric.reshape(shape).to(observations), fill=1.0),
+            reward=reward,
+        )
+
+    @torch.no_grad()
+    def step(
+        self,
+        observations: Float[Tensor, "G P O"],
+        actions: Float[Tensor, "G P A"],
+        members: Int[Tensor, "G"],
+    ) -> tuple[Float[Tensor, "G P O"], Float[Tensor, "G P"] | None]:
+        """Advance every group by the mean of its own member, or by the mean of all."""
+        x = self._scaled(observations, actions).to(FLOAT)
+        members = members.to(self.device)
+        outputs = x.new_zeros(*x.shape[:-1], self.inputs.outputs)
+        everyone = members == MEAN
+        if bool(everyone.any()):
+            rows = x[everyone]
+            mean, _ = moments(self._state, rows.flatten(0, 1).expand(self._members, -1, -1))
+            outputs[everyone] = mean.mean(0).reshape(*rows.shape[:-1], -1)
+        if not bool(everyone.all()):
+            outputs[~everyone] = self._means_of(x[~everyone], members[~everyone])
+        return self.inputs.advance(observations, self._change(outputs).to(observations))
+
+    def _means_of(
+        self, x: Float[Tensor, "G P I"], members: Int[Tensor, "G"]
+    ) -> Float[Tensor, "G P D"]:
+        """Return each group's mean in its member: groups are sorted into [E, most groups, P]."""
+        own = members[:, None] == torch.arange(self._members, device=x.device)
+        slots = own.cumsum(0).gather(1, members[:, None])[:, 0] - 1
+        sorted_x = x.new_zeros(self._members, int(own.sum(0).max()), *x.shape[1:])
+        sorted_x[members, slots] = x
+        mean, _ = moments(self._state, sorted_x.flatten(1, 2))
+        return mean.reshape(*sorted_x.shape[:-1], -1)[members, slots]
+
+    def features(
+        self, observations: Float[Tensor, "*batch O"], actions: Float[Tensor, "*batch A"]
+    ) -> Float[Tensor, "*batch F"]:
+        """Return phi of the module's docstring (float64)."""
+        x = self._scaled(observations, actions)
+        phi = self._hidden(x.reshape(-1, x.shape[-1])) @ self._state["projection"]
+        return phi.reshape(*x.shape[:-1], -1)
+
+    def covariance(
+        self, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]
+    ) -> Float[Tensor, "D *batch a b"]:
+        """Return the last layer's posterior covariance between steps, in noise variances."""
+        left = self._whitened(*first)
+        right = left if first is second else self._whitened(*second)
+        return left.mT @ right
+
+    @torch.no_grad()
+    def _whitened(self, observations: Tensor, actions: Tensor) -> Float[Tensor, "D *batch F a"]:
+        """Return Sigma_d^1/2' phi / s_d, by which a covariance is a product."""
+        phi = self.features(observations, actions)
+        flat = phi.reshape(-1, phi.shape[-1]).T / self._state["noise"].sqrt()[:, None, None]
+        factor = self._state["precision_factor"]
+        rows: Tensor = torch.linalg.solve_triangular(factor, flat, upper=False)
+        return rows.mT.reshape(len(rows), *phi.shape).mT
+
+    @torch.no_grad()
+    def _hidden(self, x: Float[Tensor, "B I"]) -> Float[Tensor, "B H"]:
+        """Return all members' last activations and a 1, in float64: covariances need it."""
+        weights = {key: value.double() for key, value in self._state.items()}
+        hidden = activations(weights, x.double().expand(self._members, -1, -1))
+        flat = hidden.movedim(0, 1).flatten(1)
+        return torch.cat([flat, torch.ones_like(flat[:, :1])], dim=1)
+
+    def _scaled(self, observations: Tensor, actions: Tensor) -> Tensor:
+        if not self._state:
+            raise ModelError("ensemble: predict before fit")
+        place = (self.device, torch.float64)
+        x = self.inputs.features(observations.to(*place), actions.to(*place))
+        return (x - self._state["x_mean"]) / self._state["x_scale"]
+
+    def _change(self, outputs: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+        return outputs * self._state["y_scale"] + self._state["y_mean"]
+
+    # ------------------------------------------------------------ saving
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return weights, normalisers and the posterior of the last layer."""
+        return dict(self._state)
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take up a saved state; predictions are then exactly the saved model's.
+
+        Raises:
+            ModelError: the state is of an ensemble of another size.
+        """
+        expected = new_weights(self._members, self.widths, torch.Generator())
+        for key, value in expected.items():
+            if key not in state or state[key].shape != value.shape:
+                found = tuple(state[key].shape) if key in state else "missing"
+                raise ModelError(
+                    f"ensemble: the saved {key} is {found} and not {tuple(value.shape)}: it was "
+                    "saved with other members, hidden or layers, or for another task"
+                )
+        self._state = {key: value.to(self.device) for key, value in state.items()}
+
+
+def _held_out(rollouts: Int[np.ndarray, "B"], members: int) -> Bool[Tensor, "E B"]:
+    """Return what each member holds out: one fold of the rollouts, or the end of the only one."""
+    found, index = np.unique(rollouts, return_inverse=True)
+    if len(found) == 1:
+        end = np.arange(len(rollouts)) >= len(rollouts) - max(1, len(rollouts) // FOLDS)
+        return torch.from_numpy(np.tile(end, (members, 1)))
+    folds = min(FOLDS, len(found))
+    own = np.arange(members)[:, None] % folds
+    return torch.from_numpy(index % folds == own)

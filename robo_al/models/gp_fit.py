@@ -1,0 +1,114 @@
+"""Hyper-parameters of the Gaussian process, from scratch, by GPyTorch and L-BFGS."""
+
+import math
+import warnings
+from collections.abc import Mapping
+
+import gpytorch
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from robo_al.errors import ModelError
+
+NOISE_FLOOR = 1e-5
+"""Smallest noise variance of a standardised output: what keeps float32 planning accurate."""
+
+HYPERPARAMETERS = ("length_scale", "output_scale", "linear", "noise")
+"""Names of the fitted tensors: [D,I], [D], [D,I] (variance of the slopes), [D]."""
+
+
+class _ExactProcess(gpytorch.models.ExactGP):  # type: ignore[misc]
+    """GPyTorch's side of the fit: D independent processes in one batch."""
+
+    def __init__(self, x: Tensor, y: Tensor, likelihood: gpytorch.likelihoods.Likelihood) -> None:
+        super().__init__(x, y, likelihood)
+        batch, size = torch.Size([y.shape[0]]), x.shape[-1]
+        log_normal = gpytorch.priors.LogNormalPrior
+        self.mean_module = gpytorch.means.ZeroMean(batch_shape=batch)
+        # Prior of the length scales grows with the root of the dimension: Hvarfner et al. 2024.
+        length_prior = log_normal(math.sqrt(2) + math.log(size) / 2, math.sqrt(3))
+        self.smooth = gpytorch.kernels.ScaleKernel(
+            gpytorch.kernels.RBFKernel(
+                ard_num_dims=size, batch_shape=batch, lengthscale_prior=length_prior
+            ),
+            batch_shape=batch,
+            outputscale_prior=log_normal(0.0, 1.5),
+        )
+        self.linear = gpytorch.kernels.LinearKernel(
+            ard_num_dims=size, batch_shape=batch, variance_prior=log_normal(-1.0, 2.0)
+        )
+
+    def forward(self, x: Tensor) -> gpytorch.distributions.MultivariateNormal:
+        covariance = self.smooth(x) + self.linear(x)
+        return gpytorch.distributions.MultivariateNormal(self.mean_module(x), covariance)
+
+
+def fit_hyperparameters(
+    x: Float[Tensor, "m I"], y: Float[Tensor, "D m"], start: Mapping[str, Tensor], steps: int
+) -> tuple[dict[str, Tensor], float]:
+    """Maximise the posterior of the hyper-parameters; return them and the loss."""
+    batch = torch.Size([y.shape[0]])
+    likelihood = gpytorch.likelihoods.GaussianLikelihood(
+        batch_shape=batch,
+        noise_prior=gpytorch.priors.LogNormalPrior(-8.0, 3.0),
+        noise_constraint=gpytorch.constraints.GreaterThan(NOISE_FLOOR),
+    )
+    process = _ExactProcess(x.expand(*batch, *x.shape), y, likelihood).to(x)
+    base = process.smooth.base_kernel
+    if start:
+        base.lengthscale = start["length_scale"][:, None]
+        process.smooth.outputscale = start["output_scale"]
+        process.linear.variance = start["linear"][:, None]
+        likelihood.noise = start["noise"][:, None].clamp_min(1.1 * NOISE_FLOOR)
+    else:
+        base.lengthscale = math.sqrt(x.shape[-1])
+        process.linear.variance = 0.3
+        likelihood.noise = 1e-2
+    loss = _minimise(
+        process, gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, process), y, steps
+    )
+    hyper = {
+        "length_scale": base.lengthscale[:, 0],
+        "output_scale": process.smooth.outputscale,
+        "linear": process.linear.variance[:, 0, 0]
+        if process.linear.variance.ndim == 4
+        else process.linear.variance[:, 0],
+        "noise": likelihood.noise[:, 0],
+    }
+    return {key: value.detach().clone() for key, value in hyper.items()}, loss / batch[0]
+
+
+def _minimise(
+    process: _ExactProcess,
+    objective: gpytorch.mlls.MarginalLogLikelihood,
+    y: Float[Tensor, "D m"],
+    steps: int,
+) -> float:
+    """Run L-BFGS on the negative log posterior; on a breakdown return to the best point seen."""
+    process.train()
+    optimizer = torch.optim.LBFGS(
+        process.parameters(), max_iter=steps, history_size=20, line_search_fn="strong_wolfe"
+    )
+    best: list[tuple[float, dict[str, Tensor]]] = []
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss: Tensor = -objective(process(process.train_inputs[0]), y).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        value = float(loss.detach())
+        if math.isfinite(value) and (not best or value < best[0][0]):
+            state = {key: value.clone() for key, value in process.state_dict().items()}
+            best[:] = [(value, state)]
+        return loss
+
+    with warnings.catch_warnings(), gpytorch.settings.fast_computations(False, False, False):
+        warnings.simplefilter("ignore", gpytorch.utils.warnings.NumericalWarning)
+        try:
+            optimizer.step(closure)  # type: ignore[no-untyped-call]
+        except (gpytorch.utils.errors.NanError, gpytorch.utils.errors.NotPSDError):
+            pass
+    if not best:
+        raise ModelError("Gaussian process: its likelihood is not finite; look at the data")
+    process.load_state_dict(best[0][1])
+    return best[0][0]

@@ -1,0 +1,124 @@
+"""The Gaussian process's kernel and posterior, as plain tensor algebra on scaled inputs."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from robo_al.errors import ModelError
+
+
+def kernel(a: Tensor, b: Tensor, hyper: Mapping[str, Tensor]) -> Tensor:
+    """Return k(a, b) as [D, ..., a, b] for scaled inputs [..., a, I] and [..., b, I]."""
+    lead = (-1, *[1] * (a.ndim - 2))
+    length = hyper["length_scale"].reshape(*lead, 1, a.shape[-1])
+    p, q = a / length, b / length
+    squared = (p**2).sum(-1)[..., :, None] + (q**2).sum(-1)[..., None, :] - 2 * p @ q.mT
+    smooth = torch.exp(-0.5 * squared.clamp_min(0))
+    linear = hyper["linear"].reshape(*lead, 1, a.shape[-1])
+    result: Tensor = hyper["output_scale"].reshape(*lead, 1, 1) * smooth + (a * linear) @ b.mT
+    return result
+
+
+def condition(
+    x: Float[Tensor, "n I"],
+    y: Float[Tensor, "D n"],
+    points: Float[Tensor, "m I"],
+    hyper: Mapping[str, Tensor],
+    exact: bool,
+) -> dict[str, Tensor]:
+    """Condition on the data through m points.
+
+    `gather` [D,m,n] maps residuals of the data to weights on the points, and `precision` [D,m,m]
+    is what covariances subtract: cov(a, b) = k(a, b) - k(a, Z) precision k(Z, b).
+    """
+    noise = hyper["noise"][:, None, None]
+    identity = torch.eye(len(points), dtype=points.dtype, device=x.device)
+    own = kernel(points, points, hyper)
+    if exact:
+        precision = torch.cholesky_inverse(_cholesky(own + noise * identity))
+        gather = precision
+    else:
+        cross = kernel(points, x, hyper)
+        posterior = torch.cholesky_inverse(_cholesky(noise * own + cross @ cross.mT))
+        gather = posterior @ cross
+        precision = torch.cholesky_inverse(_cholesky(own)) - noise * posterior
+    mean_weight = (gather @ y[..., None])[..., 0]
+    return {"points": points, "gather": gather, "precision": precision, "mean_weight": mean_weight}
+
+
+def _cholesky(matrix: Tensor) -> Tensor:
+    """Factor a positive definite matrix, with as little jitter as it takes."""
+    scale = matrix.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]
+    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    factor: Tensor
+    for jitter in (1e-10, 1e-8, 1e-6, 1e-4):
+        factor, failed = torch.linalg.cholesky_ex(matrix + jitter * scale * identity)
+        if not bool(failed.any()):
+            return factor
+    raise ModelError("Gaussian process: the kernel matrix is not positive definite")
+
+
+def spread(x: Float[Tensor, "n I"], most: int) -> Tensor:
+    """Return indices of at most `most` inputs that cover the rest: pivoted Cholesky.
+
+    The kernel is a unit squared exponential on the standardised inputs, so that the choice does
+    not depend on hyper-parameters that are still to be fitted.
+    """
+    if len(x) <= most:
+        return torch.arange(len(x), device=x.device)
+    variance = torch.ones(len(x), dtype=x.dtype, device=x.device)
+    rows = torch.zeros(most, len(x), dtype=x.dtype, device=x.device)
+    chosen = []
+    for i in range(most):
+        pivot = int(variance.argmax())
+        chosen.append(pivot)
+        kernel = torch.exp(-0.5 * ((x - x[pivot]) ** 2).sum(-1) / x.shape[-1])
+        row = kernel - rows[:i].T @ rows[:i, pivot]
+        rows[i] = row / variance[pivot].clamp_min(1e-12).sqrt()
+        variance = (variance - rows[i] ** 2).clamp_min(0)
+        variance[pivot] = -1.0
+    return torch.tensor(sorted(chosen), device=x.device)
+
+
+def planning_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Fold the posterior into what one matrix product per step needs.
+
+    With lifted inputs (x, x^2, 1), the exponent of the squared exponential and the argument of
+    the random features are linear: `similarity` [D, 2I+1, m] and `frequency` [D, 2I+1, F].
+    Row 0 of the weights is the mean, row 1 + e posterior function e.
+    """
+    inverse = state["length_scale"] ** -2  # [D, I]
+    points = state["points"]
+    similarity = torch.cat(
+        [
+            (points * inverse[:, None]).mT,
+            (-0.5 * inverse[:, :, None]).expand(-1, -1, len(points)),
+            -0.5 * (points**2 @ inverse.T).T[:, None],
+        ],
+        dim=1,
+    )
+    frequency = torch.cat(
+        [
+            state["frequency"].mT,
+            torch.zeros_like(state["frequency"].mT),
+            state["phase"][:, None],
+        ],
+        dim=1,
+    )
+    mean = state["mean_weight"][:, None]
+    slope = state["linear"][:, None] * (mean @ points)
+    scale = state["output_scale"][:, None, None]
+    weight = torch.cat([torch.zeros_like(state["weight"][:, :1]), state["weight"]], dim=1)
+    plan = {
+        "similarity": similarity,
+        "frequency": frequency,
+        "point_weight": scale * torch.cat([mean, state["point_weight"]], dim=1),
+        "slope": torch.cat([slope, state["slope"]], dim=1),
+        "weight": weight,
+        "x_mean": state["x_mean"],
+        "x_scale": state["x_scale"],
+        "y_scale": state["y_scale"],
+    }
+    return {key: value.to(torch.float32).contiguous() for key, value in plan.items()}

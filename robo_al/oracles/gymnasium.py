@@ -1,0 +1,320 @@
+"""The oracle for any Gymnasium env: each in a process of its own, with a deadline.
+
+An env that hangs, dies or raises costs one rollout: its worker is killed with everything that it
+started, never used again, and replaced.
+"""
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from robo_al.errors import OracleError, UserError
+from robo_al.oracles.recording import Fault, Limits, Recording, Step
+from robo_al.oracles.worker import Channel, Frame
+from robo_al.protocols import Actor
+from robo_al.types import Candidate, Context, EnvSpec, OpenLoop, Outcome, Streamed
+
+Array = NDArray[np.float64]
+
+
+class GymnasiumOracle:
+    """Executes candidates through the public API of any env, in worker processes.
+
+    Args:
+        env: what to execute in.
+        workers: processes, each with an env of its own.
+        step_timeout: seconds that a reset or a step may take.
+        start_timeout: seconds that making the env may take.
+        repeatable: whether a rollout has no lasting effect, so that one may be executed again.
+
+    Raises:
+        UserError: the env cannot be made, or is none that a rollout can run in.
+        OracleError: making it raised or took too long.
+    """
+
+    capacity: int = 1024
+
+    def __init__(
+        self,
+        env: EnvSpec,
+        workers: int = 1,
+        step_timeout: float = 30.0,
+        start_timeout: float = 60.0,
+        repeatable: bool = True,
+    ) -> None:
+        if workers < 1:
+            raise UserError(f"workers is {workers}; at least 1 is needed")
+        self.repeatable = repeatable
+        self._env, self._step_timeout, self._start_timeout = env, step_timeout, start_timeout
+        self._jobs: queue.SimpleQueue[Candidate | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[str, Outcome | Exception]] = queue.SimpleQueue()
+        self._pending: set[str] = set()
+        self._alive: set[_Worker] = set()
+        self._lock = threading.Lock()
+        """Of `_alive` and `_closed`."""
+        self._policies = threading.Lock()
+        """Policies and models are not asked from two threads at once."""
+        self._closed = False
+        first = self._spawn()
+        self._limits = first.limits
+        self._threads = [
+            threading.Thread(target=self._serve, args=(worker,), daemon=True)
+            for worker in [first] + [None] * (workers - 1)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, candidate: Candidate) -> None:
+        """Queue a candidate for the next free worker.
+
+        Raises:
+            UserError: its actions or horizon cannot be executed.
+            OracleError: closed, `capacity` candidates are pending, or its id is among them.
+        """
+        self._refuse_closed()
+        self._limits.check(candidate)
+        if len(self._pending) >= self.capacity:
+            raise OracleError(f"{self.capacity} candidates are pending already; poll first")
+        if candidate.id in self._pending:
+            raise OracleError(f"candidate {candidate.id!r} is pending already")
+        self._pending.add(candidate.id)
+        self._jobs.put(candidate)
+
+    def poll(self, timeout: float | None = None) -> list[Outcome]:
+        """Return what has come; waits for one, at most `timeout` seconds.
+
+        Raises:
+            UserError: a policy answered with actions of a wrong shape.
+        """
+        self._refuse_closed()
+        outcomes: list[Outcome] = []
+        while self._pending:
+            try:
+                name, result = self._results.get(not outcomes, timeout)
+            except queue.Empty:
+                break
+            if isinstance(result, Outcome):
+                self._pending.remove(name)
+                outcomes.append(result)
+            elif outcomes:  # to be raised by the next poll: these outcomes are not to be lost
+                self._results.put((name, result))
+                break
+            else:
+                self._pending.remove(name)
+                raise result
+        return outcomes
+
+    def close(self) -> None:
+        """Kill the workers, whatever they do, and end the threads."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            workers = list(self._alive)
+        for worker in workers:
+            worker.kill()
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def __enter__(self) -> "GymnasiumOracle":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise OracleError("the oracle is closed")
+
+    def _spawn(self) -> "_Worker":
+        with self._lock:
+            self._refuse_closed()
+            worker = _Worker()
+            self._alive.add(worker)
+        try:
+            worker.make(self._env, self._start_timeout)
+        except BaseException:
+            self._discard(worker)
+            raise
+        return worker
+
+    def _discard(self, worker: "_Worker") -> None:
+        with self._lock:
+            self._alive.remove(worker)
+        worker.kill()
+        worker.free()
+
+    def _serve(self, worker: "_Worker | None") -> None:
+        """Execute one candidate after another: the life of one thread."""
+        while (candidate := self._jobs.get()) is not None and not self._closed:
+            recording = Recording(candidate, self._limits)
+            result: Outcome | Exception
+            try:
+                worker = worker or self._spawn()
+                self._roll(worker, recording)
+                result = recording.outcome()
+            except _WorkerLost as lost:
+                recording.fail(Fault("failed", str(lost)))
+                result = recording.outcome()
+            except Exception as error:  # a policy's, or no worker can be had: for who polls
+                result = error
+            if worker is not None and worker.broken:
+                self._discard(worker)
+                worker = None
+            self._results.put((candidate.id, result))
+        if worker is not None:
+            self._discard(worker)
+
+    def _roll(self, worker: "_Worker", recording: Recording) -> None:
+        """Execute one rollout; a part of it is recorded where the worker is lost."""
+        candidate, timeout = recording.candidate, self._step_timeout
+        recording.begin(worker.reset(candidate.context, timeout))
+        if recording.done:
+            return
+        if isinstance(candidate.controller, OpenLoop):
+            asked = candidate.controller.actions
+            finite = int(np.logical_and.accumulate(np.isfinite(asked).all(axis=1)).sum())
+            steps = worker.steps(self._limits.clip(asked[:finite]), timeout)
+            for action, step in zip(asked, steps, strict=False):
+                recording.add(action, step)
+            if not recording.done:
+                recording.send(asked[finite])  # which refuses it
+            return
+        actor = self._start(candidate.controller, candidate.seed)
+        while not recording.done:
+            action = self._act(actor, recording)
+            sent = recording.send(action)
+            if sent is not None:
+                recording.add(action, next(worker.steps(sent[None], timeout)))
+
+    def _start(self, controller: Streamed, seed: int) -> Actor:
+        with self._policies:
+            return controller.policy.start(controller.model, [controller.member], [seed])
+
+    def _act(self, actor: Actor, recording: Recording) -> Array:
+        observation = recording.observation
+        assert observation is not None
+        with self._policies:
+            action: Array = np.asarray(actor.act(observation[None]), dtype=np.float64)
+        if action.shape != (1, len(self._limits.low)):
+            raise UserError(
+                f"candidate {recording.candidate.id}: {type(actor).__name__}.act answered with "
+                f"shape {action.shape}; [rollouts, action size] is {(1, len(self._limits.low))}"
+            )
+        only: Array = action[0]
+        return only
+
+
+class _WorkerLost(Exception):
+    """A worker hung or died; the message says how."""
+
+
+class _Worker:
+    """One process with one env."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "robo_al.oracles.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,  # Ctrl-C is for the parent; killed with what it starts
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._pipes = (self._process.stdout, self._process.stdin)
+        self._channel = Channel(*(pipe.fileno() for pipe in self._pipes))
+        self._killing, self._killed = threading.Lock(), False
+        self.broken = False
+        """Lost, or its env raised: not to be used again."""
+        self.limits: Limits
+
+    def make(self, env: EnvSpec, timeout: float) -> None:
+        """Let it make the env; raises `UserError` or `OracleError`."""
+        fields = {"name": env.name, "parameters": dict(env.parameters), "path": sys.path}
+        try:
+            self._send(Frame("make", fields), timeout)
+            answer = self._receive(timeout)
+        except _WorkerLost as lost:
+            raise OracleError(f"env {env.name}: while it was made: {lost}") from lost
+        if answer.kind == "refused":
+            kind = UserError if answer.fields["user"] else OracleError
+            raise kind(f"env {env.name} cannot be made: {answer.fields['reason']}")
+        low, high = answer.arrays
+        self.limits = Limits(low, high, answer.fields["dtype"], answer.fields["control_period"])
+
+    def reset(self, context: Context, timeout: float) -> Array | Fault:
+        """Reset the env; return the first observation [O]."""
+        fields = {"seed": context.seed, "options": dict(context.options)}
+        self._send(Frame("reset", fields), timeout)
+        answer = self._answer(timeout)
+        return answer if isinstance(answer, Fault) else answer.arrays[0]
+
+    def steps(self, actions: Float[np.ndarray, "T A"], timeout: float) -> Iterator[Step | Fault]:
+        """Step the env; yields at most T answers, each within `timeout` seconds."""
+        if len(actions):
+            self._send(Frame("step", {}, [actions]), timeout)
+        for _ in actions:
+            answer = self._answer(timeout)
+            if isinstance(answer, Fault):
+                yield answer
+                return
+            terminated = answer.fields["terminated"]
+            yield Step(answer.arrays[0], answer.fields["reward"], terminated)
+            if terminated:
+                return
+
+    def kill(self) -> None:
+        """End the process and whatever it has started."""
+        with self._killing:
+            if not self._killed:  # a second time, the process group could be another's
+                self._killed = True
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+
+    def free(self) -> None:
+        """Close the pipes."""
+        for pipe in self._pipes:
+            pipe.close()
+
+    def _answer(self, timeout: float) -> Frame | Fault:
+        frame = self._receive(timeout)
+        if frame.kind != "fault":
+            return frame
+        fault = Fault(frame.fields["failure"], frame.fields["reason"])
+        self.broken = fault.kind == "failed"
+        return fault
+
+    def _send(self, frame: Frame, timeout: float) -> None:
+        try:
+            self._channel.send(frame, timeout)
+        except (TimeoutError, BrokenPipeError) as error:
+            raise self._lost(error, timeout) from error
+
+    def _receive(self, timeout: float) -> Frame:
+        try:
+            return self._channel.receive(timeout)
+        except (TimeoutError, EOFError) as error:
+            raise self._lost(error, timeout) from error
+
+    def _lost(self, error: Exception, timeout: float) -> _WorkerLost:
+        self.broken = True
+        if isinstance(error, TimeoutError):
+            return _WorkerLost(f"no answer within {timeout:g} s; its worker was killed")
+        try:
+            code = self._process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            return _WorkerLost("its worker closed the channel and was killed")
+        how = f"exited with code {code}" if code >= 0 else f"was killed by signal {-code}"
+        return _WorkerLost(f"its worker {how}")

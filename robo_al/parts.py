@@ -1,0 +1,59 @@
+"""What a campaign is made of, and its numbers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from robo_al.protocols import Acquisition, Model, Policy, Selector
+from robo_al.types import Context, Task
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The numbers of a campaign."""
+
+    seed: int = 0
+    rounds: int = 10
+    """After which the loop stops: the budget."""
+    rollouts_per_round: int = 1
+    """K."""
+    rollout_steps: int | None = None
+    """Steps of a training rollout; by default the task's horizon, at most 50."""
+    candidates: int = 32
+    """N proposals in each round."""
+    contexts: int = 8
+    """Starts drawn for each round, over which proposals are spread."""
+    imagination_members: int = 1
+    """E members of the model in which a candidate is imagined; 1: the one it believes in."""
+    initial_rollouts: int = 1
+    """Rollouts of the explorer in the first round, before there is a model."""
+    evaluation_starts: int = 20
+    evaluate_every: int = 1
+    """Rounds between evaluations; 0 for none."""
+    stop_when_solved: bool = True
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The objects that do a campaign's work, ready made."""
+
+    task: Task
+    sample_contexts: Callable[[Sequence[np.random.Generator]], list[Context]]
+    """Draws one start for each generator."""
+    explorer: Policy
+    """Proposes where no model can choose."""
+    policy: Policy
+    model: Model
+    acquisition: Acquisition
+    selector: Selector
+    device: str
+    """Where imagined rollouts live."""
+    provenance: Mapping[str, str]
+    """Names of `acquisition`, `selector`, `policy`, `explorer`, `model` and `oracle`, the
+    `config_hash`, and `versions` of what was used."""
+
+    @property
+    def policies(self) -> dict[str, Policy]:
+        """The policies whose streamed candidates a resumed campaign can make again."""
+        return {"policy": self.policy, "explorer": self.explorer}

@@ -1,0 +1,200 @@
+"""From a configuration to a campaign: builds its parts, and tries them before anything is written.
+
+config = load_config("pendulum", ["--seed", "3"])
+with create_campaign(config, "runs/mine") as campaign, make_oracle(config) as oracle:
+    loop.run(campaign, oracle, print)
+"""
+
+import platform
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robo_al import plugins
+from robo_al.campaign import Campaign
+from robo_al.checks import (
+    check_acquisition,
+    check_env,
+    check_model,
+    check_oracle,
+    check_policy,
+    check_selector,
+)
+from robo_al.components import GROUPS, Component, arguments
+from robo_al.config import Config, load_config, resolve
+from robo_al.dataset.dataset import CONFIG, LEDGER
+from robo_al.dataset.ledger import Ledger
+from robo_al.errors import ConfigError, PluginError, RoboALError, RunFolderError
+from robo_al.models.imagination import imagine
+from robo_al.parts import Parts, Settings
+from robo_al.protocols import Oracle, SupportsRepeat
+from robo_al.tasks import describe, sample_contexts
+from robo_al.testing import random_transitions
+from robo_al.types import EnvSpec, Task
+
+VERSIONS_OF = ("robo-al", "torch", "mujoco", "gymnasium", "numpy")
+"""Distributions whose versions are part of the record."""
+
+
+def create_campaign(config: Config, folder: str | Path) -> Campaign:
+    """Begin a campaign in a new or empty folder.
+
+    Raises:
+        ConfigError: the configuration asks for what cannot be; nothing was written.
+        PluginError: a part is missing or breaks its contract; nothing was written.
+        RunFolderError: the folder is not empty; nothing was written.
+    """
+    config = resolve(config)
+    task = _task(config)
+    if config.threshold is None:
+        config = config.model_copy(update={"threshold": task.threshold})
+    device = _device(config)
+    rehearse(config)
+    return Campaign.create(
+        Path(folder), _parts(config, task, device), _settings(config), config.text()
+    )
+
+
+def open_campaign(folder: str | Path) -> Campaign:
+    """Open the campaign in a run folder, to go on with it.
+
+    Raises:
+        RunFolderError: no run, another version's, or in use by another process.
+    """
+    config = load_run_config(folder)
+    return Campaign.open(
+        Path(folder), _parts(config, _task(config), _device(config)), _settings(config)
+    )
+
+
+def load_run_config(folder: str | Path) -> Config:
+    """Return the configuration of a run folder.
+
+    Raises:
+        RunFolderError: no run, or another version's.
+    """
+    path = Path(folder) / CONFIG
+    if not path.is_file():
+        raise RunFolderError(f"{folder}: no run here (there is no {CONFIG})")
+    Ledger.open(Path(folder) / LEDGER, read_only=True).close()  # tells another version's
+    return load_config(path)
+
+
+def make_oracle(config: Config) -> Oracle:
+    """Make the oracle that executes a configuration's rollouts; close it after use."""
+    return _build("oracle", config, env=_env_spec(config))  # type: ignore[no-any-return]
+
+
+def rehearse(config: Config) -> None:
+    """Try all parts together on a few steps, so that none fails after the first rollout.
+
+    An oracle that cannot undo what it does executes nothing here.
+
+    Raises:
+        PluginError: a part breaks its contract, or does not go with the others; says which.
+    """
+    config, task, rng = resolve(config), _task(config), np.random.default_rng(0)
+    with closing(plugins.make_env(_env_spec(config))) as env:
+        check_env(env, task.env)
+        contexts = sample_contexts(env, [rng, rng])
+        transitions = random_transitions(rng, rollouts=3, steps=3, env=env)
+    parts = _parts(config, task, "cpu")
+    check_model(parts.model, task, transitions)
+    for policy in (parts.explorer, parts.policy):
+        check_policy(policy, task, parts.model, contexts, transitions)
+    proposed = parts.policy.propose(3, contexts, 2, parts.model, rng)
+    imagined = imagine(proposed, parts.model, task)
+    check_acquisition(parts.acquisition, imagined, parts.model)
+    check_selector(parts.selector, parts.acquisition, imagined, parts.model)
+    explored = parts.explorer.propose(2, contexts, 2, parts.model, rng)
+    with make_oracle(config) as oracle:
+        repeatable = isinstance(oracle, SupportsRepeat) and oracle.repeatable
+        named = [replace(c, id=f"rehearsal-{i}") for i, c in enumerate(explored)]
+        check_oracle(oracle, named[: oracle.capacity] if repeatable else ())
+
+
+def _env_spec(config: Config) -> EnvSpec:
+    return EnvSpec(config.env.name, config.env.parameters)
+
+
+def _task(config: Config) -> Task:
+    """Describe the env; the configuration's threshold, if any, takes the place of the env's."""
+    arguments("envs", config.env)
+    with closing(plugins.make_env(_env_spec(config))) as env:
+        task = describe(env, _env_spec(config))
+    return task if config.threshold is None else replace(task, threshold=config.threshold)
+
+
+def _device(config: Config) -> str:
+    import torch
+
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: cuda is asked for, and torch finds none; use auto or cpu")
+    if config.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return config.device
+
+
+def _settings(config: Config) -> Settings:
+    return Settings(
+        seed=config.seed,
+        rounds=config.rounds,
+        rollouts_per_round=config.rollouts_per_round,
+        rollout_steps=config.rollout_steps,
+        candidates=config.candidates,
+        contexts=config.contexts,
+        imagination_members=config.imagination_members,
+        initial_rollouts=config.initial_rollouts,
+        evaluation_starts=config.evaluation.starts,
+        evaluate_every=config.evaluation.every,
+        stop_when_solved=config.stop_when_solved,
+    )
+
+
+def _parts(config: Config, task: Task, device: str) -> Parts:
+    import torch
+
+    # On tensors as small as these, threads mostly wait for one another; and with one of them no
+    # result depends on the number of cores.
+    torch.set_num_threads(1)
+    return Parts(
+        task=task,
+        sample_contexts=partial(sample_contexts, plugins.make_env(_env_spec(config))),
+        explorer=_build("explorer", config, task=task, device=device),
+        policy=_build("policy", config, task=task, device=device),
+        model=_build("model", config, task=task, device=device),
+        acquisition=_build("acquisition", config),
+        selector=_build("selector", config),
+        device=device,
+        provenance=_provenance(config),
+    )
+
+
+def _build(part: str, config: Config, **given: Any) -> Any:
+    """Construct a part; what its constructor raises is a `PluginError`."""
+    component: Component = getattr(config, part)
+    parameters = arguments(GROUPS[part], component)
+    constructor = plugins.load(GROUPS[part], component.name)
+    try:
+        return constructor(**given, **parameters)
+    except RoboALError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"{part} {component.name}: its constructor, called with "
+            f"{', '.join([*given, *parameters]) or 'nothing'}, raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _provenance(config: Config) -> Mapping[str, str]:
+    versions = [f"python {platform.python_version()}"]
+    versions += [f"{name} {version(name)}" for name in VERSIONS_OF]
+    names = {part: getattr(config, part).name for part in GROUPS}
+    return names | {"config_hash": config.sha256(), "versions": ", ".join(versions)}

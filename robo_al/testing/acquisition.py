@@ -1,0 +1,52 @@
+"""An acquisition function whose picks are plain."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from robo_al.types import ImaginedRollouts
+
+if TYPE_CHECKING:
+    import torch
+
+    from robo_al.protocols import Model
+
+
+class FakeAcquisition:
+    """Scores by the mean imagined return; the gain of a set is the sum of its scores."""
+
+    def __call__(
+        self,
+        imagined: ImaginedRollouts,
+        model: "Model",
+        pending: ImaginedRollouts | None,
+        rng: np.random.Generator,
+    ) -> "torch.Tensor":
+        """Return scores [N]."""
+        assert isinstance(rng, np.random.Generator) and model is not None
+        return imagined.returns.mean(0)
+
+    def joint(
+        self, imagined: ImaginedRollouts, model: "Model", pending: ImaginedRollouts | None
+    ) -> "FakeGain":
+        """Return the gain with nothing added yet."""
+        return FakeGain(imagined.returns.mean(0).tolist())
+
+
+class FakeGain:
+    """Each candidate adds its own score, once."""
+
+    def __init__(self, scores: Sequence[float]) -> None:
+        self._scores = scores
+        self.added: list[int] = []
+        """What was added, in order."""
+
+    def gain(self, index: int) -> float:
+        """Return the score of a candidate."""
+        return self._scores[index]
+
+    def add(self, index: int) -> None:
+        """Remember it."""
+        assert index not in self.added
+        self.added.append(index)

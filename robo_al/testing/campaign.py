@@ -1,0 +1,47 @@
+"""A campaign of fakes: every station real enough to turn the loop in a tenth of a second."""
+
+from robo_al.acquisition.joint import JointInformation
+from robo_al.acquisition.select import GreedyJoint
+from robo_al.parts import Parts, Settings
+from robo_al.tasks import describe, sample_contexts
+from robo_al.testing.env import FAKE_ENV, FakeEnv
+from robo_al.testing.model import FakeModel
+from robo_al.testing.policy import FakePolicy
+
+
+def fake_parts(streamed: bool = True) -> Parts:
+    """Return parts on a `FakeEnv`; `streamed` says what candidates the policy proposes."""
+    env = FakeEnv()
+    task = describe(env, FAKE_ENV)
+    return Parts(
+        task=task,
+        sample_contexts=lambda rngs: sample_contexts(env, rngs),
+        explorer=FakePolicy(task),
+        policy=FakePolicy(task, streamed=streamed),
+        model=FakeModel(task),
+        acquisition=JointInformation(steps=4),
+        selector=GreedyJoint(),
+        device="cpu",
+        provenance={
+            "acquisition": "joint_information",
+            "selector": "greedy_joint",
+            "policy": "fake_policy",
+            "explorer": "fake_policy",
+            "model": "fake_model",
+            "oracle": "fake_oracle",
+            "config_hash": "0" * 64,
+            "versions": "{}",
+        },
+    )
+
+
+FAKE_SETTINGS = Settings(
+    rounds=3,
+    rollouts_per_round=2,
+    rollout_steps=5,
+    candidates=4,
+    contexts=2,
+    evaluation_starts=2,
+    stop_when_solved=False,
+)
+"""Of a campaign that is over at once."""

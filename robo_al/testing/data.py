@@ -1,0 +1,61 @@
+"""Small records and imagined rollouts."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_al.tasks import sample_contexts
+from robo_al.testing.env import FakeEnv, fake_task
+from robo_al.types import ImaginedRollouts, Task, Transitions
+
+Array = NDArray[np.float64]
+
+
+def random_transitions(
+    rng: np.random.Generator, rollouts: int = 5, steps: int = 8, env: Any = None
+) -> Transitions:
+    """Return what random actions in an env (a `FakeEnv`) give: B = at most rollouts * steps."""
+    env = FakeEnv() if env is None else env
+    rows: list[tuple[Array, Array, Array, float, int]] = []
+    for rollout in range(rollouts):
+        context = sample_contexts(env, [rng])[0]
+        observation, _ = env.reset(seed=context.seed, options=dict(context.options) or None)
+        for _ in range(steps):
+            action = rng.uniform(env.action_space.low, env.action_space.high)
+            after, reward, terminated, truncated, _ = env.step(action)
+            rows.append((observation, action, after, float(reward), rollout))
+            observation = after
+            if terminated or truncated:
+                break
+    before, actions, after, rewards, index = (_stack(column) for column in zip(*rows, strict=True))
+    return Transitions(before, actions, after, rewards, index.astype(np.int64))
+
+
+def _stack(column: Iterable[Any]) -> Array:
+    return np.array(list(column), dtype=np.float64)
+
+
+def random_imagined(
+    rng: np.random.Generator,
+    members: int = 3,
+    candidates: int = 6,
+    steps: int = 4,
+    task: Task | None = None,
+) -> ImaginedRollouts:
+    """Return random imagined rollouts of a task (`fake_task`), float64; half of them shorter."""
+    import torch
+
+    task = fake_task() if task is None else task
+    shape = (members, candidates)
+    low, high = task.action_low, task.action_high
+    lengths = np.where(np.arange(candidates) % 2, max(1, steps - 1), steps)
+    return ImaginedRollouts(
+        observations=torch.from_numpy(rng.normal(size=(*shape, steps + 1, len(task.channels)))),
+        actions=torch.from_numpy(rng.uniform(low, high, (*shape, steps, len(low)))),
+        rewards=torch.from_numpy(rng.normal(size=(*shape, steps))),
+        members=torch.arange(members)[:, None].expand(*shape),
+        mask=torch.from_numpy((np.arange(steps) < lengths[:, None]).astype(np.float64)),
+        finite=torch.ones(candidates, dtype=torch.bool),
+    )

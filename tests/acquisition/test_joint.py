@@ -1,0 +1,191 @@
+import dataclasses
+import itertools
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from robo_al.acquisition.joint import JointInformation, Steps, at_least_one
+from robo_al.errors import ConfigError
+from robo_al.models.gp import GaussianProcess
+from robo_al.testing import FakeModel, fake_task, random_imagined, random_transitions
+from robo_al.types import Transitions
+
+
+@pytest.fixture
+def imagined(rng):
+    return random_imagined(rng, members=2, candidates=6, steps=4)
+
+
+@pytest.fixture
+def pending(rng):
+    return random_imagined(rng, members=2, candidates=2, steps=6)
+
+
+def reordered(imagined, order):
+    return dataclasses.replace(
+        imagined,
+        observations=imagined.observations[:, order],
+        actions=imagined.actions[:, order],
+        rewards=imagined.rewards[:, order],
+        members=imagined.members[:, order],
+        mask=imagined.mask[order],
+        finite=imagined.finite[order],
+    )
+
+
+@pytest.mark.parametrize("with_pending", [False, True])
+def test_gains_of_every_subset_are_those_of_brute_force(
+    imagined, pending, smooth, brute, with_pending
+):
+    pending = pending if with_pending else None
+    whole = {
+        frozenset(subset): brute.information(imagined, subset, pending)
+        for size in range(4)
+        for subset in itertools.combinations(range(5), size)
+    }
+    for order in itertools.permutations(range(5), 3):
+        joint = JointInformation().joint(imagined, smooth, pending)
+        for position, pick in enumerate(order):
+            before = frozenset(order[:position])
+            expected = whole[before | {pick}] - whole[before]
+            assert np.isclose(joint.gain(pick), expected, rtol=1e-9)
+            joint.add(pick)
+
+
+def test_scores_are_gains_with_nothing_added(imagined, pending, smooth, rng):
+    acquisition = JointInformation()
+    scores = acquisition(imagined, smooth, pending, rng)
+    joint = acquisition.joint(imagined, smooth, pending)
+    np.testing.assert_allclose(scores, [joint.gain(n) for n in range(6)], rtol=1e-12)
+
+
+def test_asking_late_or_often_changes_no_gain(imagined, smooth):
+    often = JointInformation().joint(imagined, smooth, None)
+    late = JointInformation().joint(imagined, smooth, None)
+    for pick in (3, 0, 5):
+        for other in range(6):
+            often.gain(other)
+        often.add(pick)
+        late.add(pick)
+    gains = [[joint.gain(n) for n in range(6)] for joint in (often, late)]
+    np.testing.assert_allclose(*gains, rtol=1e-10)
+
+
+def test_gains_never_grow_and_are_never_negative(imagined, smooth):
+    joint = JointInformation().joint(imagined, smooth, None)
+    before = np.array([joint.gain(n) for n in range(6)])
+    for pick in (1, 4, 1, 2):
+        joint.add(pick)
+        after = np.array([joint.gain(n) for n in range(6)])
+        assert (after <= before + 1e-12).all() and (after >= 0).all()
+        assert after[pick] < before[pick]
+        before = after
+
+
+def test_the_order_of_candidates_does_not_matter(imagined, pending, smooth, rng):
+    order = [4, 2, 0, 5, 1, 3]
+    plain = JointInformation()(imagined, smooth, pending, rng)
+    other = JointInformation()(reordered(imagined, order), smooth, pending, rng)
+    np.testing.assert_allclose(other, plain[order], rtol=1e-12)
+
+
+def test_pending_rollouts_count_like_recorded_ones(rng, imagined, pending):
+    imagined, pending = (
+        dataclasses.replace(
+            rollouts,
+            observations=rollouts.observations[:1],
+            actions=rollouts.actions[:1],
+            rewards=rollouts.rewards[:1],
+            members=rollouts.members[:1],
+        )
+        for rollouts in (imagined, pending)
+    )
+    data = random_transitions(rng, rollouts=2)
+    model, knowing = FakeModel(fake_task()), FakeModel(fake_task())
+    model.fit(data, rng)
+    valid = pending.mask.bool()
+    observations, actions = (value[0][valid].numpy() for value in pending.inputs)
+    knowing.fit(
+        Transitions(
+            np.concatenate([data.observations, observations]),
+            np.concatenate([data.actions, actions]),
+            np.concatenate([data.next_observations, observations]),
+            np.zeros(len(data) + len(observations)),
+            np.zeros(len(data) + len(observations), dtype=np.int64),
+        ),
+        rng,
+    )
+    scores = JointInformation()(imagined, model, pending, rng)
+    expected = JointInformation()(imagined, knowing, None, rng)
+    np.testing.assert_allclose(scores, expected, rtol=1e-9)
+    assert (scores < JointInformation()(imagined, model, None, rng)).all()
+
+
+def test_pending_rollouts_that_are_not_finite_tell_nothing(imagined, pending, smooth, rng):
+    lost = dataclasses.replace(pending, finite=torch.tensor([False, False]))
+    scores = JointInformation()(imagined, smooth, lost, rng)
+    np.testing.assert_allclose(scores, JointInformation()(imagined, smooth, None, rng), rtol=1e-12)
+
+
+def test_a_candidate_that_is_not_finite_disturbs_no_other(imagined, smooth, rng):
+    observations = imagined.observations.clone()
+    observations[0, 2] = torch.inf
+    broken = dataclasses.replace(imagined, observations=observations, finite=torch.arange(6) != 2)
+    scores = JointInformation()(broken, smooth, None, rng)
+    assert scores[2] == -torch.inf
+    keep = [0, 1, 3, 4, 5]
+    assert torch.equal(scores[keep], JointInformation()(imagined, smooth, None, rng)[keep])
+
+
+def test_thinned_steps_are_evenly_spaced_and_within_the_mask(rng):
+    imagined = random_imagined(rng, members=2, candidates=2, steps=10)  # lengths 10 and 9
+    steps = Steps.thinned(imagined, 4)
+    for n, index in ((0, [0, 3, 6, 9]), (1, [0, 3, 5, 8])):
+        assert torch.equal(steps.observations[:, n], imagined.inputs[0][:, n, index])
+        assert torch.equal(steps.actions[:, n], imagined.inputs[1][:, n, index])
+    whole = Steps.thinned(imagined, 10)
+    assert whole.weights.sum(-1).tolist() == [10, 9]
+    assert torch.equal(whole.observations[:, 1, :9], imagined.inputs[0][:, 1, :9])
+
+
+def test_fewer_steps_make_a_lower_bound(imagined, smooth, rng):
+    few, more, all_steps = (
+        JointInformation(steps=m)(imagined, smooth, None, rng) for m in (1, 2, 4)
+    )
+    assert (few < more).all() and (more < all_steps).all()
+    assert torch.equal(all_steps, JointInformation(steps=100)(imagined, smooth, None, rng))
+
+
+def test_a_gaussian_process_is_a_proper_covariance_even_where_data_are(rng):
+    """Candidates through the very steps that were recorded: the hardest on the numbers."""
+    model, data = GaussianProcess(fake_task(), samples=2), random_transitions(rng)
+    model.fit(data, rng)
+    imagined = random_imagined(rng, members=1, candidates=5, steps=8)
+    imagined.observations[0, :, :8] = torch.from_numpy(data.observations.reshape(5, 8, -1))
+    imagined.actions[0] = torch.from_numpy(data.actions.reshape(5, 8, -1))
+    joint = JointInformation().joint(imagined, model, None)
+    for n in range(5):
+        assert 0 <= joint.gain(n) < 8 * 2 * 0.5 * np.log(2)  # variance below noise: exact there
+        joint.add(n)
+
+
+def test_a_set_far_beyond_the_rank_of_the_model_is_said_once(imagined, smooth, caplog):
+    smooth.covariance_rank = 3
+    joint = JointInformation().joint(imagined, smooth, None)
+    with caplog.at_level(logging.WARNING, logger="robo_al"):
+        joint.add(0)
+        assert not caplog.records
+        for n in (1, 2, 3):
+            joint.add(n)
+    assert len(caplog.records) == 1 and "3 features" in caplog.text
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.5, "3", True])
+def test_steps_must_be_a_count(steps):
+    with pytest.raises(ConfigError, match="joint_information: steps is"):
+        at_least_one("joint_information", "steps", steps)
+    if type(steps) is int:
+        with pytest.raises(ConfigError, match="joint_information: steps is"):
+            JointInformation(steps=steps)

@@ -1,0 +1,46 @@
+import pytest
+
+from robo_al.dataset.dataset import CONFIG, Dataset
+from robo_al.errors import RunFolderError
+
+
+def test_creates_and_opens(tmp_path):
+    folder = tmp_path / "a" / "run"
+    Dataset.create(folder, "env: fake\n").close()
+    assert (folder / CONFIG).read_text() == "env: fake\n"
+    dataset = Dataset(folder)
+    assert len(dataset) == 0 and dataset.epoch == 2
+    dataset.close()
+    dataset.close()
+
+
+def test_an_interrupted_creation_may_be_done_again(tmp_path):
+    Dataset.create(tmp_path / "run", "old").close()
+    (tmp_path / "run" / CONFIG).unlink()
+    with pytest.raises(RunFolderError, match="no run here"):
+        Dataset(tmp_path / "run")
+    dataset = Dataset.create(tmp_path / "run", "new")
+    assert dataset.epoch == 1
+    dataset.close()
+
+
+@pytest.mark.parametrize("name", [CONFIG, "notes.txt", ".hidden"])
+def test_an_occupied_folder_is_left_alone(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(RunFolderError, match="not empty"):
+        Dataset.create(tmp_path, "x")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(RunFolderError, match="not a folder"):
+        Dataset.create(tmp_path / "run", "x")
+
+
+def test_leftovers_of_a_death_are_cleared_away(tmp_path):
+    Dataset.create(tmp_path / "run", "x").close()
+    leftover = tmp_path / "run" / "episodes" / ".r0001-00.parquet.tmp"
+    leftover.write_bytes(b"half")
+    Dataset(tmp_path / "run").close()
+    assert not leftover.exists()

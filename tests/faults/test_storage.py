@@ -1,0 +1,103 @@
+"""A full disk: the campaign stops with a message, and goes on to what it would have been."""
+
+import errno
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from robo_al.campaign import Campaign
+from robo_al.dataset import files
+from robo_al.errors import StorageError
+from robo_al.loop import run
+from robo_al.testing import FakeOracle
+from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
+
+SETTINGS = replace(FAKE_SETTINGS, rounds=2)
+
+
+def finish(folder):
+    parts = fake_parts()
+    started = (folder / "config.yaml").exists()
+    campaign = (
+        Campaign.open(folder, parts, SETTINGS)
+        if started
+        else Campaign.create(folder, parts, SETTINGS, "x")
+    )
+    with campaign:
+        run(campaign, FakeOracle(), lambda event: None)
+        return campaign.dataset.ledger.digest()
+
+
+class Full:
+    """A disk that is full from the n-th write of a file on."""
+
+    def __init__(self, monkeypatch, at):
+        self.calls, self.at = 0, at
+        monkeypatch.setattr(files, "open", self.open, raising=False)
+        monkeypatch.setattr(os, "fsync", self.fsync)
+
+    def open(self, path, mode):
+        self.count()
+        return open(path, mode)
+
+    def fsync(self, descriptor):
+        self.count()
+
+    def count(self):
+        self.calls += 1
+        if self.calls >= self.at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_full_at_every_write(tmp_path, monkeypatch):
+    expected = finish(tmp_path / "whole")
+    at = 0
+    while True:
+        at += 1
+        folder = tmp_path / f"run{at}"
+        with monkeypatch.context() as patch:
+            Full(patch, at)
+            try:
+                assert finish(folder) == expected
+                break
+            except StorageError as error:
+                assert "disk is full" in str(error)
+        assert finish(folder) == expected, f"full at write {at}"
+    assert at > 30
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk can be mounted by root only")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_disk_that_is_really_full(tmp_path, small_disk):
+    expected = finish(tmp_path / "whole")
+    page = os.sysconf("SC_PAGE_SIZE")
+    stopped = 0
+    for free in range(1, 40, 3):
+        ballast = small_disk / "ballast"
+        ballast.write_bytes(b"x" * (_free(small_disk) - free * page))
+        folder = small_disk / f"run{free}"
+        try:
+            finish(folder)
+        except StorageError:
+            stopped += 1
+        ballast.unlink()
+        assert finish(folder) == expected, f"{free} pages were free"
+        subprocess.run(["rm", "-r", str(folder)], check=True)
+    assert stopped > 5
+
+
+def _free(disk: Path) -> int:
+    status = os.statvfs(disk)
+    return status.f_bavail * status.f_frsize

@@ -1,0 +1,84 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from robo_al.models.held_out import HeldOutError, compare, held_out_error
+from robo_al.testing import FakeModel, fake_task, random_transitions
+from robo_al.types import Prediction, Trajectory
+
+
+def rollouts(count=4, seed=1):
+    data = random_transitions(np.random.default_rng(seed), rollouts=count)
+    found = []
+    for i in range(count):
+        own = data.of_rollouts(data.rollouts == i)
+        observations = np.concatenate([own.observations, own.next_observations[-1:]])
+        found.append(Trajectory(observations, own.actions, own.actions, own.rewards))
+    return found
+
+
+def test_density_and_error_are_those_of_the_normal_distribution():
+    task, model = fake_task(), FakeModel(fake_task())
+    model.fit(random_transitions(np.random.default_rng(0), 1), np.random.default_rng(0))
+    found = held_out_error(model, task, rollouts())
+    for density, trajectory in zip(found.density, rollouts(), strict=True):
+        before = torch.as_tensor(trajectory.observations[:-1])
+        p = model.predict(before, torch.as_tensor(trajectory.actions))
+        deviation = (p.epistemic + p.aleatoric).sqrt().numpy()
+        logs = stats.norm.logpdf(trajectory.observations[1:], p.mean.numpy(), deviation)
+        assert density == pytest.approx(-logs[:, :2].mean())  # the goal is not predicted
+    assert len(found.error) == len(found.noise) == 2
+    assert found.noise == pytest.approx((0.1, 0.1))
+
+
+def test_angles_that_wrap_are_near_across_the_cut():
+    task = fake_task()
+    channels = (replace(task.channels[0], kind="wrapped_angle"), *task.channels[1:])
+
+    class Constant(FakeModel):
+        def predict(self, observations, actions):
+            mean = torch.zeros_like(observations)
+            mean[..., 0] = np.pi - 0.01
+            return Prediction(mean, torch.zeros_like(mean), torch.ones_like(mean))
+
+    observations = np.zeros((3, 3))
+    observations[:, 0] = -np.pi + 0.02
+    trajectory = Trajectory(observations, np.zeros((2, 2)), np.zeros((2, 2)), np.zeros(2))
+    found = held_out_error(Constant(task), replace(task, channels=channels), [trajectory])
+    assert found.error[0] == pytest.approx(0.03)
+
+
+def test_more_data_is_better_and_noise_is_not_worse():
+    task, model = fake_task(), FakeModel(fake_task())
+    held_out = rollouts()
+    errors = []
+    for count in (1, 10):
+        data = random_transitions(np.random.default_rng(0), count)
+        model.fit(data, np.random.default_rng(0))
+        errors.append(held_out_error(model, task, held_out))
+    better, worse = compare(*errors), compare(*errors[::-1])
+    assert better["new"]["density"] < better["old"]["density"]
+    assert not better["worse"] and worse["worse"]
+
+
+def error(*density):
+    return HeldOutError(density, (1.0,), (2.0,))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "worse"),
+    [
+        ((1.0, 2.0, 3.0), (1.0, 2.0, 3.0), False),
+        ((1.0, 2.0, 3.0), (1.1, 2.1, 3.1), True),  # every rollout is a little worse
+        ((1.0, 2.0, 3.0), (1.0, 2.0, 9.0), False),  # one is much worse: could be chance
+        ((1.0, 2.0, 3.0), (1.0, 2.0, float("nan")), True),
+        ((1.0,), (1.1,), True),
+    ],
+)
+def test_worse_is_beyond_doubt(old, new, worse):
+    comparison = compare(error(*old), error(*new))
+    assert comparison["worse"] is worse
+    assert comparison["old"]["error"] == [0.5]

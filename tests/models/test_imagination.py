@@ -1,0 +1,105 @@
+"""Imagination against the same model stepped in a plain loop."""
+
+import numpy as np
+import torch
+
+from robo_al.models.imagination import imagine
+from robo_al.testing import FakeEnv, FakeModel, FakePolicy, fake_task, random_transitions
+from robo_al.types import MEAN, Candidate, Context, OpenLoop, Streamed
+
+
+def fitted() -> FakeModel:
+    model = FakeModel(task=fake_task(), device="cpu")
+    rng = np.random.default_rng(0)
+    model.fit(random_transitions(rng, 3, 10, FakeEnv()), rng)
+    return model
+
+
+def context(seed: int) -> Context:
+    size = len(fake_task().channels)
+    return Context(np.random.default_rng(seed).normal(size=size), seed)
+
+
+def open_loop(horizon: int, seed: int) -> Candidate:
+    task = fake_task()
+    rng = np.random.default_rng(seed)
+    actions = rng.uniform(task.action_low, task.action_high, (horizon, len(task.action_low)))
+    return Candidate(context(seed), OpenLoop(actions), horizon, seed)
+
+
+def play(model: FakeModel, candidate: Candidate, member: int) -> tuple[np.ndarray, np.ndarray]:
+    task = fake_task()
+    observation = torch.as_tensor(candidate.context.observation, dtype=torch.float32)[None, None]
+    visited, rewards = [observation], []
+    for action in candidate.controller.actions:
+        act = torch.as_tensor(action, dtype=torch.float32)[None, None]
+        following, _ = model.step(observation, act, torch.tensor([member]))
+        rewards.append(float(task.reward(observation, act, following)[0, 0]))
+        observation = following
+        visited.append(observation)
+    return torch.cat(visited)[:, 0].numpy(), np.array(rewards)
+
+
+def test_open_loop_candidates_in_every_member_equal_a_plain_loop():
+    model = fitted()
+    candidates = [open_loop(6, 1), open_loop(4, 2), open_loop(6, 3)]
+    members = list(range(model.members))
+    imagined = imagine(candidates, model, fake_task(), members)
+    assert imagined.observations.shape[:3] == (model.members, 3, 7)
+    for e in members:
+        for n, candidate in enumerate(candidates):
+            visited, rewards = play(model, candidate, e)
+            steps = candidate.horizon
+            got = imagined.observations[e, n, : steps + 1].numpy()
+            np.testing.assert_allclose(got, visited, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(
+                imagined.rewards[e, n, :steps].numpy(), rewards, rtol=1e-4, atol=1e-5
+            )
+            total = float(imagined.returns[e, n])
+            np.testing.assert_allclose(total, rewards.sum(), rtol=1e-4, atol=1e-4)
+
+
+def test_shorter_candidates_are_masked():
+    imagined = imagine([open_loop(6, 1), open_loop(4, 2)], fitted(), fake_task())
+    assert imagined.mask.tolist() == [[1] * 6, [1] * 4 + [0] * 2]
+    assert len(imagined) == 2
+    assert imagined.members.tolist() == [[MEAN, MEAN]]
+
+
+def test_streamed_candidates_answer_what_they_imagine():
+    model, task = fitted(), fake_task()
+    policy = FakePolicy(task=task, device="cpu", streamed=True)
+    candidates = [
+        Candidate(context(5), Streamed(policy, model, 1), 5, 11),
+        open_loop(5, 4),
+        Candidate(context(6), Streamed(policy, model, 0), 5, 12),
+    ]
+    imagined = imagine(candidates, model, task)
+    assert imagined.members.tolist() == [[1, MEAN, 0]]
+    for n in (0, 2):
+        candidate = candidates[n]
+        actor = policy.start(model, [candidate.controller.member], [candidate.seed])
+        for t in range(5):
+            observation = imagined.observations[0, n, t].numpy().astype(np.float64)
+            action = np.clip(actor.act(observation[None])[0], task.action_low, task.action_high)
+            np.testing.assert_allclose(
+                imagined.actions[0, n, t].numpy(), action, rtol=1e-4, atol=1e-5
+            )
+
+
+class Exploding(FakeModel):
+    def step(self, observations, actions, members):
+        following, reward = super().step(observations, actions, members)
+        return following * torch.where(members == 1, torch.inf, 1.0)[:, None, None], reward
+
+
+def test_a_candidate_that_leaves_the_finite_numbers_is_marked():
+    model = Exploding(task=fake_task(), device="cpu")
+    rng = np.random.default_rng(0)
+    model.fit(random_transitions(rng, 3, 10, FakeEnv()), rng)
+    policy = FakePolicy(task=fake_task(), device="cpu", streamed=True)
+    good = Candidate(context(1), Streamed(policy, model, 0), 3, 0)
+    bad = Candidate(context(1), Streamed(policy, model, 1), 3, 0)
+    imagined = imagine([good, bad], model, fake_task())
+    assert imagined.finite.tolist() == [True, False]
+    assert torch.isfinite(imagined.observations).all()

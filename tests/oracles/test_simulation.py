@@ -1,0 +1,315 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robo_al.errors import OracleError, UserError
+from robo_al.oracles.simulation import SimulationOracle
+from robo_al.oracles.steppers import Formula, make_stepper
+from robo_al.plugins import known, make_env
+from robo_al.tasks import describe, sample_contexts
+from robo_al.testing import FAKE_ENV, FakeModel, FakePolicy, fake_task
+from robo_al.types import MEAN, Candidate, EnvSpec, Failure, OpenLoop, Streamed, Trajectory
+
+
+def is_formula(name):
+    return isinstance(make_stepper(EnvSpec(name), threads=1)[0], Formula)
+
+
+BAD = Path(__file__).with_name("bad_envs.py")
+OURS = sorted(known("envs"))
+GYMNASIUM = [f"gymnasium:{name}-v5" for name in ("HalfCheetah", "Hopper", "Reacher", "Humanoid")]
+PUSHED = ("scaled", "one action", "force", "twice", "heavier")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its log where it runs
+
+
+def candidates_for(spec, n, horizon, wide=1.5):
+    """n open-loop candidates, some of whose actions are outside the limits."""
+    env = make_env(spec)
+    task = describe(env, spec)
+    rngs = [np.random.default_rng(i) for i in range(n)]
+    contexts = sample_contexts(env, rngs)
+    env.close()
+    low, high, size = wide * task.action_low, wide * task.action_high, len(task.action_low)
+    return task, [
+        Candidate(c, OpenLoop(rng.uniform(low, high, (horizon, size))), horizon, i, f"c{i}")
+        for i, (c, rng) in enumerate(zip(contexts, rngs, strict=True))
+    ]
+
+
+def alone(spec, candidate, actor=None):
+    """The rollout as its env alone gives it, through nothing but its public API."""
+    env = make_env(spec)
+    context = candidate.context
+    observation, _ = env.reset(seed=context.seed, options=dict(context.options) or None)
+    observations, actions, rewards, terminated = [observation], [], [], False
+    for t in range(candidate.horizon):
+        asked = actor.act(observation[None])[0] if actor else candidate.controller.actions[t]
+        action = np.clip(asked, env.action_space.low, env.action_space.high)
+        action = action.astype(env.action_space.dtype)
+        observation, reward, terminated, _, _ = env.step(action)
+        observations.append(observation)
+        actions.append(action)
+        rewards.append(reward)
+        if terminated:
+            break
+    env.close()
+    return Trajectory(
+        np.array(observations, dtype=np.float64),
+        np.array(actions, dtype=np.float64),
+        np.array(actions),
+        np.array(rewards, dtype=np.float64),
+        terminated,
+    )
+
+
+def assert_same(result, expected):
+    assert isinstance(result, Trajectory), result
+    np.testing.assert_array_equal(result.observations, expected.observations)
+    np.testing.assert_array_equal(result.actions, expected.actions)
+    np.testing.assert_array_equal(result.rewards, expected.rewards)
+    assert result.terminated == expected.terminated
+
+
+def execute(oracle, candidates):
+    for candidate in candidates:
+        oracle.submit(candidate)
+    return {outcome.candidate_id: outcome.result for outcome in oracle.poll()}
+
+
+@pytest.mark.filterwarnings("ignore:.*out of date.*:DeprecationWarning")
+@pytest.mark.parametrize("name", OURS + GYMNASIUM)
+def test_equals_each_env_alone_at_any_thread_count(name):
+    spec = EnvSpec(name)
+    task, candidates = candidates_for(spec, 8, 60)
+    expected = [alone(spec, candidate) for candidate in candidates]
+    for threads in (1, 2, 4):
+        with SimulationOracle(spec, threads=threads) as oracle:
+            execute(oracle, candidates[:3])  # envs and batch are reused by what follows
+            results = execute(oracle, candidates)
+            assert list(results) == [candidate.id for candidate in candidates]
+            for result, one in zip(results.values(), expected, strict=True):
+                assert_same(result, one)
+    if name.endswith("Hopper-v5"):
+        assert len({result.steps for result in results.values()}) > 1  # they fell at their times
+
+
+@pytest.mark.parametrize("name", [FAKE_ENV.name, *(name for name in OURS if is_formula(name))])
+def test_a_formula_on_a_batch_is_what_it_is_alone_to_the_last_bit(name):
+    """Scalars and arrays of NumPy differ in one power of a thousand: it takes many steps."""
+    spec = EnvSpec(name)
+    _, candidates = candidates_for(spec, 25, 120)
+    with SimulationOracle(spec) as oracle:
+        for result, candidate in zip(execute(oracle, candidates).values(), candidates, strict=True):
+            assert_same(result, alone(spec, candidate))
+
+
+@pytest.mark.parametrize("how", PUSHED)
+def test_an_env_that_simulates_something_else_than_the_action_is_the_same_too(how):
+    spec = EnvSpec(f"{BAD}:Pushed", {"how": how})
+    _, candidates = candidates_for(spec, 3, 10)
+    with SimulationOracle(spec, threads=2) as oracle:
+        for result, candidate in zip(execute(oracle, candidates).values(), candidates, strict=True):
+            assert_same(result, alone(spec, candidate))
+
+
+@pytest.mark.parametrize("name", ["gymnasium:Hopper-v5", FAKE_ENV.name, f"{BAD}:Moody"])
+def test_streamed_rollouts_get_each_observation_and_finish_apart(name):
+    spec = EnvSpec(name)
+    task, candidates = candidates_for(spec, 4, 12)
+    policy, model = FakePolicy(task), FakeModel(task)
+    streamed = [
+        replace(c, controller=Streamed(policy, model, MEAN), horizon=c.horizon + i)
+        for i, c in enumerate(candidates)
+    ]
+    mixed = [*streamed[:2], replace(candidates[0], id="open"), *streamed[2:]]
+    with SimulationOracle(spec) as oracle:
+        results = execute(oracle, mixed)
+    for candidate in streamed:
+        actor = policy.start(model, [MEAN], [candidate.seed])
+        assert_same(results[candidate.id], alone(spec, candidate, actor))
+    assert_same(results["open"], alone(spec, candidates[0]))
+
+
+def test_each_policy_is_started_once_for_all_its_rollouts():
+    task, candidates = candidates_for(FAKE_ENV, 4, 3)
+    starts = []
+
+    class Counting(FakePolicy):
+        def start(self, model, members, seeds):
+            starts.append((self, list(members), list(seeds)))
+            return super().start(model, members, seeds)
+
+    one, other, model = Counting(task), Counting(task), FakeModel(task)
+    policies = [one, other, one, one]
+    streamed = [
+        replace(c, controller=Streamed(p, model, i % 3))
+        for i, (c, p) in enumerate(zip(candidates, policies, strict=True))
+    ]
+    with SimulationOracle(FAKE_ENV) as oracle:
+        execute(oracle, streamed)
+    assert starts == [(one, [0, 2, 0], [0, 2, 3]), (other, [1], [1])]
+
+
+def test_actions_are_clipped_and_what_was_asked_for_is_kept():
+    task, candidates = candidates_for(FAKE_ENV, 1, 20, wide=3)
+    with SimulationOracle(FAKE_ENV) as oracle:
+        (outcome,) = (oracle.submit(candidates[0]), oracle.poll())[1]
+    asked = candidates[0].controller.actions
+    np.testing.assert_array_equal(outcome.result.proposed, asked)
+    np.testing.assert_array_equal(
+        outcome.result.actions, np.clip(asked, task.action_low, task.action_high)
+    )
+    assert (outcome.result.actions != asked).any()
+    assert outcome.robot_seconds == pytest.approx(20 * 0.1)
+
+
+def test_an_env_gets_actions_that_its_space_contains():
+    spec = EnvSpec(f"{BAD}:Strict")
+    _, candidates = candidates_for(spec, 2, 5)
+    with SimulationOracle(spec) as oracle:
+        results = execute(oracle, candidates)
+    assert all(isinstance(result, Trajectory) for result in results.values())
+
+
+@pytest.mark.parametrize("name", ["gymnasium:Reacher-v5", FAKE_ENV.name])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_action_that_is_not_finite_quarantines_its_rollout_alone(name, value):
+    spec = EnvSpec(name)
+    _, candidates = candidates_for(spec, 3, 6)
+    actions = candidates[1].controller.actions.copy()
+    actions[4, 0] = value
+    spoilt = [candidates[0], replace(candidates[1], controller=OpenLoop(actions)), candidates[2]]
+    with SimulationOracle(spec) as oracle:
+        results = execute(oracle, spoilt)
+    failure = results["c1"]
+    assert isinstance(failure, Failure) and failure.kind == "quarantined"
+    assert "rollout c1" in failure.reason and "step 4" in failure.reason
+    assert failure.partial.steps == 4
+    for i in (0, 2):
+        assert_same(results[f"c{i}"], alone(spec, candidates[i]))
+
+
+@pytest.mark.parametrize(
+    ("what", "when", "steps", "why"),
+    [
+        (1, 4, 4, "at step 4: MuJoCo warned: .*BADQVEL"),
+        (1, 1, 1, "at step 1: MuJoCo warned: .*BADQVEL"),
+        (2, 4, 3, "at step 3: the simulator was reset silently"),
+        (2, 1, None, "at step 0: the simulator was reset silently"),
+        (3, 4, 4, "at step 4: MuJoCo: "),
+    ],
+)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_simulation_that_goes_wrong_is_quarantined_alone(what, when, steps, why, threads):
+    spec = EnvSpec(f"{BAD}:BadReacher")
+    _, candidates = candidates_for(spec, 4, 10)
+    expected = [alone(spec, candidate) for candidate in candidates]
+    bad = replace(candidates[2].context, options={"bad": (what, when)})
+    spoilt = [*candidates[:2], replace(candidates[2], context=bad), candidates[3]]
+    with SimulationOracle(spec, threads=threads) as oracle:
+        for _ in range(2):  # what went wrong leaves nothing behind
+            results = execute(oracle, spoilt)
+            failure = results["c2"]
+            assert isinstance(failure, Failure) and failure.kind == "quarantined"
+            assert re.match(f"rollout c2: {why}", failure.reason)
+            if steps is None:
+                assert failure.partial is None
+            else:
+                assert failure.partial.steps == steps
+                np.testing.assert_array_equal(
+                    failure.partial.observations, expected[2].observations[: steps + 1]
+                )
+            for i in (0, 1, 3):
+                assert_same(results[f"c{i}"], expected[i])
+        assert_same(execute(oracle, candidates)["c2"], expected[2])
+
+
+@pytest.mark.parametrize(
+    ("mood", "kind", "why", "steps"),
+    [
+        ("nan", "quarantined", "not finite", 2),
+        ("infinite reward", "quarantined", "reward inf", 2),
+        ("raise", "failed", "ValueError: the arm came off", 2),
+        ("nan at start", "quarantined", "first observation", None),
+    ],
+)
+def test_any_other_env_that_goes_wrong_fails_alone(mood, kind, why, steps):
+    spec, plain = EnvSpec(f"{BAD}:Moody", {"mood": mood}), EnvSpec(f"{BAD}:Moody")
+    _, candidates = candidates_for(plain, 6, 6)
+    with SimulationOracle(spec) as oracle:
+        results = execute(oracle, candidates)
+    failed = 0
+    for candidate in candidates:
+        result = results[candidate.id]
+        if candidate.context.options["goal"][0] < 0:
+            failed += 1
+            assert isinstance(result, Failure) and result.kind == kind
+            assert why in result.reason and f"rollout {candidate.id}" in result.reason
+            assert (result.partial.steps if result.partial else None) == steps
+        else:
+            assert_same(result, alone(plain, candidate))
+    assert 0 < failed < len(candidates)
+
+
+def test_a_formula_that_overflows_quarantines_its_rollout_alone():
+    _, candidates = candidates_for(FAKE_ENV, 3, 4)
+    far = replace(candidates[1].context, options={"state": (1e200, 0.0), "goal": (0.0,)})
+    with SimulationOracle(FAKE_ENV) as oracle:
+        results = execute(
+            oracle, [candidates[0], replace(candidates[1], context=far), candidates[2]]
+        )
+    assert results["c1"].kind == "quarantined" and results["c1"].partial is None
+    for i in (0, 2):
+        assert_same(results[f"c{i}"], alone(FAKE_ENV, candidates[i]))
+
+
+def test_what_cannot_be_executed_is_refused_when_it_is_submitted():
+    task, (candidate,) = candidates_for(FAKE_ENV, 1, 5)
+    with SimulationOracle(FAKE_ENV) as oracle:
+        wide = replace(candidate, controller=OpenLoop(np.zeros((5, 3))))
+        with pytest.raises(UserError, match=r"c0.*\(5, 3\).*\(5, 2\)"):
+            oracle.submit(wide)
+        with pytest.raises(UserError, match="horizon 0"):
+            oracle.submit(replace(candidate, horizon=0))
+        oracle.submit(candidate)
+        with pytest.raises(OracleError, match="c0"):
+            oracle.submit(candidate)
+        oracle.capacity = 1
+        with pytest.raises(OracleError, match="1 candidates"):
+            oracle.submit(replace(candidate, id="other"))
+        assert len(oracle.poll()) == 1
+        assert oracle.poll() == []
+    with pytest.raises(OracleError, match="closed"):
+        oracle.submit(candidate)
+
+
+def test_a_policy_that_answers_in_a_wrong_shape_is_named():
+    _, (candidate,) = candidates_for(FAKE_ENV, 1, 5)
+
+    class Short(FakePolicy):
+        def start(self, model, members, seeds):
+            return self
+
+        def act(self, observations):
+            return np.zeros((len(observations), 1))
+
+    policy = Short(fake_task())
+    streamed = replace(candidate, controller=Streamed(policy, FakeModel(fake_task()), MEAN))
+    with SimulationOracle(FAKE_ENV) as oracle:
+        oracle.submit(streamed)
+        with pytest.raises(UserError, match=r"c0.*Short.*\(1, 1\).*\(1, 2\)"):
+            oracle.poll()
+
+
+def test_a_rollout_may_be_longer_than_the_time_limit():
+    spec = EnvSpec("gymnasium:Reacher-v5")  # registered with 50 steps
+    _, candidates = candidates_for(spec, 1, 55)
+    with SimulationOracle(spec) as oracle:
+        assert execute(oracle, candidates)["c0"].steps == 55

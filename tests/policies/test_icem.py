@@ -1,0 +1,81 @@
+"""iCEM on the true dynamics: what it must be able to do when the model is right."""
+
+import numpy as np
+import pytest
+
+from robo_al.errors import ConfigError
+from robo_al.models.true_dynamics import TrueDynamics
+from robo_al.plugins import make_env
+from robo_al.seeds import Purpose, generator
+from robo_al.tasks import describe, sample_contexts
+from robo_al.types import MEAN, EnvSpec, Streamed
+from robo_al_policies.icem import ICEM
+
+SPEC = EnvSpec("pendulum")
+SMALL = {"planning_horizon": 15, "samples": 50, "iterations": 3, "elites": 8}
+
+
+def pendulum(n: int):
+    env = make_env(SPEC)
+    task = describe(env, SPEC)
+    rngs = [generator(0, Purpose.CONTEXT, 0, i) for i in range(n)]
+    contexts = sample_contexts(env, rngs)
+    return env.unwrapped, task, contexts, TrueDynamics(task=task, device="cpu")
+
+
+def test_swings_a_pendulum_up_from_several_starts_at_once():
+    env, task, contexts, model = pendulum(4)
+    actor = ICEM(task, **SMALL).start(model, [MEAN] * 4, [0, 1, 2, 3])
+    observation = np.stack([context.observation for context in contexts])
+    total = np.zeros(4)
+    for _ in range(100):
+        action = actor.act(observation)
+        following = env.dynamics(observation, action)
+        total += env.reward(observation, action, following)
+        observation = following
+    upright = np.abs((observation[:, 0] + np.pi) % (2 * np.pi) - np.pi)
+    assert (upright < 0.1).all()
+    assert total.mean() > -200
+
+
+def test_actions_are_reproducible_and_within_the_limits():
+    _, task, contexts, model = pendulum(2)
+    observation = np.stack([context.observation for context in contexts])
+    policy = ICEM(task, **SMALL)
+    runs = []
+    for _ in range(2):
+        actor = policy.start(model, [MEAN, MEAN], [5, 6])
+        runs.append([actor.act(observation) for _ in range(3)])
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert (np.abs(runs[0]) <= task.action_high).all()
+
+
+def test_an_action_is_held_for_its_repeat():
+    _, task, contexts, model = pendulum(1)
+    actor = ICEM(task, action_repeat=3, **SMALL).start(model, [MEAN], [0])
+    observation = contexts[0].observation[None]
+    actions = [actor.act(observation + 0.1 * t)[0, 0] for t in range(6)]
+    assert len(set(actions[:3])) == 1 and len(set(actions[3:])) == 1
+    assert actions[0] != actions[3]
+
+
+class Sixteen(TrueDynamics):
+    members = 16
+
+
+def test_proposes_the_mean_for_each_context_and_then_members():
+    _, task, contexts, _ = pendulum(2)
+    model = Sixteen(task=task, device="cpu")
+    candidates = ICEM(task, **SMALL).propose(8, contexts, 10, model, np.random.default_rng(0))
+    members = [c.controller.member for c in candidates if isinstance(c.controller, Streamed)]
+    assert members[:2] == [MEAN, MEAN]
+    assert len(set(members[2:])) == 6
+    assert all(c.horizon == 10 for c in candidates)
+    assert len({c.seed for c in candidates}) == 8
+
+
+@pytest.mark.parametrize("wrong", [{"planning_horizon": 0}, {"samples": 10, "elites": 10}])
+def test_parameters_out_of_range_are_refused(wrong):
+    _, task, _, _ = pendulum(1)
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        ICEM(task, **wrong)

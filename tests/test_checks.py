@@ -1,0 +1,539 @@
+"""Each contract, broken in each way, is refused naming the class and the method."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from robo_al.checks import (
+    check_acquisition,
+    check_env,
+    check_model,
+    check_oracle,
+    check_plugin,
+    check_policy,
+    check_selector,
+)
+from robo_al.errors import OracleError, PluginError
+from robo_al.plugins import known
+from robo_al.tasks import sample_contexts
+from robo_al.testing import (
+    FAKE_ENV,
+    FakeAcquisition,
+    FakeEnv,
+    FakeGain,
+    FakeModel,
+    FakeOracle,
+    FakePolicy,
+    fake_task,
+    random_imagined,
+    random_transitions,
+)
+from robo_al.types import (
+    EnvSpec,
+    Failure,
+    FitReport,
+    OpenLoop,
+    Selection,
+    Streamed,
+    Trajectory,
+)
+
+TASK = fake_task()
+UNKNOWN_REWARD = replace(TASK, reward=None)
+GROUPS = ("acquisitions", "envs", "models", "oracles", "policies", "selectors")
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+def contexts():
+    return sample_contexts(FakeEnv(), [rng(), rng()])
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # gpytorch, as it is imported
+@pytest.mark.parametrize(("group", "name"), [(g, name) for g in GROUPS for name in known(g)])
+def test_everything_that_is_ours_keeps_its_contract(group, name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    check_plugin(group, name, {}, EnvSpec("pendulum"))
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [
+        ("envs", "FakeEnv"),
+        ("policies", "FakePolicy"),
+        ("models", "FakeModel"),
+        ("acquisitions", "FakeAcquisition"),
+        ("oracles", "FakeOracle"),
+    ],
+)
+def test_the_fakes_keep_their_contracts(group, name):
+    check_plugin(group, f"robo_al.testing:{name}", {}, FAKE_ENV)
+
+
+def test_a_model_of_an_unknown_reward_keeps_its_contract():
+    check_model(FakeModel(UNKNOWN_REWARD), UNKNOWN_REWARD, random_transitions(rng()))
+
+
+def test_an_env_of_gymnasium_keeps_its_contract(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    check_plugin("envs", "gymnasium:InvertedPendulum-v5", {}, FAKE_ENV)
+
+
+def test_a_constructor_that_raises_is_named():
+    with pytest.raises(PluginError, match=r"FakePolicy.*task, device, nonsense.*TypeError"):
+        check_plugin("policies", "robo_al.testing:FakePolicy", {"nonsense": 1}, FAKE_ENV)
+
+
+def test_an_oracle_with_lasting_effects_executes_nothing():
+    class Robot(FakeOracle):
+        repeatable = False
+
+        def submit(self, candidate):
+            raise AssertionError("the arm moved")
+
+    check_oracle(Robot())
+
+
+# ---------------------------------------------------------------- oracles
+
+
+class MutedOracle:
+    capacity = 1
+
+
+class GreedyOracle(FakeOracle):
+    def submit(self, candidate):
+        try:
+            super().submit(candidate)
+        except OracleError:
+            pass
+
+
+class Unbounded(FakeOracle):
+    def __init__(self):
+        super().__init__(capacity=0)
+
+
+def answering(change):
+    """An oracle whose outcomes are changed by a function."""
+
+    class Answering(FakeOracle):
+        def poll(self, timeout=None):
+            return change(super().poll(timeout))
+
+    return Answering
+
+
+def with_result(change):
+    """An oracle whose trajectories are changed by a function."""
+    return answering(lambda outcomes: [replace(o, result=change(o.result)) for o in outcomes])
+
+
+class Drifting(FakeOracle):
+    def poll(self, timeout=None):
+        drift = len(self.submitted)
+        return [
+            replace(o, result=replace(o.result, rewards=o.result.rewards + drift))
+            for o in super().poll(timeout)
+        ]
+
+
+def shorter(t):
+    return Trajectory(t.observations[:-1], t.actions[:-1], t.proposed[:-1], t.rewards[:-1])
+
+
+BROKEN_ORACLES = [
+    (MutedOracle, "MutedOracle.submit: there is no such method"),
+    (Unbounded, "Unbounded.capacity: is 0"),
+    (GreedyOracle, "GreedyOracle.submit: took the same id twice"),
+    (answering(tuple), "Answering.poll: returned a tuple"),
+    (answering(lambda outcomes: [o.result for o in outcomes]), "poll: answered with a Trajectory"),
+    (answering(lambda outcomes: outcomes + outcomes[:1]), "poll: answered 'a' twice"),
+    (
+        answering(lambda outcomes: [replace(o, candidate_id="x") for o in outcomes]),
+        "poll: answered 'x', which was not submitted",
+    ),
+    (answering(lambda outcomes: outcomes[:1]), "poll: .*'b'.* were not answered within"),
+    (
+        answering(lambda outcomes: [replace(o, robot_seconds=np.nan) for o in outcomes]),
+        "poll: robot_seconds of 'a' is nan",
+    ),
+    (with_result(lambda t: Failure("broken", "so")), "poll: a Failure of kind 'broken'"),
+    (with_result(lambda t: Failure("failed", "")), "poll: .* gives no reason"),
+    (with_result(lambda t: None), "poll: the result is a NoneType"),
+    (with_result(shorter), "poll: 'a' has 3 of 4 steps"),
+    (with_result(lambda t: replace(t, observations=t.observations[:-1])), "poll: observations has"),
+    (with_result(lambda t: replace(t, rewards=t.rewards * np.nan)), "poll: rewards is not finite"),
+    (with_result(lambda t: replace(t, actions=t.actions[:, :1])), "poll: actions has shape"),
+    (with_result(lambda t: replace(t, actions=t.actions.astype(int))), "poll: actions has dtype"),
+    (with_result(lambda t: replace(t, proposed=t.proposed + 1)), "poll: proposed are not the"),
+    (with_result(lambda t: Failure("failed", "x", replace(t, rewards=t.rewards * np.inf))), "poll"),
+    (Drifting, "Drifting.submit: executed 'a' twice with different results"),
+]
+
+
+@pytest.mark.parametrize(("oracle", "wrong"), BROKEN_ORACLES)
+def test_a_broken_oracle_is_refused(oracle, wrong):
+    proposed = FakePolicy(TASK).propose(2, contexts(), 4, FakeModel(TASK), rng())
+    candidates = [replace(c, id=name) for c, name in zip(proposed, "ab", strict=True)]
+    with pytest.raises(PluginError, match=wrong):
+        check_oracle(oracle(), candidates, timeout=0.2)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: FakeOracle(shuffle=True),
+        lambda: FakeOracle(delay=3),
+        lambda: FakeOracle(failures={0: "aborted", 2: "aborted"}),
+    ],
+)
+def test_an_oracle_may_be_late_out_of_order_and_fail(make):
+    proposed = FakePolicy(TASK).propose(2, contexts(), 4, FakeModel(TASK), rng())
+    check_oracle(make(), [replace(c, id=name) for c, name in zip(proposed, "ab", strict=True)])
+
+
+# ---------------------------------------------------------------- policies
+
+
+def proposing(change):
+    """A policy whose candidates are changed by a function."""
+
+    class Proposing(FakePolicy):
+        def propose(self, n, contexts, horizon, model, rng):
+            return change(super().propose(n, contexts, horizon, model, rng))
+
+    return Proposing(TASK)
+
+
+def each(**changes):
+    return proposing(lambda candidates: [replace(c, **changes) for c in candidates])
+
+
+def acting(change):
+    """A policy whose actions are changed by a function."""
+
+    class Acting(FakePolicy):
+        def start(self, model, members, seeds):
+            actor = super().start(model, members, seeds)
+            act = actor.act
+            actor.act = lambda observations: change(act(observations))
+            return actor
+
+    return Acting(TASK)
+
+
+class Fickle(FakePolicy):
+    calls = 0
+
+    def propose(self, n, contexts, horizon, model, rng):
+        self.calls += 1
+        return super().propose(n, contexts, horizon, model, np.random.default_rng(self.calls))
+
+
+class Ungrateful(FakePolicy):
+    def update(self, transitions, model, rng):
+        raise ZeroDivisionError("no data")
+
+
+class Idle(FakePolicy):
+    def start(self, model, members, seeds):
+        return object()
+
+
+def open_loop(shape, value=0.0):
+    return OpenLoop(np.full(shape, value))
+
+
+BROKEN_POLICIES = [
+    (object(), "object.propose: there is no such method"),
+    (proposing(lambda candidates: candidates[:2]), "Proposing.propose: 2 candidates, not n = 3"),
+    (proposing(lambda candidates: ["a"] * 3), "propose: proposed a str"),
+    (proposing(lambda candidates: 1 / 0), "propose: raised ZeroDivisionError"),
+    (each(horizon=5), "propose: horizon 5, not 4"),
+    (each(context=contexts()[0]), "propose: a context that was not among those given"),
+    (each(seed=1.5), "propose: a seed that is a float"),
+    (each(controller=None), "propose: a controller that is a NoneType"),
+    (each(controller=open_loop((4, 3))), r"propose: actions has shape \(4, 3\), not \(4, 2\)"),
+    (each(controller=open_loop((4, 2), np.nan)), "propose: actions is not finite"),
+    (each(controller=Streamed(object(), None, 0)), "propose: a Streamed policy without `start`"),
+    (each(controller=Streamed(FakePolicy(TASK), None, 3)), "propose: member 3 of a model with 3"),
+    (Fickle(TASK), "Fickle.propose: two calls with equal generators"),
+    (Idle(TASK), "Idle.start: returned a object without `act`"),
+    (acting(lambda actions: actions[:1]), r"start: act's answer has shape \(1, 2\), not \(2, 2\)"),
+    (acting(lambda actions: actions * np.nan), "start: act's answer is not finite"),
+    (acting(lambda actions: actions.tolist()), "start: act's answer is a list"),
+    (acting(lambda a: a + np.random.default_rng().normal()), "start: two actors with equal seeds"),
+    (Ungrateful(TASK), "Ungrateful.update: raised ZeroDivisionError: no data"),
+]
+
+
+@pytest.mark.parametrize(("policy", "wrong"), BROKEN_POLICIES)
+def test_a_broken_policy_is_refused(policy, wrong):
+    with pytest.raises(PluginError, match=wrong):
+        check_policy(policy, TASK, FakeModel(TASK), contexts(), random_transitions(rng()))
+
+
+def test_a_streamed_policy_keeps_its_contract():
+    check_policy(FakePolicy(TASK, streamed=True), TASK, FakeModel(TASK), contexts())
+
+
+# ---------------------------------------------------------------- models
+
+
+def modelling(task=TASK, **methods):
+    """A model some of whose methods are changed by functions of what they return."""
+    names = {}
+    for name, change in methods.items():
+
+        def method(self, *arguments, _name=name, _change=change):
+            return _change(getattr(FakeModel, _name)(self, *arguments))
+
+        names[name] = method
+    return type("Modelling", (FakeModel,), names)(task)
+
+
+def predicting(**changes):
+    return modelling(
+        predict=lambda p: replace(p, **{k: change(getattr(p, k)) for k, change in changes.items()})
+    )
+
+
+class Leaky(FakeModel):
+    def step(self, observations, actions, members):
+        following, reward = super().step(observations, actions, members)
+        return following + len(members), reward
+
+
+class Memberless(FakeModel):
+    members = 0
+
+
+class Forgetful(FakeModel):
+    def load_state_dict(self, state):
+        super().load_state_dict({k: 2 * v + torch.eye(*v.shape) for k, v in state.items()})
+
+
+class Lopsided(FakeModel):
+    def covariance(self, first, second):
+        return super().covariance(first, second).triu()
+
+
+class Jittery(FakeModel):
+    calls = 0
+
+    def predict(self, observations, actions):
+        self.calls += 1
+        prediction = super().predict(observations, actions)
+        return replace(prediction, mean=prediction.mean + self.calls)
+
+
+BROKEN_MODELS = [
+    (object(), "object.fit: there is no such method"),
+    (modelling(fit=lambda report: report.loss), "Modelling.fit: returned a float"),
+    (modelling(fit=lambda report: FitReport(np.nan)), "fit: a loss of nan"),
+    (Memberless(TASK), "Memberless.members: is 0"),
+    (predicting(mean=lambda x: x[..., :1]), "predict: mean has shape"),
+    (predicting(mean=lambda x: x.numpy()), "predict: mean is a ndarray"),
+    (predicting(mean=lambda x: x * torch.nan), "predict: mean is not finite"),
+    (predicting(mean=lambda x: x.int()), "predict: mean has dtype"),
+    (predicting(epistemic=lambda x: -x), "predict: epistemic is negative"),
+    (predicting(aleatoric=lambda x: 0 * x), "predict: aleatoric is not positive"),
+    (modelling(predict=lambda p: p.mean), "predict: returned a Tensor"),
+    (Jittery(TASK), "Jittery.predict: two calls predict differently"),
+    (modelling(step=lambda pair: (pair[0][0], None)), "step: the next observations has shape"),
+    (
+        modelling(step=lambda pair: (pair[0] + torch.rand(()), None)),
+        "step: two calls with the same members differ",
+    ),
+    (Leaky(TASK), "Leaky.step: member 0 alone steps otherwise"),
+    (modelling(covariance=lambda c: c[0]), "covariance: the covariance has shape"),
+    (modelling(covariance=lambda c: -c), "covariance: not positive semi-definite"),
+    (Lopsided(TASK), "covariance: .* is not symmetric"),
+    (modelling(covariance=lambda c: c / c.shape[-2]), "covariance: a part of the rows"),
+    (Forgetful(TASK), "Forgetful.load_state_dict: predicts differently"),
+]
+
+
+@pytest.mark.parametrize(("model", "wrong"), BROKEN_MODELS)
+def test_a_broken_model_is_refused(model, wrong):
+    with pytest.raises(PluginError, match=wrong):
+        check_model(model, TASK, random_transitions(rng()))
+
+
+@pytest.mark.parametrize(
+    ("method", "change"),
+    [
+        ("predict", lambda prediction: replace(prediction, reward=None)),
+        ("step", lambda pair: (pair[0], None)),
+    ],
+)
+def test_a_model_must_learn_a_reward_that_is_not_known(method, change):
+    model = modelling(UNKNOWN_REWARD, **{method: change})
+    with pytest.raises(PluginError, match=f"Modelling.{method}: .*reward.* is a NoneType"):
+        check_model(model, UNKNOWN_REWARD, random_transitions(rng()))
+
+
+# ---------------------------------------------------------------- acquisition and selection
+
+
+def scoring(change):
+    class Scoring(FakeAcquisition):
+        def __call__(self, imagined, model, pending, rng):
+            return change(super().__call__(imagined, model, pending, rng))
+
+    return Scoring()
+
+
+def gaining(change):
+    class Gaining(FakeAcquisition):
+        def joint(self, imagined, model, pending):
+            return change(imagined.returns.mean(0).tolist())
+
+    return Gaining()
+
+
+class Growing(FakeGain):
+    def gain(self, index):
+        return super().gain(index) + 10 * len(self.added)
+
+
+BROKEN_ACQUISITIONS = [
+    (object(), "object.__call__: there is no such method"),
+    (scoring(lambda scores: scores[:-1]), "Scoring.__call__: scores has shape"),
+    (scoring(lambda scores: scores.tolist()), "__call__: scores is a list"),
+    (scoring(lambda scores: scores.long()), "__call__: scores has dtype"),
+    (scoring(lambda scores: scores * torch.nan), "__call__: scores is not finite"),
+    (scoring(lambda scores: scores + torch.rand(())), "__call__: two calls with equal generators"),
+    (gaining(lambda scores: None), "Gaining.joint: raised AttributeError"),
+    (gaining(lambda scores: FakeGain([np.nan] * len(scores))), "joint: gains are not finite"),
+    (gaining(Growing), "joint: gains of .* grew when candidate 0 was added"),
+]
+
+
+@pytest.mark.parametrize(("acquisition", "wrong"), BROKEN_ACQUISITIONS)
+def test_a_broken_acquisition_is_refused(acquisition, wrong):
+    with pytest.raises(PluginError, match=wrong):
+        check_acquisition(acquisition, random_imagined(rng()), FakeModel(TASK))
+
+
+class Picking:
+    """A selector that picks what it is told to."""
+
+    def __init__(self, indices, scores=6, gains=2):
+        self.indices, self.scores, self.gains = indices, scores, gains
+
+    def __call__(self, acquisition, imagined, model, pending, k, rng):
+        return Selection(self.indices, (0.0,) * self.scores, (0.0,) * self.gains)
+
+
+class Dicing(Picking):
+    def __call__(self, *arguments):
+        self.indices = tuple(np.roll(self.indices, 1).tolist())
+        return super().__call__(*arguments)
+
+
+class Listing:
+    def __call__(self, *arguments):
+        return [1, 2]
+
+
+BROKEN_SELECTORS = [
+    (object(), "object.__call__: there is no such method"),
+    (Listing(), "Listing.__call__: returned a list"),
+    (Picking((1,)), "Picking.__call__: 1 picks, not k = 2"),
+    (Picking((1, 1)), "__call__: picked one twice"),
+    (Picking((1, 6)), "__call__: picked .* of 6 candidates"),
+    (Picking((1, -1)), "__call__: picked .* of 6 candidates"),
+    (Picking((0, 1)), "__call__: picked candidate 0, which is not finite"),
+    (Picking((1, 2), scores=2), "__call__: scores are not one a candidate"),
+    (Picking((1, 2), gains=1), "__call__: gains are not one a pick"),
+    (Dicing((1, 2)), "Dicing.__call__: two calls with equal generators pick otherwise"),
+]
+
+
+@pytest.mark.parametrize(("selector", "wrong"), BROKEN_SELECTORS)
+def test_a_broken_selector_is_refused(selector, wrong):
+    with pytest.raises(PluginError, match=wrong):
+        check_selector(selector, FakeAcquisition(), random_imagined(rng()), FakeModel(TASK))
+
+
+def test_a_selector_that_picks_well_passes():
+    check_selector(Picking((3, 1)), FakeAcquisition(), random_imagined(rng()), FakeModel(TASK))
+
+
+# ---------------------------------------------------------------- envs
+
+
+class Unlimited(FakeEnv):
+    def __init__(self):
+        super().__init__()
+        self.action_space = type(self.action_space)(-np.inf, np.inf, (2,), np.float64)
+
+
+class Unseeded(FakeEnv):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=int(np.random.default_rng().integers(2**31)), options=options)
+
+
+class Misplaced(FakeEnv):
+    def context(self):
+        return {"state": [0.0, 0.0], "goal": [0.5]}
+
+
+class Wide(FakeEnv):
+    def step(self, action):
+        after, *rest = super().step(action)
+        return np.append(after, 0.0), *rest
+
+
+class Vague(FakeEnv):
+    def step(self, action):
+        after, _, *rest = super().step(action)
+        return after, np.nan, *rest
+
+
+class Wishful(FakeEnv):
+    def step(self, action):
+        after, reward, *rest = super().step(action)
+        return after, reward + 1, *rest
+
+
+class Wrong(FakeEnv):
+    def step(self, action):
+        after, *rest = super().step(action)
+        self._state = self._state + 0.1
+        return self._state.copy(), *rest
+
+
+class NumpyOnly(FakeEnv):
+    def reward(self, observation, action, next_observation):
+        return np.asarray(super().reward(observation, action, next_observation))
+
+
+class Fragile(FakeEnv):
+    def step(self, action):
+        raise OSError("cable")
+
+
+BROKEN_ENVS = [
+    (Unlimited, "no limits"),
+    (Unseeded, "Unseeded.reset: the same seed starts at another observation"),
+    (Misplaced, r"Misplaced.context: reset\(options=context\(\)\) starts at another"),
+    (Wide, r"Wide.step: the observation has shape \(4,\), not \(3,\)"),
+    (Vague, "Vague.step: a reward of nan"),
+    (Wishful, "Wishful.reward: differs from what step gives"),
+    (Wrong, "Wrong.dynamics: differs from what step does"),
+    (NumpyOnly, "NumpyOnly.reward: the rewards is a ndarray; a torch.Tensor"),
+    (Fragile, "Fragile.step: raised OSError: cable"),
+]
+
+
+@pytest.mark.parametrize(("env", "wrong"), BROKEN_ENVS)
+def test_a_broken_env_is_refused(env, wrong):
+    with pytest.raises(PluginError, match=wrong):
+        check_env(env(), FAKE_ENV)

@@ -1,0 +1,416 @@
+import json
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from robo_al.cli import main
+from robo_al.summary import summarise
+
+FAKE = """
+env: robo_al.testing:FakeEnv
+policy: {name: "robo_al.testing:FakePolicy", streamed: true}
+explorer: robo_al.testing:FakePolicy
+model: robo_al.testing:FakeModel
+oracle: robo_al.testing:FakeOracle
+rounds: 2
+candidates: 4
+contexts: 2
+evaluation: {starts: 2}
+device: cpu
+"""
+"""A campaign of fakes: the loop is real, and quick."""
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def robo_al(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Run the command line in a folder that holds `fake.yaml`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fake.yaml").write_text(FAKE)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(arguments)
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+def program(*arguments: str | Path, folder: Path | None = None) -> tuple[int, str, str]:
+    """Run a program to its end: exit code, standard output, standard error."""
+    done = subprocess.run(arguments, cwd=folder, check=False, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts)
+
+
+# ---------------------------------------------------------------- light
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = """
+import sys
+import robo_al
+from robo_al.cli import main
+try:
+    main(["--help"])
+except SystemExit as end:
+    assert end.code == 0
+heavy = {"torch", "mujoco", "numpy", "scipy", "gymnasium", "pydantic", "rich", "yaml", "pyarrow"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    code, out, err = program(sys.executable, "-c", script)
+    assert code == 0, err
+    for command in ("run", "resume", "show", "list", "check"):
+        assert command in out
+
+
+def test_show_and_list_load_neither_torch_nor_mujoco(robo_al: Run, tmp_path: Path) -> None:
+    assert robo_al("run", "fake.yaml", "--out", "here")[0] == 0
+    script = """
+import sys
+from robo_al.cli import main
+assert main(["show", "here"]) == 0 and main(["show", "here", "--json"]) == 0
+assert main(["list", "models"]) == 0
+assert not {"torch", "mujoco"} & set(sys.modules)
+"""
+    code, _, err = program(sys.executable, "-c", script, folder=tmp_path)
+    assert code == 0, err
+
+
+# ---------------------------------------------------------------- run, show, resume
+
+
+def test_a_run_ends_by_what_was_learned(robo_al: Run, tmp_path: Path) -> None:
+    code, out, err = robo_al("run", "fake.yaml", "--seed", "3", "--acquisition.name=variance")
+    folder = tmp_path / "runs" / "fake-variance-seed3-1"
+    assert (code, err) == (0, "")
+    last = out.splitlines()[-2:]
+    assert "2 rollouts and 20 transitions" in last[0]
+    assert last[1] == f"report: {folder.relative_to(tmp_path)}/report.html"
+    assert "round 1/2" in out and "round 2/2" in out
+    names = {path.name for path in folder.iterdir()}
+    assert {"config.yaml", "ledger.sqlite", "episodes", "metrics.jsonl", "report.html"} <= names
+
+    code, out, _ = robo_al("show", str(folder), "--json")
+    shown = json.loads(out)
+    assert code == 0 and shown == summarise(folder)
+    assert (shown["task"], shown["seed"]) == ("robo_al.testing:FakeEnv", 3)
+    assert shown["strategy"] == "variance+top_k"
+
+    code, out, _ = robo_al("show", str(folder))
+    assert code == 0
+    assert all(word in out for word in ("variance+top_k", "2 of 2", "2 rollouts", "mean return"))
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_each_run_gets_a_folder_of_its_own(robo_al: Run, tmp_path: Path) -> None:
+    arguments = ("run", "fake.yaml", "--rounds", "1", "--evaluation.every", "0")
+    assert [robo_al(*arguments)[0] for _ in range(2)] == [0, 0]
+    names = [path.name for path in sorted((tmp_path / "runs").iterdir())]
+    assert names == ["fake-joint_information-seed0-1", "fake-joint_information-seed0-2"]
+
+
+def test_a_finished_run_resumed_changes_nothing(robo_al: Run, tmp_path: Path) -> None:
+    assert robo_al("run", "fake.yaml", "--out", "here")[0] == 0
+    before = summarise(tmp_path / "here")
+    code, out, err = robo_al("resume", "here")
+    assert (code, err) == (0, "") and "report: here/report.html" in out
+    assert summarise(tmp_path / "here") == before
+
+
+def test_ctrl_c_stops_and_says_how_to_go_on(robo_al: Run, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "robo_al.cli", "run", "fake.yaml", "--out", "here"]
+    process = subprocess.Popen(
+        [*command, "--rounds", "20", "--stop_when_solved", "false"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("round 2/"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert err == "robo-al: stopped; go on with: robo-al resume here\n"
+    stopped = summarise(tmp_path / "here")
+    assert 2 <= stopped["rounds"] < 20
+    assert robo_al("resume", "here")[0] == 0
+    assert summarise(tmp_path / "here")["rollouts"] == 20
+
+
+def test_a_second_process_is_refused(robo_al: Run, tmp_path: Path) -> None:
+    from robo_al.config import load_config
+    from robo_al.run import create_campaign
+
+    with create_campaign(load_config("fake.yaml"), "here"):
+        code, _, err = robo_al("resume", "here")
+        assert code == 2 and "in use by another process" in err
+        assert robo_al("show", "here")[0] == 0
+
+
+# ---------------------------------------------------------------- bad input
+
+
+MISFITS = """
+import gymnasium
+from robo_al.testing import FakeEnv, FakeModel
+
+class Silent(gymnasium.Env):
+    "A task of which nobody knows the reward as a function."
+    horizon = 10
+
+    def __init__(self):
+        self.fake = FakeEnv()
+        self.observation_space = self.fake.observation_space
+        self.action_space = self.fake.action_space
+        self.reset, self.step, self.dynamics = self.fake.reset, self.fake.step, self.fake.dynamics
+
+class Forgetful:
+    "A model without a covariance."
+    def __init__(self, task, device):
+        self._model = FakeModel(task, device)
+        self.fit, self.predict, self.step = self._model.fit, self._model.predict, self._model.step
+        self.members = self._model.members
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "fake.yaml", "--sead", "3"], "sead: unknown key; did you mean seed?"),
+        (["run", "fake.yaml", "--seed", "three"], "seed: expected an integer"),
+        (["run", "fake.yaml", "--rollout_steps", "0"], "rollout_steps: expected at least 1"),
+        (["run", "fake.yaml", "--rollouts_per_round", "5"], "at most the number of candidates, 4"),
+        (["run", "fake.yaml", "--model.sise", "3"], "model.sise: "),
+        (["run", "fake.yaml", "--env", "pendulun"], "did you mean 'pendulum'?"),
+        (["run", "fake.yaml", "--env", "gymnasium:HalfChetah-v5"], "HalfCheetah"),
+        (["run", "fake.yaml", "--policy", "parts.py:Plan"], "parts.py"),
+        (["run", "fake.yaml", "seed"], "seed: expected an override"),
+        (["run", "fake.yml"], "fake.yml: no such configuration"),
+        (["run", "fake.yaml", "--out", "full"], "full: not empty"),
+        (["run", "fake.yaml", "--out", "fake.yaml"], "fake.yaml: not a folder"),
+        (["run", "fake.yaml", "--env", "parts.py:Silent", "--model", "true_dynamics"], "reward"),
+        (["run", "fake.yaml", "--model", "parts.py:Forgetful"], "`covariance`"),
+        (
+            ["run", "fake.yaml", "--acquisition", "greedy_return", "--selector", "greedy_joint"],
+            "joint",
+        ),
+        (["resume", "full"], "full: no run here"),
+        (["resume", "nothing"], "nothing: no run here"),
+        (["show", "full"], "full: no run here"),
+        (["show", "fake.yaml"], "fake.yaml: no run here"),
+        (["show", "old"], "another version|format 99"),
+        (["resume", "old"], "another version|format 99"),
+        (["check", "nonesuch"], "'nonesuch' is not installed"),
+        (["check", "parts.py:Nonesuch"], "Nonesuch"),
+        (["list", "envs", "--json"], "unknown arguments: --json"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    robo_al: Run, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("precious")
+    (tmp_path / "parts.py").write_text(MISFITS)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.yaml").write_text("nothing: known")
+    with sqlite3.connect(tmp_path / "old" / "ledger.sqlite") as ledger:
+        ledger.execute("PRAGMA user_version=99")
+    ledger.close()
+    before = files(tmp_path)
+    code, out, err = robo_al(*arguments)
+    assert code == 2 and out == ""
+    assert err.startswith("robo-al: ") and len(err.splitlines()) == 1, err
+    assert re.search(message.replace("?", r"\?"), err), err
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["run"], ["list", "robots"], ["show"]])
+def test_wrong_usage_exits_with_2(robo_al: Run, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        robo_al(*arguments)
+    assert end.value.code == 2
+
+
+# ---------------------------------------------------------------- list and check
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [
+        ("envs", "cartpole_swingup"),
+        ("policies", "icem"),
+        ("models", "gp"),
+        ("acquisitions", "joint_information"),
+        ("selectors", "greedy_joint"),
+        ("oracles", "simulation"),
+    ],
+)
+def test_list_names_what_is_installed(robo_al: Run, group: str, name: str) -> None:
+    code, out, _ = robo_al("list", group)
+    assert code == 0
+    assert name in [line.split()[0] for line in out.splitlines()]
+
+
+def test_check_finds_out_what_a_plugin_is(robo_al: Run) -> None:
+    code, out, err = robo_al("check", "random")  # a policy and an acquisition function
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "random keeps the contract of policies",
+        "random keeps the contract of acquisitions",
+    ]
+    for name, group in (
+        ("FakeEnv", "envs"),
+        ("FakePolicy", "policies"),
+        ("FakeModel", "models"),
+        ("FakeAcquisition", "acquisitions"),
+        ("FakeOracle", "oracles"),
+    ):
+        spec = f"robo_al.testing:{name}"
+        code, out, err = robo_al("check", spec, "--env", "robo_al.testing:FakeEnv")
+        assert (code, err) == (0, "")
+        assert out == f"{spec} keeps the contract of {group}\n"
+    assert robo_al("check", "robo_al.acquisition.select:TopK")[1].endswith("selectors\n")
+
+
+def test_check_names_the_method_that_breaks_a_contract(robo_al: Run, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(
+        "from robo_al.testing import FakePolicy\n"
+        "class Plan(FakePolicy):\n"
+        "    def propose(self, n, contexts, horizon, model, rng):\n"
+        "        return super().propose(n + 1, contexts, horizon, model, rng)\n"
+        "class Thing: pass\n"
+    )
+    code, out, err = robo_al("check", "broken.py:Plan")
+    assert (code, out) == (2, "")
+    assert "Plan.propose: 4 candidates, not n = 3" in err
+    code, _, err = robo_al("check", "broken.py:Thing")
+    assert code == 2 and "--group" in err
+    code, _, err = robo_al("check", "broken.py:Thing", "--group", "envs")
+    assert code == 2 and "Thing" in err
+
+
+# ---------------------------------------------------------------- a lab's own parts
+
+
+ARM = """
+from robo_al.testing import FakeEnv, FakeOracle
+
+class Arm(FakeEnv):
+    def __init__(self, stiffness: float = 1.0):
+        super().__init__()
+
+class Bench(FakeOracle):
+    def __init__(self, env):
+        super().__init__()
+        self.env = env
+"""
+PLAN = """
+from robo_al.testing import FakeAcquisition, FakeModel, FakePolicy
+
+class Plan(FakePolicy):
+    def __init__(self, task, device, gain: int):
+        super().__init__(task, device, streamed=True)
+
+class Learner(FakeModel):
+    pass
+
+class Curious(FakeAcquisition):
+    pass
+"""
+
+
+def lab(folder: Path) -> None:
+    """Make a lab's folders: none of them is a package."""
+    for name, text in (("my/arm.py", ARM), ("mylab/plan.py", PLAN)):
+        path = folder / name
+        path.parent.mkdir()
+        path.write_text(text)
+
+
+def test_a_labs_own_parts_need_no_packaging(tmp_path: Path) -> None:
+    lab(tmp_path)
+    (tmp_path / "lab.yaml").write_text("""
+        env: {name: my/arm.py:Arm, stiffness: 2}
+        policy: {name: mylab.plan:Plan, gain: 3}
+        explorer: robo_al.testing:FakePolicy
+        model: mylab.plan:Learner
+        acquisition: mylab.plan:Curious
+        oracle: my/arm.py:Bench
+        candidates: 4
+        contexts: 2
+        rounds: 2
+        evaluation: {starts: 2}
+    """)
+    robo_al = Path(sys.executable).with_name("robo-al")
+    code, _, err = program(robo_al, "run", "lab.yaml", "--out", "here", folder=tmp_path)
+    assert (code, err) == (0, "")
+    shown = summarise(tmp_path / "here")
+    assert shown["task"] == "my/arm.py:Arm(stiffness=2)"
+    assert shown["strategy"].startswith("mylab.plan:Curious+")
+    assert shown["rollouts"] == 2 and len(shown["evaluations"]) == 2
+    # and again, from another opening
+    code, _, err = program(robo_al, "resume", "here", folder=tmp_path)
+    assert (code, err) == (0, "")
+
+
+def test_an_entry_point_is_a_name(
+    robo_al: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    metadata = site / "acme_arm-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (site / "acme_arm.py").write_text(ARM)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-arm\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[robo_al.envs]\nacme = acme_arm:Arm\n")
+    monkeypatch.syspath_prepend(site)
+    code, out, _ = robo_al("list", "envs")
+    assert code == 0 and ["acme", "acme_arm:Arm"] in [line.split() for line in out.splitlines()]
+    code, out, err = robo_al("run", "fake.yaml", "--env", "acme", "--rounds", "1", "--out", "here")
+    assert (code, err) == (0, "")
+    assert summarise(tmp_path / "here")["task"] == "acme"
+    code, _, err = robo_al("run", "fake.yaml", "--env", "acne", "--out", "there")
+    assert code == 2 and "did you mean 'acme'?" in err
+
+
+def test_an_exception_of_a_plugin_is_told_with_its_place(robo_al: Run, tmp_path: Path) -> None:
+    (tmp_path / "slow_fuse.py").write_text(
+        "from robo_al.testing import FakeOracle\n"
+        "class Fuse(FakeOracle):\n"
+        "    polls = 0\n"
+        "    def poll(self, timeout=None):\n"
+        "        Fuse.polls += 1\n"
+        "        if Fuse.polls == 8:\n"
+        "            raise ValueError('the fuse has blown')\n"
+        "        return super().poll(timeout)\n"
+    )
+    code, out, err = robo_al(
+        "run", "fake.yaml", "--oracle", "slow_fuse.py:Fuse", "--rounds", "20", "--out", "here"
+    )
+    assert code == 1 and "Traceback" not in err
+    assert err.count("\n") == 1 and "ValueError: the fuse has blown" in err
+    assert f"{tmp_path / 'slow_fuse.py'}, line 7" in err
+    assert robo_al("show", "here")[0] == 0  # the record is whole
+    assert robo_al("resume", "here")[0] == 0
+    assert summarise(tmp_path / "here")["rollouts"] == 20
+
+
+def test_the_program_is_installed() -> None:
+    code, out, _ = program(Path(sys.executable).with_name("robo-al"), "--version")
+    assert code == 0 and out.startswith("robo-al 0.")

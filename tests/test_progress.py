@@ -1,0 +1,134 @@
+import io
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from robo_al.clock import ACTIVITIES
+from robo_al.dataset.ledger import EvaluationRow, RolloutRow
+from robo_al.events import (
+    Activity,
+    Diverged,
+    Evaluated,
+    Event,
+    Explored,
+    Indeterminate,
+    ModelFailed,
+    Quarantined,
+    RolloutDone,
+    RoundDone,
+    WorseModel,
+)
+from robo_al.progress import DOING, Progress, time_bar
+
+ROW = RolloutRow(
+    id="r0001-00", round=1, index=0, state="recorded", context="{}", controller="{}", horizon=10,
+    seed=0, content_hash="", acquisition="variance", selector="top_k", policy="icem", model="gp",
+    oracle="simulation", config_hash="", versions="", model_hash=None, score=None, rank=None,
+    gain=None, predicted_information=None, steps=10, total_reward=-123.456,
+)  # fmt: skip
+RECORD: dict[str, Any] = {
+    "round": 1,
+    "rollouts": 2,
+    "transitions": 20,
+    "returns": [-123.456, None],
+    "predicted_information": [1.0, 2.0],
+    "realised_information": [1.5, None],
+    "evaluation": {"mean_return": -77.7, "returns": [-77.7]},
+    "seconds": dict.fromkeys(ACTIVITIES, 1.0) | {"feedback": 13.0},
+}
+
+
+def shown(*events: Event, terminal: bool = False) -> str:
+    file = io.StringIO()
+    console = Console(file=file, width=80, force_terminal=terminal, color_system=None)
+    with Progress("pendulum, variance, seed 0", 7, (0, 0, 0), -150.0, console) as progress:
+        for event in events:
+            progress(event)
+    return file.getvalue()
+
+
+def test_without_a_terminal_a_round_is_a_line() -> None:
+    lines = shown(Activity("propose"), RolloutDone(ROW), RoundDone(RECORD)).splitlines()
+    assert lines == [
+        "pendulum, variance, seed 0",
+        "round 1/7 · 2 rollouts, 20 transitions · return -123.5 · "
+        "3 nat predicted, 1.5 nat realised · evaluation -77.7",
+    ]
+
+
+def test_a_first_round_has_neither_information_nor_evaluation() -> None:
+    record = RECORD | {
+        "predicted_information": [None],
+        "realised_information": [None],
+        "evaluation": None,
+        "returns": [None],
+        "rollouts": 1,
+    }
+    line = shown(RoundDone(record)).splitlines()[1]
+    assert line == "round 1/7 · 1 rollout, 20 transitions"
+
+
+def test_a_terminal_shows_what_is_going_on() -> None:
+    evaluation = EvaluationRow(1, 1, 10, -77.7, "[-77.7]", "")
+    out = shown(
+        RolloutDone(ROW),
+        Evaluated(evaluation),
+        RoundDone(RECORD),
+        Activity("select"),
+        terminal=True,
+    )
+    for text in (
+        "round 2 of 7: selecting the most informative rollouts",
+        "1 rollout, 10 transitions",
+        "last rollout -123.5, evaluation -77.7, threshold -150",
+        "3 nat predicted",
+        "feedback 68%",
+    ):
+        assert text in out, out
+
+
+def test_the_panel_fits_80_columns() -> None:
+    quiet = Console(file=io.StringIO())
+    progress = Progress("x", 1000, (998, 99999, 9999999), -123456.789, quiet)
+    failed = EvaluationRow(1, 1, 10, None, "[null]", "")
+    even = RoundDone(RECORD | {"seconds": dict.fromkeys(ACTIVITIES, 1.0)})
+    for event in (RolloutDone(ROW), Evaluated(failed), even, Activity("imagine")):
+        progress(event)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(progress._panel())
+    lines = console.export_text().splitlines()
+    assert len(lines) == 6  # nothing wraps
+    assert "evaluation failed" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (RolloutDone(replace(ROW, state="failed", reason="worker died")), ("r0001", "worker died")),
+        (Quarantined("r0001-00", "truncated"), ("r0001-00", "not learned from", "truncated")),
+        (Indeterminate(("r0001-00", "r0001-01")), ("r0001-00", "r0001-01", "not run again")),
+        (Diverged("r0001-00"), ("r0001-00", "first record")),
+        (Explored(3, 2, "no finite ones"), ("round 3", "explorer", "2", "no finite ones")),
+        (ModelFailed(3, "singular"), ("round 3", "could not be retrained", "singular")),
+        (WorseModel(3, {"worse": True}), ("round 3", "worse")),
+    ],
+)
+def test_what_a_person_should_know_is_said(event: Event, words: tuple[str, ...]) -> None:
+    out = shown(event)
+    assert all(word in out for word in words), out
+
+
+def test_a_rollout_that_failed_does_not_count() -> None:
+    failed = RolloutDone(replace(ROW, state="failed", reason="x"))
+    assert "1 rollout, 10 transitions" in shown(failed, RolloutDone(ROW), failed, terminal=True)
+
+
+def test_every_activity_has_words_and_a_share_of_the_bar() -> None:
+    assert set(DOING) == set(ACTIVITIES)
+    seconds = {name: 1.0 + i for i, name in enumerate(ACTIVITIES)}
+    bar, legend = time_bar(seconds).plain.splitlines()
+    assert set(bar) == {"█"} and abs(len(bar) - 40) <= len(ACTIVITIES)
+    assert legend.split()[::2] == list(ACTIVITIES[2:])  # the five that took longest
+    assert time_bar(dict.fromkeys(ACTIVITIES, 0.0)).plain.strip() == ""

@@ -1,0 +1,108 @@
+"""Every code block that a newcomer is shown does what it says."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FILE = re.compile(r"# ([\w/]+\.\w+)\n")
+"""A first line that is a comment with a path: the block is the content of that file."""
+
+
+def blocks(document: str) -> list[tuple[str, str]]:
+    """Return language and text of each code block."""
+    return BLOCK.findall((ROOT / document).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lab's folder, where the documents are read in order: first plugins, then the README."""
+    return tmp_path_factory.mktemp("lab")
+
+
+def execute(language: str, text: str, folder: Path) -> str:
+    """Do what a reader does with a block; return what was printed."""
+    named = FILE.match(text)
+    if named:
+        path = folder / named[1]
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return ""
+    if language == "toml":
+        assert tomllib.loads(text)
+        return ""
+    programs = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
+    search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [*programs[language], text],
+        cwd=folder,
+        env=os.environ | {"PATH": search, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_plugins(lab: Path) -> None:
+    printed = [execute(language, text, lab) for language, text in blocks("docs/plugins.md")]
+    said = "".join(printed)
+    for group in ("envs", "oracles", "acquisitions"):
+        assert f"keeps the contract of {group}" in said
+
+
+def test_readme(lab: Path) -> None:
+    for language, text in blocks("README.md"):
+        if not text.startswith("make "):
+            execute(language, text, lab)
+    for name in ("first", "arm", "random", "joint_information"):
+        assert (lab / "runs" / name / "report.html").stat().st_size > 10_000
+    strategies = {
+        yaml.safe_load((lab / "runs" / f"{name}.json").read_text())["strategy"].split("+")[0]
+        for name in ("random", "joint_information")
+    }
+    assert strategies == {"random", "joint_information"}
+
+
+def test_make_commands_are_those_of_the_readme() -> None:
+    """They are too long to run here: that they do what they say is seen from the Makefile."""
+    (text,) = (text for _, text in blocks("README.md") if text.startswith("make "))
+    targets = re.findall(r"^make (\w+)", text, re.MULTILINE)
+    assert targets == ["demo", "test"]
+    planned = subprocess.run(
+        ["make", "--dry-run", "--always-make", *targets],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "robo-al run configs/cartpole_swingup.yaml" in planned
+    assert "-m pytest" in planned
+    assert (ROOT / "configs" / "cartpole_swingup.yaml").is_file()
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", *sorted(
+    path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")
+)])  # fmt: skip
+def test_links_lead_somewhere(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        if not target.startswith("http"):
+            assert (ROOT / document).parent.joinpath(target).exists(), target
+
+
+def test_jobs_and_api_are_as_short_as_promised() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for title in ("Run it in simulation", "Connect a lab robot", "Compare strategies"):
+        section = text.split(f"### {title}\n")[1].split("\n##")[0]
+        assert sum(len(block.splitlines()) for _, block in BLOCK.findall(section)) < 10, title
+    section = text.split("## Ask and tell\n")[1].split("\n##")[0]
+    assert [len(block.splitlines()) <= 15 for _, block in BLOCK.findall(section)] == [True]
