@@ -36,7 +36,7 @@ from robo_al.events import Activity, Event, Explored, Indeterminate, RolloutDone
 from robo_al.learning import Learner
 from robo_al.parts import Parts, Settings
 from robo_al.protocols import SupportsAct
-from robo_al.seeds import Purpose, generator
+from robo_al.seeds import Purpose, generator, integer
 from robo_al.types import Candidate, Context, Failure, Outcome, Trajectory
 
 __all__ = ["Campaign", "Parts", "Settings"]
@@ -195,7 +195,7 @@ class Campaign:
         rngs = [
             generator(settings.seed, Purpose.CONTEXT, index, i) for i in range(settings.contexts)
         ]
-        contexts = self.parts.sample_contexts(rngs)
+        contexts = self.parts.contexts_from([integer(rng) for rng in rngs])
         chosen, scores, reason = self._choose(contexts, index, k)
         missing = k - len(chosen)
         if missing:

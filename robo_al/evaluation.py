@@ -21,14 +21,13 @@ def evaluation_due(campaign: Campaign) -> bool:
 def evaluation_candidates(campaign: Campaign) -> tuple[Candidate, ...]:
     """Return one rollout of the current policy from each fixed start.
 
-    Starts and seeds are the same in every round: differences are the policy's.
+    Start i is where the env's reset puts seed i, in every round, campaign and strategy:
+    differences are the policy's.
     """
     settings, parts = campaign.settings, campaign.parts
     assert isinstance(parts.policy, SupportsAct)
     starts = range(settings.evaluation_starts)
-    contexts = parts.sample_contexts(
-        [generator(settings.seed, Purpose.EVALUATION_CONTEXT, 0, i) for i in starts]
-    )
+    contexts = parts.contexts_from(starts)
     return tuple(
         Candidate(
             context=context,

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from robo_al.protocols import Acquisition, Model, Policy, Selector
 from robo_al.types import Context, Task
 
@@ -39,8 +37,8 @@ class Parts:
     """The objects that do a campaign's work, ready made."""
 
     task: Task
-    sample_contexts: Callable[[Sequence[np.random.Generator]], list[Context]]
-    """Draws one start for each generator."""
+    contexts_from: Callable[[Sequence[int]], list[Context]]
+    """Returns the starts where the env's reset puts these seeds."""
     explorer: Policy
     """Proposes where no model can choose."""
     policy: Policy

@@ -34,7 +34,7 @@ from robo_al.errors import ConfigError, PluginError, RoboALError, RunFolderError
 from robo_al.models.imagination import imagine
 from robo_al.parts import Parts, Settings
 from robo_al.protocols import Oracle, SupportsRepeat
-from robo_al.tasks import describe, sample_contexts
+from robo_al.tasks import contexts_from, describe, sample_contexts
 from robo_al.testing import random_transitions
 from robo_al.types import EnvSpec, Task
 
@@ -165,7 +165,7 @@ def _parts(config: Config, task: Task, device: str) -> Parts:
     torch.set_num_threads(1)
     return Parts(
         task=task,
-        sample_contexts=partial(sample_contexts, plugins.make_env(_env_spec(config))),
+        contexts_from=partial(contexts_from, plugins.make_env(_env_spec(config))),
         explorer=_build("explorer", config, task=task, device=device),
         policy=_build("policy", config, task=task, device=device),
         model=_build("model", config, task=task, device=device),

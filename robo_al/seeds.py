@@ -19,8 +19,7 @@ class Purpose(IntEnum):
     SELECT = 3
     EXECUTE = 4
     TRAIN = 5
-    EVALUATION_CONTEXT = 6
-    EVALUATE = 7
+    EVALUATE = 6
 
 
 def generator(

@@ -66,9 +66,13 @@ def describe(env: Env, spec: EnvSpec) -> Task:
 
 def sample_contexts(env: Env, rngs: Sequence[np.random.Generator]) -> list[Context]:
     """Draw one start for each generator, where the env's own reset puts it and nowhere else."""
+    return contexts_from(env, [integer(rng) for rng in rngs])
+
+
+def contexts_from(env: Env, seeds: Sequence[int]) -> list[Context]:
+    """Return the starts where `env.reset(seed=...)` puts the env."""
     contexts = []
-    for rng in rngs:
-        seed = integer(rng)
+    for seed in seeds:
         observation, _ = env.reset(seed=seed)
         inner = env.unwrapped
         options = inner.context() if isinstance(inner, SupportsContext) else {}

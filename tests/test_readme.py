@@ -23,7 +23,7 @@ def blocks(document: str) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lab's folder, where the documents are read in order: first plugins, then the README."""
+    """A lab's folder, in which the documents are followed."""
     return tmp_path_factory.mktemp("lab")
 
 
@@ -59,7 +59,11 @@ def test_plugins(lab: Path) -> None:
         assert f"keeps the contract of {group}" in said
 
 
+@pytest.mark.slow
 def test_readme(lab: Path) -> None:
+    for language, text in blocks("docs/plugins.md"):
+        if FILE.match(text):
+            execute(language, text, lab)
     for language, text in blocks("README.md"):
         if not text.startswith("make "):
             execute(language, text, lab)

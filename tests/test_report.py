@@ -17,7 +17,7 @@ from robo_al.errors import RunFolderError
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.parts import Parts, Settings
 from robo_al.report import write_report
-from robo_al.tasks import describe, sample_contexts
+from robo_al.tasks import contexts_from, describe
 from robo_al.testing import FakeModel, FakeOracle, FakePolicy
 from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
 from robo_al.types import EnvSpec, FailureKind
@@ -58,7 +58,7 @@ def pendulum_parts() -> Parts:
     return dataclasses.replace(
         fake_parts(),
         task=task,
-        sample_contexts=lambda rngs: sample_contexts(env, rngs),
+        contexts_from=lambda seeds: contexts_from(env, seeds),
         explorer=FakePolicy(task),
         policy=FakePolicy(task, streamed=True),
         model=FakeModel(task),

@@ -3,7 +3,7 @@
 from robo_al.acquisition.joint import JointInformation
 from robo_al.acquisition.select import GreedyJoint
 from robo_al.parts import Parts, Settings
-from robo_al.tasks import describe, sample_contexts
+from robo_al.tasks import contexts_from, describe
 from robo_al.testing.env import FAKE_ENV, FakeEnv
 from robo_al.testing.model import FakeModel
 from robo_al.testing.policy import FakePolicy
@@ -15,7 +15,7 @@ def fake_parts(streamed: bool = True) -> Parts:
     task = describe(env, FAKE_ENV)
     return Parts(
         task=task,
-        sample_contexts=lambda rngs: sample_contexts(env, rngs),
+        contexts_from=lambda seeds: contexts_from(env, seeds),
         explorer=FakePolicy(task),
         policy=FakePolicy(task, streamed=streamed),
         model=FakeModel(task),

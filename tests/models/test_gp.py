@@ -14,9 +14,7 @@ from robo_al.types import MEAN, Channel, EnvSpec, Task, Transitions
 
 def pendulum_task(reward=None) -> Task:
     channels = (Channel("angle", "rad", "angle"), Channel("rate", "rad/s"))
-    return Task(
-        EnvSpec("p"), channels, np.array([-2.0]), np.array([2.0]), 10, 0.05, reward, None
-    )
+    return Task(EnvSpec("p"), channels, np.array([-2.0]), np.array([2.0]), 10, 0.05, reward, None)
 
 
 def pendulum_data(steps: int, seed: int = 0) -> Transitions:
@@ -170,7 +168,7 @@ def test_learns_a_reward_that_is_not_known():
 
 
 def test_a_fit_is_reproducible_and_a_saved_one_exact():
-    (first, data), (second, _) = fitted(), fitted()
+    (first, _), (second, _) = fitted(), fitted()
     for key, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[key]), key
     loaded = GaussianProcess(pendulum_task(known))
@@ -183,9 +181,7 @@ def test_a_fit_is_reproducible_and_a_saved_one_exact():
 
 def test_constant_channels_are_not_predicted():
     channels = (*pendulum_task().channels, Channel("goal", "rad", "constant"))
-    task = Task(
-        EnvSpec("p"), channels, np.array([-2.0]), np.array([2.0]), 10, 0.05, known, None
-    )
+    task = Task(EnvSpec("p"), channels, np.array([-2.0]), np.array([2.0]), 10, 0.05, known, None)
     data = pendulum_data(30)
     goal = np.full((30, 1), 0.7)
     data = Transitions(

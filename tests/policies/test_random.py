@@ -28,7 +28,9 @@ def test_the_same_generator_gives_the_same_candidates():
         Random(fake_task()).propose(2, contexts(1), 5, None, np.random.default_rng(3))
         for _ in range(2)
     )
-    assert all((a.controller.actions == b.controller.actions).all() for a, b in zip(one, two))
+    assert all(
+        (a.controller.actions == b.controller.actions).all() for a, b in zip(one, two, strict=True)
+    )
 
 
 def test_a_scale_of_zero_is_refused():
