@@ -22,8 +22,8 @@ check: $(INSTALLED)  ## style, types, and who may import whom
 build: $(INSTALLED)  ## wheel and sdist, each tried in an empty environment
 	rm -rf dist
 	$(BIN)/python -m build
-	bash tests/packaging/smoke.sh dist/*.whl
-	bash tests/packaging/smoke.sh dist/*.tar.gz
+	PYTHON=$(BIN)/python bash tests/packaging/smoke.sh dist/*.whl
+	PYTHON=$(BIN)/python bash tests/packaging/smoke.sh dist/*.tar.gz
 
 clean:
 	rm -rf .venv dist build .*_cache .hypothesis

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 import sys
 import sysconfig
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(f"{error}{_place(error)}", error.exit_code)
     except KeyboardInterrupt:
         return _complain("stopped", INTERRUPTED)
+    except BrokenPipeError:  # whoever reads has seen enough: `robo-al show DIR | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         place = _place(error)
         if not place:

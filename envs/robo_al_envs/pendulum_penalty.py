@@ -27,8 +27,9 @@ class PendulumPenalty(AnalyticEnv):
 
     channels = (Channel("angle", "rad", "angle"), Channel("angular velocity", "rad/s"))
     horizon = 400
-    # 0.8 of the mean return of MPC on the true dynamics, to be measured once
-    threshold = None
+    threshold = 191.5
+    """0.8 of 239.3, the mean return of 20 rollouts of iCEM on the true dynamics (sd 11.9) with the
+    planner of configs/pendulum_penalty.yaml; measured once, before any strategy was run."""
     dt = 1 / 80
     action_limits = (1.0,)
     state_limits = (np.inf, np.inf)
