@@ -77,6 +77,7 @@ def make_env(spec: EnvSpec) -> "gymnasium.Env[Any, Any]":
     factory: Callable[..., Any]
     if spec.parameters.get("render_mode") == "rgb_array":
         render_offscreen()
+    _silence_mujoco()
     where = f"env {spec.name!r}"
     if spec.name.startswith(GYMNASIUM):
         factory = _registered(spec.name.removeprefix(GYMNASIUM))
@@ -118,6 +119,18 @@ def render_offscreen() -> None:
     """Let MuJoCo render without a display where there is none, unless the user chose how."""
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         os.environ.setdefault("MUJOCO_GL", "egl")
+
+
+def _silence_mujoco() -> None:
+    """Keep MuJoCo from writing MUJOCO_LOG.TXT into the user's folder; oracles read its counters."""
+    import mujoco
+
+    if mujoco.get_mju_user_warning() is None:
+        mujoco.set_mju_user_warning(_ignore)
+
+
+def _ignore(message: str) -> None:
+    pass
 
 
 def _registered(identity: str) -> Callable[..., Any]:

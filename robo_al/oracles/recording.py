@@ -167,9 +167,6 @@ class Watch:
             import mujoco
 
             self._env.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-            # else MuJoCo writes MUJOCO_LOG.TXT into the user's folder; a `Fault` tells as much
-            if mujoco.get_mju_user_warning() is None:
-                mujoco.set_mju_user_warning(_ignore)
         self._time, self._counts = 0.0, np.zeros(0)
 
     def before_step(self) -> None:
@@ -231,7 +228,3 @@ def checked(observation: Any, reward: Any, terminated: Any) -> Step | Fault:
         what = f"observation {observation}, reward {reward}"
         return Fault("quarantined", f"the env answered with numbers that are not finite: {what}")
     return Step(observation, reward, bool(terminated))
-
-
-def _ignore(message: str) -> None:
-    pass
