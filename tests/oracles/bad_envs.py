@@ -18,10 +18,11 @@ from robo_al.testing import FakeEnv
 class Moody(FakeEnv):
     """Does `mood` at the third step of rollouts whose goal is negative."""
 
-    def __init__(self, mood="none", folder="."):
+    def __init__(self, mood="none", folder=None):
         super().__init__()
-        self.mood, self.folder = mood, Path(folder)
-        (self.folder / f"pid-{os.getpid()}").touch()
+        self.mood = mood
+        if folder is not None:
+            (Path(folder) / f"pid-{os.getpid()}").touch()
         if mood == "hang when made":
             time.sleep(1e6)
         if mood == "raise when made":

@@ -21,8 +21,9 @@ from robo_al.types import MEAN, Candidate, EnvSpec, Failure, OpenLoop, Streamed,
 BAD = Path(__file__).with_name("bad_envs.py")
 
 
-def moody(mood, folder="."):
-    return EnvSpec(f"{BAD}:Moody", {"mood": mood, "folder": str(folder)})
+def moody(mood, folder=None):
+    where = {} if folder is None else {"folder": str(folder)}
+    return EnvSpec(f"{BAD}:Moody", {"mood": mood} | where)
 
 
 def candidates_for(spec, n, horizon, goal=None):
