@@ -95,7 +95,7 @@ class Ensemble:
         Raises:
             ModelError: fewer than 2 transitions, values that are not finite, or divergence.
         """
-        x, y = self._training_data(transitions)
+        x, y = self.inputs.training_data(transitions, self.device)
         draw = torch.Generator().manual_seed(integer(rng))
         state = {
             "x_mean": x.mean(0),
@@ -112,24 +112,6 @@ class Ensemble:
         self._state = state | weights
         self._state |= self._last_layer(x, draw)
         return FitReport(loss=details.pop("loss"), details=details)
-
-    def _training_data(self, transitions: Transitions) -> tuple[Tensor, Tensor]:
-        if len(transitions) < 2:
-            raise ModelError(f"ensemble: {len(transitions)} transitions; 2 are needed")
-        arrays = (
-            transitions.observations,
-            transitions.actions,
-            transitions.next_observations,
-            transitions.rewards,
-        )
-        observations, actions, following, rewards = (
-            torch.as_tensor(array, dtype=torch.float64, device=self.device) for array in arrays
-        )
-        x = self.inputs.features(observations, actions)
-        y = self.inputs.targets(observations, following, rewards)
-        if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
-            raise ModelError("ensemble: the transitions contain NaN or infinite values")
-        return x, y
 
     @torch.no_grad()
     def _last_layer(self, x: Float[Tensor, "B I"], draw: torch.Generator) -> dict[str, Tensor]:

@@ -76,7 +76,7 @@ class GaussianProcess:
         Raises:
             ModelError: no transitions, or values that are not finite.
         """
-        x, y = self._training_data(transitions)
+        x, y = self.inputs.training_data(transitions, self.device)
         state = {
             "x_mean": x.mean(0),
             "x_scale": x.std(0, correction=0).clamp_min(1e-2),
@@ -95,24 +95,6 @@ class GaussianProcess:
         self.load_state_dict(state)
         details = {"points": float(len(chosen)), "noise": float(hyper["noise"].mean())}
         return FitReport(loss=loss, details=details)
-
-    def _training_data(self, transitions: Transitions) -> tuple[Tensor, Tensor]:
-        if len(transitions) < 2:
-            raise ModelError(f"Gaussian process: {len(transitions)} transitions; 2 are needed")
-        arrays = (
-            transitions.observations,
-            transitions.actions,
-            transitions.next_observations,
-            transitions.rewards,
-        )
-        observations, actions, following, rewards = (
-            torch.as_tensor(array, dtype=FLOAT, device=self.device) for array in arrays
-        )
-        x = self.inputs.features(observations, actions)
-        y = self.inputs.targets(observations, following, rewards)
-        if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
-            raise ModelError("Gaussian process: the transitions contain NaN or infinite values")
-        return x, y
 
     def _draw_functions(
         self,

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robo_al.types import Task
+from robo_al.errors import ModelError
+from robo_al.types import Task, Transitions
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,31 @@ class Inputs:
             change[..., wrapped] = torch.remainder(turned, 2 * math.pi) - math.pi
         change = change[..., list(self.predicted)]
         return torch.cat([change, rewards[..., None]], dim=-1) if self.learn_reward else change
+
+    def training_data(
+        self, transitions: Transitions, device: torch.device
+    ) -> tuple[Float[Tensor, "n I"], Float[Tensor, "n D"]]:
+        """Return features and targets of recorded steps (float64).
+
+        Raises:
+            ModelError: fewer than 2 steps, or values that are not finite.
+        """
+        if len(transitions) < 2:
+            raise ModelError(f"model: {len(transitions)} transitions; 2 are needed to fit it")
+        arrays = (
+            transitions.observations,
+            transitions.actions,
+            transitions.next_observations,
+            transitions.rewards,
+        )
+        observations, actions, following, rewards = (
+            torch.as_tensor(array, dtype=torch.float64, device=device) for array in arrays
+        )
+        x = self.features(observations, actions)
+        y = self.targets(observations, following, rewards)
+        if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
+            raise ModelError("model: the transitions contain NaN or infinite values")
+        return x, y
 
     def advance(
         self, observations: Float[Tensor, "*batch O"], outputs: Float[Tensor, "*batch D"]
