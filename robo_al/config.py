@@ -67,11 +67,11 @@ class Config(BaseModel):
     """Rollouts of the explorer in the first round."""
     rollout_steps: Count | None = None
     """Steps of a training rollout; None: the task's horizon, but 50 at most."""
-    candidates: Count = 32
+    candidates: Count = 16
     """N, proposals in each round."""
     rollouts_per_round: Count = 1
     """K, how many of them are selected."""
-    contexts: Count = 8
+    contexts: Count = 4
     """Starts over which the proposals of a round are spread."""
     imagination_members: Count = 1
     """E, members of the model in which each proposal is played."""

@@ -18,9 +18,9 @@ class Settings:
     """K."""
     rollout_steps: int | None = None
     """Steps of a training rollout; by default the task's horizon, at most 50."""
-    candidates: int = 32
+    candidates: int = 16
     """N proposals in each round."""
-    contexts: int = 8
+    contexts: int = 4
     """Starts drawn for each round, over which proposals are spread."""
     imagination_members: int = 1
     """E members of the model in which a candidate is imagined; 1: the one it believes in."""

@@ -80,7 +80,7 @@ def test_the_six_tasks_have_a_configuration() -> None:
             "env: pendulum\ncandidates: 4\nrollouts_per_round: 5",
             "rollouts_per_round: expected at most the number of candidates, 4, given 5",
         ),
-        ("env: pendulum\nrollouts_per_round: 33", "rollouts_per_round: .*, 32, given 33"),
+        ("env: pendulum\nrollouts_per_round: 17", "rollouts_per_round: .*, 16, given 17"),
         ("env: pendulum\nevaluation: {starts: 0}", "evaluation.starts: expected at least 1"),
         ("env: pendulum\nstop_when_solved: no", 'stop_when_solved: .*boolean, given "no"'),
         ("env: pendulum\ndevice: gpu", "device: expected 'auto', 'cpu' or 'cuda', given \"gpu\""),
