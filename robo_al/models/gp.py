@@ -12,6 +12,9 @@ a prediction stops growing. Posterior *function* samples are pathwise: a prior s
 Fourier features plus the update of the data (Wilson et al. 2020, "Efficiently sampling functions
 from Gaussian process posteriors"), so that a whole rollout is played in one consistent function.
 
+Steps that no smooth function explains (contacts, end stops) are found by their leave-one-out
+residuals and given that much noise, so that a jump in one place spoils nothing elsewhere.
+
 Predictions for planning run in float32; fitting and covariances in float64.
 """
 
@@ -24,8 +27,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robo_al.errors import ModelError
-from robo_al.models.gp_fit import HYPERPARAMETERS, fit_hyperparameters
-from robo_al.models.gp_posterior import condition, kernel, planning_tensors, spread
+from robo_al.models.gp_fit import HYPERPARAMETERS, first_hyperparameters, fit_hyperparameters
+from robo_al.models.gp_posterior import condition, kernel, outlier_noise, planning_tensors, spread
 from robo_al.models.inputs import Inputs
 from robo_al.seeds import integer
 from robo_al.types import FitReport, Prediction, Task, Transitions
@@ -84,22 +87,45 @@ class GaussianProcess:
         }
         x = (x - state["x_mean"]) / state["x_scale"]
         y = (y / state["y_scale"]).T.contiguous()
-        hyper = {key: self._state[key] for key in HYPERPARAMETERS if key in self._state}
         chosen = spread(x, self.max_points)
-        hyper, loss = fit_hyperparameters(x[chosen], y[:, chosen], hyper, self.fit_steps)
+        hyper, extra, loss = self._fit_robustly(x, y, chosen)
+        noise = hyper["noise"][:, None] + extra
         state |= hyper
-        state |= condition(x, y, x[chosen], hyper, exact=len(chosen) == len(x))
-        state |= self._draw_functions(x, y, state, rng)
+        state |= condition(x, y, noise, x[chosen], hyper)
+        state |= self._draw_functions(x, y, noise, state, rng)
         if not all(bool(torch.isfinite(value).all()) for value in state.values()):
             raise ModelError("Gaussian process: the fit is not finite; look at the recorded data")
         self.load_state_dict(state)
-        details = {"points": float(len(chosen)), "noise": float(hyper["noise"].mean())}
+        details = {
+            "points": float(len(chosen)),
+            "noise": float(hyper["noise"].mean()),
+            "outliers": float((extra > 0).any(0).sum()),
+        }
         return FitReport(loss=loss, details=details)
+
+    def _fit_robustly(
+        self, x: Float[Tensor, "n I"], y: Float[Tensor, "D n"], chosen: Int[Tensor, "m"]
+    ) -> tuple[dict[str, Tensor], Float[Tensor, "D n"], float]:
+        """Fit hyper-parameters and find outliers, in turns: each spoils the other's first try."""
+        start = first_hyperparameters(len(y), x)
+        extra = outlier_noise(x, y, x[chosen], start)
+        if self._state:
+            start = {key: self._state[key] for key in HYPERPARAMETERS}
+        for _ in range(2):
+            hyper, loss = fit_hyperparameters(
+                x[chosen], y[:, chosen], extra[:, chosen], start, self.fit_steps
+            )
+            before, start = extra, hyper
+            extra = outlier_noise(x, y, x[chosen], hyper)
+            if bool(((extra > 0) == (before > 0)).all()):
+                break
+        return hyper, extra, loss
 
     def _draw_functions(
         self,
         x: Float[Tensor, "n I"],
         y: Float[Tensor, "D n"],
+        noise: Float[Tensor, "D n"],
         state: Mapping[str, Tensor],
         rng: np.random.Generator,
     ) -> dict[str, Tensor]:
@@ -118,8 +144,8 @@ class GaussianProcess:
         slope = state["linear"].sqrt()[:, None] * normal(outputs, self.samples, size)
         waves = torch.cos(x @ frequency.mT + phase[:, None])
         prior = weight @ waves.mT + slope @ x.T  # [D, E, n]
-        noise = state["noise"].sqrt()[:, None, None] * normal(outputs, self.samples, len(x))
-        residual = y[:, None] - prior - noise
+        disturbance = noise.sqrt()[:, None] * normal(outputs, self.samples, len(x))
+        residual = y[:, None] - prior - disturbance
         point_weight = torch.einsum("dmn,den->dem", state["gather"], residual)
         return {
             "frequency": frequency,

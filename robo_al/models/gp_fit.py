@@ -23,6 +23,7 @@ class _ExactProcess(gpytorch.models.ExactGP):  # type: ignore[misc]
 
     def __init__(self, x: Tensor, y: Tensor, likelihood: gpytorch.likelihoods.Likelihood) -> None:
         super().__init__(x, y, likelihood)
+        self.extra_noise = torch.zeros_like(y)
         batch, size = torch.Size([y.shape[0]]), x.shape[-1]
         log_normal = gpytorch.priors.LogNormalPrior
         self.mean_module = gpytorch.means.ZeroMean(batch_shape=batch)
@@ -40,14 +41,40 @@ class _ExactProcess(gpytorch.models.ExactGP):  # type: ignore[misc]
         )
 
     def forward(self, x: Tensor) -> gpytorch.distributions.MultivariateNormal:
-        covariance = self.smooth(x) + self.linear(x)
+        covariance = (self.smooth(x) + self.linear(x)).add_diagonal(self.extra_noise)
         return gpytorch.distributions.MultivariateNormal(self.mean_module(x), covariance)
 
 
+def first_hyperparameters(outputs: int, x: Float[Tensor, "n I"]) -> dict[str, Tensor]:
+    """Return what a fit without predecessor starts from: long length scales, some noise."""
+    size = x.shape[-1]
+    return {
+        "length_scale": x.new_full((outputs, size), math.sqrt(size)),
+        "output_scale": x.new_ones(outputs),
+        "linear": x.new_full((outputs, size), 0.3),
+        "noise": x.new_full((outputs,), 1e-2),
+    }
+
+
 def fit_hyperparameters(
-    x: Float[Tensor, "m I"], y: Float[Tensor, "D m"], start: Mapping[str, Tensor], steps: int
+    x: Float[Tensor, "m I"],
+    y: Float[Tensor, "D m"],
+    extra_noise: Float[Tensor, "D m"],
+    start: Mapping[str, Tensor],
+    steps: int,
 ) -> tuple[dict[str, Tensor], float]:
-    """Maximise the posterior of the hyper-parameters; return them and the loss."""
+    """Maximise the posterior of the hyper-parameters.
+
+    Args:
+        x: standardised inputs.
+        y: standardised outputs.
+        extra_noise: variance of single steps beside the noise that is fitted (outliers).
+        start: hyper-parameters to start from.
+        steps: iterations of L-BFGS.
+
+    Returns:
+        The hyper-parameters, and the negative log posterior per step and output.
+    """
     batch = torch.Size([y.shape[0]])
     likelihood = gpytorch.likelihoods.GaussianLikelihood(
         batch_shape=batch,
@@ -55,25 +82,19 @@ def fit_hyperparameters(
         noise_constraint=gpytorch.constraints.GreaterThan(NOISE_FLOOR),
     )
     process = _ExactProcess(x.expand(*batch, *x.shape), y, likelihood).to(x)
+    process.extra_noise = extra_noise
     base = process.smooth.base_kernel
-    if start:
-        base.lengthscale = start["length_scale"][:, None]
-        process.smooth.outputscale = start["output_scale"]
-        process.linear.variance = start["linear"][:, None]
-        likelihood.noise = start["noise"][:, None].clamp_min(1.1 * NOISE_FLOOR)
-    else:
-        base.lengthscale = math.sqrt(x.shape[-1])
-        process.linear.variance = 0.3
-        likelihood.noise = 1e-2
+    base.lengthscale = start["length_scale"][:, None]
+    process.smooth.outputscale = start["output_scale"]
+    process.linear.variance = start["linear"][:, None]
+    likelihood.noise = start["noise"][:, None].clamp_min(1.1 * NOISE_FLOOR)
     loss = _minimise(
         process, gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, process), y, steps
     )
     hyper = {
         "length_scale": base.lengthscale[:, 0],
         "output_scale": process.smooth.outputscale,
-        "linear": process.linear.variance[:, 0, 0]
-        if process.linear.variance.ndim == 4
-        else process.linear.variance[:, 0],
+        "linear": process.linear.variance[:, 0],
         "noise": likelihood.noise[:, 0],
     }
     return {key: value.detach().clone() for key, value in hyper.items()}, loss / batch[0]

@@ -8,6 +8,12 @@ from torch import Tensor
 
 from robo_al.errors import ModelError
 
+OUTLIER = 6.0
+"""Leave-one-out residuals beyond this many standard deviations are no sample of the process."""
+
+SMALLEST_RESIDUAL = 0.1
+"""In standard deviations of the output: smaller surprises are never outliers."""
+
 
 def kernel(a: Tensor, b: Tensor, hyper: Mapping[str, Tensor]) -> Tensor:
     """Return k(a, b) as [D, ..., a, b] for scaled inputs [..., a, I] and [..., b, I]."""
@@ -24,28 +30,56 @@ def kernel(a: Tensor, b: Tensor, hyper: Mapping[str, Tensor]) -> Tensor:
 def condition(
     x: Float[Tensor, "n I"],
     y: Float[Tensor, "D n"],
+    noise: Float[Tensor, "D n"],
     points: Float[Tensor, "m I"],
     hyper: Mapping[str, Tensor],
-    exact: bool,
 ) -> dict[str, Tensor]:
-    """Condition on the data through m points.
+    """Condition on the data through m points: the data themselves, or inducing points.
 
     `gather` [D,m,n] maps residuals of the data to weights on the points, and `precision` [D,m,m]
     is what covariances subtract: cov(a, b) = k(a, b) - k(a, Z) precision k(Z, b).
     """
-    noise = hyper["noise"][:, None, None]
-    identity = torch.eye(len(points), dtype=points.dtype, device=x.device)
     own = kernel(points, points, hyper)
-    if exact:
-        precision = torch.cholesky_inverse(_cholesky(own + noise * identity))
+    if len(points) == len(x):
+        precision = torch.cholesky_inverse(_cholesky(own + torch.diag_embed(noise)))
         gather = precision
     else:
         cross = kernel(points, x, hyper)
-        posterior = torch.cholesky_inverse(_cholesky(noise * own + cross @ cross.mT))
-        gather = posterior @ cross
-        precision = torch.cholesky_inverse(_cholesky(own)) - noise * posterior
+        weighed = cross / noise[:, None]
+        posterior = torch.cholesky_inverse(_cholesky(own + weighed @ cross.mT))
+        gather = posterior @ weighed
+        precision = torch.cholesky_inverse(_cholesky(own)) - posterior
     mean_weight = (gather @ y[..., None])[..., 0]
     return {"points": points, "gather": gather, "precision": precision, "mean_weight": mean_weight}
+
+
+def outlier_noise(
+    x: Float[Tensor, "n I"],
+    y: Float[Tensor, "D n"],
+    points: Float[Tensor, "m I"],
+    hyper: Mapping[str, Tensor],
+) -> Float[Tensor, "D n"]:
+    """Return the extra noise variance of steps that no smooth function explains, 0 for the others.
+
+    A contact or an end stop is a jump in the dynamics; to pass through it, a smooth process would
+    take short length scales and forget all else that it knows. A step is an outlier of an output
+    where its leave-one-out residual (Rasmussen & Williams 2006, section 5.4.2) is beyond
+    `OUTLIER` standard deviations, none of them smaller than a tenth of the output's own; its
+    squared residual is then its noise.
+    """
+    noise = hyper["noise"].clamp_min(SMALLEST_RESIDUAL**2)[:, None].expand_as(y)
+    fit = condition(x, y, noise, points, hyper)
+    if len(points) == len(x):
+        variance = 1 / fit["precision"].diagonal(dim1=-2, dim2=-1)
+        residual = fit["mean_weight"] * variance
+    else:  # inducing points: so many steps that leaving one out makes no difference
+        cross = kernel(x, points, hyper)
+        residual = y - (cross @ fit["mean_weight"][..., None])[..., 0]
+        prior = hyper["output_scale"][:, None] + hyper["linear"] @ (x**2).T
+        explained = ((cross @ fit["precision"]) * cross).sum(-1)
+        variance = noise + (prior - explained).clamp_min(0)
+    beyond = residual.abs() > OUTLIER * variance.sqrt()
+    return torch.where(beyond, residual**2, 0.0)
 
 
 def _cholesky(matrix: Tensor) -> Tensor:

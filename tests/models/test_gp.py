@@ -8,6 +8,8 @@ import torch
 
 from robo_al.errors import ModelError
 from robo_al.models.gp import GaussianProcess
+from robo_al.models.gp_fit import first_hyperparameters
+from robo_al.models.gp_posterior import kernel, outlier_noise
 from robo_al.testing import FakeEnv, fake_task, random_transitions
 from robo_al.types import MEAN, Channel, EnvSpec, Task, Transitions
 
@@ -154,6 +156,41 @@ def test_many_steps_are_kept_through_inducing_points():
     assert model.state_dict()["points"].shape[0] == 60
     assert np.abs(error).max() < 0.2 * np.abs(error_of_few).max()
     assert np.abs(error).max() < 0.05
+
+
+def test_a_jump_is_an_outlier_and_spoils_nothing_else():
+    test = pendulum_data(100, seed=8)
+    data = pendulum_data(40)
+    data.next_observations[[5, 17], 1] -= 6.0  # the rod hit something twice
+    model = GaussianProcess(pendulum_task(known))
+    model.fit(data, np.random.default_rng(1))
+    error = model.predict(*tensors(test)).mean.numpy() - test.next_observations
+    change = test.next_observations - test.observations
+    assert np.sqrt((error**2).mean(0)).max() < 0.1 * change.std()
+    clean, _ = fitted()
+    assert model.state_dict()["length_scale"].min() > 0.3 * clean.state_dict()["length_scale"].min()
+
+
+def test_outliers_are_told_from_a_dense_leave_one_out():
+    data = pendulum_data(25)
+    data.next_observations[7, 1] += 5.0
+    inputs = GaussianProcess(pendulum_task(known)).inputs
+    x, y = inputs.training_data(data, torch.device("cpu"))
+    x, y = (x - x.mean(0)) / x.std(0), (y / y.std(0)).T
+    hyper = first_hyperparameters(2, x)
+    extra = outlier_noise(x, y, x, hyper)
+    for d in range(2):
+        for i in range(25):
+            others = [j for j in range(25) if j != i]
+            gram = kernel(x[others], x[others], hyper)[d] + 0.01 * torch.eye(24).double()
+            cross = kernel(x[[i]], x[others], hyper)[d, 0]
+            residual = y[d, i] - cross @ torch.linalg.solve(gram, y[d, others])
+            own = kernel(x[[i]], x[[i]], hyper)[d, 0, 0] + 0.01
+            variance = own - cross @ torch.linalg.solve(gram, cross)
+            outlier = bool(residual.abs() > 6 * variance.sqrt())
+            assert outlier or not (d == 1 and i == 7)
+            expected = residual**2 if outlier else torch.zeros_like(residual)
+            torch.testing.assert_close(extra[d, i], expected, rtol=1e-4, atol=1e-9)
 
 
 def test_learns_a_reward_that_is_not_known():
