@@ -32,7 +32,7 @@ from robo_al.dataset.ledger import (
     to_json,
 )
 from robo_al.errors import IntegrityError, UserError
-from robo_al.events import Activity, Event, Explored, Indeterminate, RolloutDone
+from robo_al.events import Activity, Event, Explored, Indeterminate, RolloutDone, Withheld
 from robo_al.learning import Learner
 from robo_al.parts import Parts, Settings
 from robo_al.protocols import SupportsAct
@@ -68,8 +68,9 @@ class Campaign:
         self.listener: Callable[[Event], None] = _ignore
         """Told what happens."""
         last = [row.record for row in dataset.ledger.rows(RoundRow) if row.record]
-        seconds = json.loads(last[-1])["seconds"] if last else {}
-        self.clock = Clock(seconds, self._began)
+        record: dict[str, Any] = json.loads(last[-1]) if last else {}
+        seconds, cpu_seconds = record.get("seconds", {}), record.get("cpu_seconds", 0.0)
+        self.clock = Clock(seconds, self._began, cpu_seconds)
         self._candidates: dict[str, Candidate] = {}
         self._dispatched: dict[str, float] = {}
         self.learner = Learner(dataset, parts, settings.seed, self.clock, self.emit)
@@ -192,13 +193,14 @@ class Campaign:
         self.learn()
         k = k or self._default_batch()
         settings, index = self.settings, self.rounds + 1
-        rngs = [
-            generator(settings.seed, Purpose.CONTEXT, index, i) for i in range(settings.contexts)
-        ]
-        contexts = self.parts.contexts_from([integer(rng) for rng in rngs])
+        contexts = self._contexts(index)
         chosen, scores, reason = self._choose(contexts, index, k)
         missing = k - len(chosen)
-        if missing:
+        if missing and self.learner.fitted and self.parts.strategy.limited:
+            self.emit(Withheld(index, missing))  # what is not known to be allowed is not explored
+        elif missing:
+            if chosen and self.parts.task.starts is not None:
+                contexts = self._contexts(index, beside=chosen)
             chosen += explore(self.parts, settings, self.clock, contexts, index, missing)
             if reason:
                 self.emit(Explored(index, missing, reason))
@@ -223,6 +225,25 @@ class Campaign:
                 if row is not None and row.state in ("selected", "dispatched"):
                     ledger.update(RolloutRow, row.id, state="dispatched", epoch=self.dataset.epoch)
                     self._dispatched[row.id] = time.monotonic()
+
+    def _contexts(self, index: int, beside: Sequence[Chosen] = ()) -> list[Context]:
+        """Draw the starts of a round; of a task that has only so many, return those not used."""
+        settings, starts = self.settings, self.parts.task.starts
+        if starts is None:
+            draws = (
+                generator(settings.seed, Purpose.CONTEXT, index, i)
+                for i in range(settings.contexts)
+            )
+            return self.parts.contexts_from([integer(rng) for rng in draws])
+        used = {json.loads(row.context)["seed"] for row in self.dataset.ledger.rows(RolloutRow)}
+        left = sorted(set(range(starts)) - used)
+        if len(left) < settings.candidates:
+            raise UserError(
+                f"ask: of {starts} recorded rollouts {len(left)} are left to choose from, fewer "
+                f"than the {settings.candidates} candidates of a round"
+            )
+        taken = {choice.candidate.context.seed for choice in beside}
+        return self.parts.contexts_from([seed for seed in left if seed not in taken])
 
     def _check_batch(self, k: int | None) -> None:
         if k is not None and k < 1:
@@ -263,6 +284,7 @@ class Campaign:
             horizon=choice.candidate.horizon,
             seed=choice.candidate.seed,
             content_hash=content_hash(choice.candidate, controller),
+            strategy="explorer" if explored else provenance["strategy"],
             acquisition="explorer" if explored else provenance["acquisition"],
             selector="explorer" if explored else provenance["selector"],
             policy=provenance["explorer" if explored else "policy"],
@@ -275,6 +297,8 @@ class Campaign:
             rank=choice.rank,
             gain=choice.gain,
             predicted_information=choice.information,
+            predicted_seconds=choice.seconds,
+            predicted_risk=choice.risk,
         )
 
     # ------------------------------------------------------------ tell
@@ -351,7 +375,10 @@ class Campaign:
 
 
 def _check(parts: Parts, settings: Settings) -> None:
-    if settings.evaluate_every and not isinstance(parts.policy, SupportsAct):
+    steps = settings.rollout_steps or min(parts.task.horizon, 50)
+    parts.strategy.require(parts.model, parts.task, settings.imagination_members, steps)
+    task = parts.task
+    if settings.evaluate_every and not (task.held_out or isinstance(parts.policy, SupportsAct)):
         raise UserError(
             f"policy {type(parts.policy).__name__} cannot control a rollout (it has no `start`), "
             "so it cannot be evaluated: set evaluation.every to 0"
@@ -362,6 +389,15 @@ def _check(parts: Parts, settings: Settings) -> None:
             f"rollouts_per_round is {settings.rollouts_per_round}; it must be from 1 to the "
             f"number of candidates, {most}"
         )
+    if task.starts is not None:
+        chosen = settings.initial_rollouts + (settings.rounds - 2) * settings.rollouts_per_round
+        needed = most if settings.rounds == 1 else chosen + most
+        if max(needed, settings.initial_rollouts) > task.starts:
+            raise UserError(
+                f"the last of {settings.rounds} rounds needs {most} candidates beside the "
+                f"{needed - most} rollouts chosen before it, {needed} in all; {task.starts} "
+                "recorded rollouts can be chosen: lower rounds, rollouts_per_round or candidates"
+            )
 
 
 def _same(row: RolloutRow, result: Trajectory | Failure) -> bool:

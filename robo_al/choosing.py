@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ class Chosen:
     rank: int | None = None
     gain: float | None = None
     information: float | None = None
+    seconds: float | None = None
+    risk: float | None = None
 
 
 @torch.no_grad()
@@ -43,7 +46,8 @@ def choose(
 ) -> tuple[list[Chosen], list[float]]:
     """Return at most k candidates chosen by the model, best first, and all N scores.
 
-    Fewer than k where the model's imagination of the others is not finite.
+    Fewer than k where the model's imagination of the others is not finite, or where the strategy's
+    cost or constraint allows no more.
 
     Raises:
         ModelError, torch.linalg.LinAlgError: the model's numbers went wrong.
@@ -55,20 +59,23 @@ def choose(
         candidates = propose(parts, settings, parts.policy, contexts, settings.candidates, rng)
     with clock.activity("imagine"):
         members = _members(parts, settings, round_index)
-        imagined = imagine(candidates, model, parts.task, members, parts.device)
-        waiting = imagine(pending, model, parts.task, members, parts.device) if pending else None
+        imagined = imagine(candidates, model, parts.task, members, device=parts.device)
+        waiting = (
+            imagine(pending, model, parts.task, members, device=parts.device) if pending else None
+        )
     with clock.activity("select"):
-        possible = min(k, int(imagined.finite.sum()))
-        if possible == 0:
+        if not bool(imagined.finite.any()):
             return [], []
-        selection = parts.selector(
-            parts.acquisition,
+        choice = parts.strategy.select(
             imagined,
             model,
+            parts.task,
             waiting,
-            possible,
+            k,
             generator(seed, Purpose.SELECT, round_index),
+            partial(imagine, candidates, model, parts.task, device=parts.device),
         )
+        selection = choice.selection
         order = np.argsort([-score for score in selection.scores], kind="stable").tolist()
         chosen = [
             Chosen(
@@ -77,6 +84,8 @@ def choose(
                 order.index(i) + 1,
                 gain,
                 _information(parts, imagined, i),
+                None if choice.seconds is None else choice.seconds[i],
+                None if choice.risks is None else choice.risks[i],
             )
             for i, gain in zip(selection.indices, selection.gains, strict=True)
             if bool(imagined.finite[i]) and math.isfinite(gain)

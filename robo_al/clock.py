@@ -14,12 +14,17 @@ class Clock:
     Args:
         seconds: what earlier openings of the same campaign took.
         changed: told the name of each activity that begins.
+        cpu_seconds: of this process in those openings, evaluations left out.
     """
 
     def __init__(
-        self, seconds: Mapping[str, float], changed: Callable[[str], None] = lambda name: None
+        self,
+        seconds: Mapping[str, float],
+        changed: Callable[[str], None] = lambda name: None,
+        cpu_seconds: float = 0.0,
     ) -> None:
         self._seconds = dict.fromkeys(ACTIVITIES, 0.0) | dict(seconds)
+        self._cpu, self._cpu_since = cpu_seconds, time.process_time()
         self._current = "other"
         self._since = time.monotonic()
         self.changed = changed
@@ -29,6 +34,12 @@ class Clock:
         """Seconds for each activity until now."""
         self._switch(self._current)
         return dict(self._seconds)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Seconds that processors worked for this process until now, evaluations left out."""
+        self._switch(self._current)
+        return self._cpu
 
     @contextmanager
     def activity(self, name: str) -> Iterator[None]:
@@ -44,5 +55,9 @@ class Clock:
         assert name in ACTIVITIES
         now, before = time.monotonic(), self._current
         self._seconds[before] += now - self._since
+        cpu = time.process_time()
+        if before != "evaluate":
+            self._cpu += cpu - self._cpu_since
+        self._cpu_since = cpu
         self._since, self._current = now, name
         return before

@@ -27,12 +27,13 @@ GROUPS = {
     "env": "envs",
     "policy": "policies",
     "model": "models",
-    "acquisition": "acquisitions",
-    "selector": "selectors",
+    "strategy.acquisition": "acquisitions",
+    "strategy.selector": "selectors",
+    "strategy.cost": "costs",
     "oracle": "oracles",
     "explorer": "policies",
 }
-"""The plugin group of each component of a configuration."""
+"""The plugin group of each component of a configuration, by its path."""
 
 _GIVEN = {"policies": ("task", "device"), "models": ("task", "device"), "oracles": ("env",)}
 """Arguments of a constructor that the framework gives, by group."""

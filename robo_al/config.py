@@ -11,12 +11,21 @@ Everything that is wrong is told at once, one line each, with its path.
 """
 
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from robo_al import plain_yaml, plugins
 from robo_al.components import (
@@ -33,6 +42,23 @@ from robo_al.errors import ConfigError, PluginError
 Count = Annotated[int, Field(ge=1)]
 
 
+def _as_strategy(value: object) -> object:
+    """Return what a bare name is short for: an acquisition function, or a selector."""
+    if not isinstance(value, str):
+        return value
+    return {"selector" if _names_selector(value) else "acquisition": value}
+
+
+def _names_selector(name: str) -> bool:
+    if ":" not in name:
+        return name in plugins.known("selectors") and name not in plugins.known("acquisitions")
+    try:
+        called = plugins.load("acquisitions", name).__call__
+        return "acquisition" in inspect.signature(called).parameters
+    except (PluginError, AttributeError, TypeError, ValueError):
+        return False  # told as what is wrong with an acquisition function
+
+
 class Evaluation(BaseModel):
     """How the policy is evaluated, apart from the data."""
 
@@ -42,6 +68,44 @@ class Evaluation(BaseModel):
     """Fixed starts, the same for every strategy."""
     every: int = Field(default=1, ge=0)
     """Rounds between evaluations; 0: never."""
+
+
+class Constraint(BaseModel):
+    """Chance constraint: what is too likely to break the task's constraint is not selected."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    delta: float = Field(gt=0, lt=1)
+    """Largest probability for one rollout."""
+    total: float | None = Field(default=None, gt=0, lt=1)
+    """Largest sum of probabilities for a batch."""
+    draws: int | None = Field(default=None, ge=1)
+    """Monte Carlo rollouts of each candidate; None: each member of the model once."""
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    """Of the upper bound that Monte Carlo gives."""
+
+
+class Strategy(BaseModel):
+    """How the rollouts to execute are chosen; a name is short for its acquisition or selector."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    acquisition: Part | None = None
+    """None: `joint_information`, or nothing for a selector that does not look at scores."""
+    selector: Part | None = None
+    """None: `greedy_joint` where the acquisition function values sets of rollouts, else `top_k`."""
+    cost: Part | None = None
+    """What a rollout takes, so that gain per second is maximised; None: each takes the same."""
+    constraint: Constraint | None = None
+
+    @property
+    def short_name(self) -> str:
+        """The selector where it needs no scores, else acquisition and a selector not its usual."""
+        parts = [part.name for part in (self.acquisition, self.selector) if part]
+        usual = ("greedy_joint", "top_k")
+        names = [name for name in parts if name not in usual] or parts
+        names += [f"per_{self.cost.name}"] if self.cost else []
+        return "+".join(names + ["constrained"] * (self.constraint is not None))
 
 
 class Config(BaseModel):
@@ -54,9 +118,8 @@ class Config(BaseModel):
     policy: Part = Component(name="icem")
     """Proposes rollouts, and is what gets evaluated."""
     model: Part = Component(name="gp")
-    acquisition: Part = Component(name="joint_information")
-    selector: Part | None = None
-    """None: `greedy_joint` where the acquisition function values sets of rollouts, else `top_k`."""
+    strategy: Annotated[Strategy, BeforeValidator(_as_strategy)] = Strategy()
+    """Which of the proposed rollouts are executed."""
     oracle: Part = Component(name="simulation")
     explorer: Part = Component(name="random")
     """Proposes the first rollouts, before there is a model."""
@@ -106,7 +169,7 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
 
     Args:
         source: a YAML file, or the name of a shipped configuration (`pendulum`).
-        overrides: as on the command line: `--seed 3 --model.samples=8 --acquisition variance`.
+        overrides: as on the command line: `--seed 3 --model.samples=8 --strategy variance`.
 
     Raises:
         ConfigError: no such file, no YAML, or wrong entries: all of them, one line each.
@@ -121,9 +184,22 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: expected a mapping such as `env: pendulum`, given {data!r:.80}")
     for key, value in _parse_overrides(overrides):
         _override(data, key.split("."), value)
+    return check_config(data, str(path))
+
+
+def check_config(data: Mapping[str, Any], where: str) -> Config:
+    """Check entries that are read already.
+
+    Args:
+        data: as in a configuration's YAML.
+        where: they are from, for the message.
+
+    Raises:
+        ConfigError: wrong entries: all of them, one line each.
+    """
     lines = _wrong_entries(data)
     if lines:
-        raise ConfigError(f"{path}: " + "\n  ".join(["cannot be used"] * (len(lines) > 1) + lines))
+        raise ConfigError(f"{where}: " + "\n  ".join(["cannot be used"] * (len(lines) > 1) + lines))
     return resolve(Config.model_validate(data))
 
 
@@ -153,12 +229,21 @@ def find_config(source: str | Path) -> Path:
 
 
 def resolve(config: Config) -> Config:
-    """Choose the selector where none is named, as the acquisition function allows."""
-    if config.selector is not None:
-        return config
-    acquisition = plugins.load("acquisitions", config.acquisition.name)
-    name = "greedy_joint" if hasattr(acquisition, "joint") else "top_k"
-    return config.model_copy(update={"selector": Component(name=name)})
+    """Name the acquisition function and the selector where a strategy leaves them open."""
+    strategy = config.strategy
+    acquisition, selector = strategy.acquisition, strategy.selector
+    alone = selector and _without_scores(selector)
+    if acquisition is None and not alone:
+        acquisition = Component(name="joint_information")
+    if selector is None and acquisition is not None:
+        joint = hasattr(plugins.load("acquisitions", acquisition.name), "joint")
+        selector = Component(name="greedy_joint" if joint else "top_k")
+    resolved = strategy.model_copy(update={"acquisition": acquisition, "selector": selector})
+    return config.model_copy(update={"strategy": resolved})
+
+
+def _without_scores(selector: Component) -> bool:
+    return bool(getattr(plugins.load("selectors", selector.name), "without_scores", False))
 
 
 # ---------------------------------------------------------------- overrides
@@ -183,14 +268,17 @@ def _parse_overrides(tokens: Sequence[str]) -> list[tuple[str, Any]]:
     return sorted(found, key=lambda item: "." in item[0] and not item[0].endswith(".name"))
 
 
-def _override(data: dict[str, Any], path: Sequence[str], value: Any) -> None:
+def _override(data: dict[str, Any], path: Sequence[str], value: Any, above: str = "") -> None:
     """Set one entry; a component that gets another name loses its parameters."""
     key, *rest = path
     if not rest:
         data[key] = value
         return
-    if key in GROUPS:
-        default = Config.model_fields[key].default
+    where = f"{above}{key}"
+    if where == "strategy":
+        data[key] = _as_strategy(data.get(key))
+    if where in GROUPS:
+        default = Config.model_fields[key].default if not above else None
         data.setdefault(key, default.model_dump() if isinstance(default, Component) else {})
         data[key] = as_component(data[key])
         if rest == ["name"] and (not isinstance(data[key], dict) or data[key].get("name") != value):
@@ -199,8 +287,8 @@ def _override(data: dict[str, Any], path: Sequence[str], value: Any) -> None:
     if inner is None:
         inner = data[key] = {}
     if not isinstance(inner, dict):
-        raise ConfigError(f"--{'.'.join(path)}: {key} is {inner!r}, which has no such entry")
-    _override(inner, rest, value)
+        raise ConfigError(f"--{where}.{'.'.join(rest)}: {key} is {inner!r}, without such entries")
+    _override(inner, rest, value, f"{where}.")
 
 
 # ---------------------------------------------------------------- what is wrong
@@ -214,16 +302,36 @@ def _wrong_entries(data: Mapping[str, Any]) -> list[str]:
     except ValidationError as error:
         lines = [_line(details) for details in error.errors()]
     for key, group in GROUPS.items():
-        value = as_component(data.get(key, Config.model_fields[key].get_default()))
+        value = _component_at(data, key)
         try:
             component = Component.model_validate(value)
         except ValidationError:
-            continue  # no selector is named, or its line is there already
+            continue  # none is named, or its line is there already
         try:
             lines += [f"{key}.{line}" for line in inspect_arguments(group, component)[1]]
+            lines += _needless_scores(data, key, component)
         except PluginError as error:
             lines.append(f"{key}: {error}")
     return list(dict.fromkeys(lines))
+
+
+def _component_at(data: Mapping[str, Any], path: str) -> object:
+    """Return the component at `policy`, or `strategy.selector`."""
+    first, _, second = path.partition(".")
+    if not second:
+        return as_component(data.get(first, Config.model_fields[first].get_default()))
+    strategy = _as_strategy(data.get(first))
+    return as_component(strategy.get(second) if isinstance(strategy, Mapping) else None)
+
+
+def _needless_scores(data: Mapping[str, Any], key: str, component: Component) -> list[str]:
+    if key != "strategy.selector" or not _without_scores(component):
+        return []
+    if _component_at(data, "strategy.acquisition") is None:
+        return []
+    return [
+        f"strategy.acquisition: selector {component.name} does not look at scores; leave it out"
+    ]
 
 
 def _line(details: Any) -> str:
@@ -231,7 +339,12 @@ def _line(details: Any) -> str:
     path = [str(part) for part in details["loc"]]
     where = ".".join(path)
     if details["type"] == "extra_forbidden":
-        model = Evaluation if path[:-1] == ["evaluation"] else Config
+        inner: dict[tuple[str, ...], type[BaseModel]] = {
+            ("evaluation",): Evaluation,
+            ("strategy",): Strategy,
+            ("strategy", "constraint"): Constraint,
+        }
+        model = inner.get(tuple(path[:-1]), Config)
         prefix = where.removesuffix(path[-1])
         known = ", ".join(model.model_fields)
         near = nearest(path[-1], model.model_fields, prefix)

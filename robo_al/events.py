@@ -53,6 +53,15 @@ class Explored:
 
 
 @dataclass(frozen=True)
+class Withheld:
+    """The strategy's cost or constraint left fewer rollouts than were asked for."""
+
+    round: int
+    rollouts: int
+    """That were not selected."""
+
+
+@dataclass(frozen=True)
 class ModelFailed:
     """A retraining went wrong; the model is the one before."""
 
@@ -91,6 +100,7 @@ Event: TypeAlias = (
     | Indeterminate
     | Diverged
     | Explored
+    | Withheld
     | ModelFailed
     | WorseModel
     | Evaluated

@@ -138,6 +138,8 @@ class Learner:
 
     def _held_out(self) -> list[Trajectory]:
         """Return the trajectories of the last evaluation, which nothing was trained on."""
+        if self._parts.task.held_out:
+            return list(self._parts.task.held_out)
         row = self._dataset.ledger.last(EvaluationRow)
         if row is None:
             return []

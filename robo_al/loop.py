@@ -7,7 +7,12 @@ from typing import Any
 from robo_al.campaign import Campaign
 from robo_al.dataset.ledger import EvaluationRow, FitRow, RolloutRow
 from robo_al.errors import IntegrityError, OracleError
-from robo_al.evaluation import evaluation_candidates, evaluation_due, record_evaluation
+from robo_al.evaluation import (
+    evaluate_model,
+    evaluation_candidates,
+    evaluation_due,
+    record_evaluation,
+)
 from robo_al.events import Diverged, Evaluated, Event, RoundDone
 from robo_al.protocols import Oracle, SupportsRepeat
 from robo_al.types import Candidate, Outcome
@@ -113,6 +118,11 @@ def _complete(campaign: Campaign, oracle: Oracle) -> None:
 
 
 def _evaluate(campaign: Campaign, oracle: Oracle) -> None:
+    if campaign.parts.task.held_out:
+        with campaign.clock.activity("evaluate"):
+            row = evaluate_model(campaign)
+        campaign.emit(Evaluated(row))
+        return
     candidates = evaluation_candidates(campaign)
     found: dict[str, Outcome] = {}
     wanted = {candidate.id for candidate in candidates}
@@ -154,5 +164,6 @@ def _record(campaign: Campaign) -> dict[str, Any]:
             "returns": json.loads(evaluation.returns),
         },
         "seconds": campaign.clock.seconds,
+        "cpu_seconds": campaign.clock.cpu_seconds,
         "robot_seconds": robot_seconds,
     }

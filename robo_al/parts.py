@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from robo_al.protocols import Acquisition, Model, Policy, Selector
+from robo_al.acquisition.strategy import Strategy
+from robo_al.protocols import Model, Policy
 from robo_al.types import Context, Task
 
 
@@ -43,13 +44,12 @@ class Parts:
     """Proposes where no model can choose."""
     policy: Policy
     model: Model
-    acquisition: Acquisition
-    selector: Selector
+    strategy: Strategy
     device: str
     """Where imagined rollouts live."""
     provenance: Mapping[str, str]
-    """Names of `acquisition`, `selector`, `policy`, `explorer`, `model` and `oracle`, the
-    `config_hash`, and `versions` of what was used."""
+    """Names of `strategy`, `acquisition`, `selector`, `policy`, `explorer`, `model` and `oracle`,
+    the `config_hash`, and `versions` of what was used."""
 
     @property
     def policies(self) -> dict[str, Policy]:

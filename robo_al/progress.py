@@ -20,6 +20,7 @@ from robo_al.events import (
     Quarantined,
     RolloutDone,
     RoundDone,
+    Withheld,
     WorseModel,
 )
 
@@ -144,6 +145,8 @@ def remark(event: Event) -> str:
             text = f"rollout {rollout}, repeated, came out otherwise; the first record is kept"
         case Explored(in_round, rollouts, reason):
             text = f"round {in_round}: the explorer proposed {rollouts} rollouts: {reason}"
+        case Withheld(in_round, rollouts):
+            text = f"round {in_round}: cost or constraint left {rollouts} rollouts unselected"
         case ModelFailed(in_round, reason):
             text = f"round {in_round}: the model could not be retrained, the last stays: {reason}"
         case WorseModel(in_round, _):

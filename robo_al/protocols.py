@@ -26,9 +26,12 @@ from robo_al.types import (
     Context,
     FitReport,
     ImaginedRollouts,
+    Limits,
     Outcome,
     Prediction,
     Selection,
+    Task,
+    Trajectory,
     Transitions,
 )
 
@@ -63,11 +66,29 @@ class SupportsContext(Protocol):
 
 
 @runtime_checkable
+class SupportsConstraint(Protocol):
+    """A task that says where it must not go; NumPy arrays or tensors."""
+
+    def constraint(self, observation, action, next_observation):  # type: ignore[no-untyped-def]
+        """Return g [...] for [...,O], [...,A], [...,O]; a step with g > 0 must not happen."""
+
+
+@runtime_checkable
 class SupportsDynamics(Protocol):
     """A task whose step is a known batched formula on observations; NumPy arrays or tensors."""
 
     def dynamics(self, observation, action):  # type: ignore[no-untyped-def]
         """Return next observations [...,O] for [...,O] and actions [...,A] within the limits."""
+
+
+@runtime_checkable
+class SupportsEpisodes(Protocol):
+    """A task of rollouts that were recorded: `reset(seed=i)` starts where episode i did."""
+
+    episodes: tuple[Trajectory, ...]
+    """What can be chosen, each once."""
+    held_out: tuple[Trajectory, ...]
+    """What cannot be chosen: the model is evaluated on it."""
 
 
 # ---------------------------------------------------------------- policies
@@ -85,7 +106,7 @@ class Policy(Protocol):
         model: Model,
         rng: np.random.Generator,
     ) -> Sequence[Candidate]:
-        """Return n candidates of `horizon` steps, spread over the contexts."""
+        """Return n candidates of at most `horizon` steps, spread over the contexts."""
 
 
 @runtime_checkable
@@ -165,6 +186,33 @@ class SupportsCovariance(Protocol):
 
 
 @runtime_checkable
+class SupportsFeatures(Protocol):
+    """A model whose joint covariance is linear in features: phi_a' P_d phi_b for output d.
+
+    Large pools of candidates are then cheap: no covariance between candidates is ever formed.
+    """
+
+    def features(self, observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Return phi [...,F] at observations [...,O] and actions [...,A]."""
+
+    def feature_posterior(self) -> torch.Tensor:
+        """Return P [D,F,F], in units of each output's noise variance."""
+
+
+@runtime_checkable
+class SupportsMixture(Protocol):
+    """A model whose members each predict a Gaussian: needed to compare what they believe."""
+
+    def mixture(
+        self, observations: torch.Tensor, actions: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return each member's mean and noise variance of the next observation, [E,...,O] both.
+
+        A wrapped angle's mean is the observation plus its change, so that members compare.
+        """
+
+
+@runtime_checkable
 class SupportsState(Protocol):
     """A model or policy that can be saved: arrays only, so that no file executes code."""
 
@@ -196,8 +244,8 @@ class Acquisition(Protocol):
 class JointGain(Protocol):
     """The value of a growing set of rollouts."""
 
-    def gain(self, index: int) -> float:
-        """Return what candidate `index` adds to those already added; never grows as they do."""
+    def gains(self, indices: Sequence[int]) -> torch.Tensor:
+        """Return what each of n candidates would add to those already added [n]."""
 
     def add(self, index: int) -> None:
         """Add candidate `index`."""
@@ -205,7 +253,11 @@ class JointGain(Protocol):
 
 @runtime_checkable
 class SupportsJoint(Protocol):
-    """An acquisition function that values sets of rollouts, not only each on its own."""
+    """An acquisition function that values sets of rollouts, not only each on its own.
+
+    A gain never grows while others are added: selection relies on it. Where one may, the gain has
+    an attribute `shrinking` that is False, and selection evaluates everything before each pick.
+    """
 
     def joint(
         self, imagined: ImaginedRollouts, model: Model, pending: ImaginedRollouts | None
@@ -214,12 +266,25 @@ class SupportsJoint(Protocol):
 
 
 @runtime_checkable
+class Cost(Protocol):
+    """Predicts what executing a rollout takes."""
+
+    budget: float | None
+    """Seconds that one batch may take; None: k times the mean candidate's."""
+
+    def __call__(
+        self, imagined: ImaginedRollouts, task: Task, risks: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return seconds [N], positive, given each candidate's risk of failure [N] if known."""
+
+
+@runtime_checkable
 class Selector(Protocol):
     """Turns an acquisition function into a batch of K."""
 
     def __call__(
         self,
-        acquisition: Acquisition,
+        acquisition: Acquisition | None,
         imagined: ImaginedRollouts,
         model: Model,
         pending: ImaginedRollouts | None,
@@ -227,6 +292,34 @@ class Selector(Protocol):
         rng: np.random.Generator,
     ) -> Selection:
         """Pick k of the N imagined candidates, best first; never one that is not `finite`."""
+
+
+@runtime_checkable
+class SupportsLimits(Protocol):
+    """A selector that can keep a batch within budgets: needed for costs and batch constraints."""
+
+    def within(self, limits: Limits) -> Selector:
+        """Return this selector, keeping to the limits; it may then pick fewer than k."""
+
+
+@runtime_checkable
+class SupportsNoScores(Protocol):
+    """A selector that does not look at scores: it goes without an acquisition function."""
+
+    without_scores: bool
+
+
+@runtime_checkable
+class SupportsRequirements(Protocol):
+    """An acquisition function or selector that not every model serves."""
+
+    def require(self, model: Model, members: int) -> None:
+        """Raise `ConfigError`, with the reason, where it cannot do its work.
+
+        Args:
+            model: perhaps not yet fitted.
+            members: E, in how many of its members each candidate is imagined.
+        """
 
 
 # ---------------------------------------------------------------- oracles

@@ -28,6 +28,8 @@ COLUMNS = (
     ("rank", ""),
     ("score", ""),
     ("gain", ""),
+    ("predicted [s]", ""),
+    ("risk", ""),
     ("predicted [nat]", ""),
     ("realised [nat]", ""),
     ("steps", ""),
@@ -114,7 +116,9 @@ def _page(run: Run) -> dict[str, Any]:
     except (RoboALError, VideoError) as error:
         no_video = f"No video: {error}."
     columns, rows = _table(run)
-    names = [run.config[part]["name"] for part in ("env", "acquisition")]
+    strategy = run.config["strategy"]
+    chosen_by = strategy["acquisition"] or strategy["selector"]
+    names = [run.config["env"]["name"], chosen_by["name"]]
     return {
         "title": " · ".join([*names, f"seed {run.config['seed']}"]),
         "headline": _headline(run),
@@ -189,10 +193,12 @@ def _cells(row: RolloutRow) -> list[str]:
     return [
         row.id,
         row.state,
-        row.acquisition,
+        row.strategy,
         _number(row.rank),
         _number(row.score),
         _number(row.gain),
+        _number(row.predicted_seconds),
+        _number(row.predicted_risk),
         _number(row.predicted_information),
         _number(row.realised_information),
         _number(row.steps),

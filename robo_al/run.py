@@ -11,15 +11,19 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from robo_al import plugins
+from robo_al.acquisition.constraint import ChanceConstraint
+from robo_al.acquisition.strategy import Strategy
 from robo_al.campaign import Campaign
 from robo_al.checks import (
     check_acquisition,
+    check_cost,
     check_env,
     check_model,
     check_oracle,
@@ -109,9 +113,16 @@ def rehearse(config: Config) -> None:
     for policy in (parts.explorer, parts.policy):
         check_policy(policy, task, parts.model, contexts, transitions)
     proposed = parts.policy.propose(3, contexts, 2, parts.model, rng)
-    imagined = imagine(proposed, parts.model, task)
-    check_acquisition(parts.acquisition, imagined, parts.model)
-    check_selector(parts.selector, parts.acquisition, imagined, parts.model)
+    members = range(min(config.imagination_members, parts.model.members))
+    imagined = imagine(proposed, parts.model, task, members if len(members) > 1 else None)
+    strategy = parts.strategy
+    if strategy.acquisition is not None:
+        check_acquisition(strategy.acquisition, imagined, parts.model)
+    if strategy.cost is not None:
+        check_cost(strategy.cost, imagined, task)
+    check_selector(strategy.selector, strategy.acquisition, imagined, parts.model)
+    play = partial(imagine, proposed, parts.model, task)
+    strategy.select(imagined, parts.model, task, None, 2, rng, play)
     explored = parts.explorer.propose(2, contexts, 2, parts.model, rng)
     with make_oracle(config) as oracle:
         repeatable = isinstance(oracle, SupportsRepeat) and oracle.repeatable
@@ -169,16 +180,26 @@ def _parts(config: Config, task: Task, device: str) -> Parts:
         explorer=_build("explorer", config, task=task, device=device),
         policy=_build("policy", config, task=task, device=device),
         model=_build("model", config, task=task, device=device),
-        acquisition=_build("acquisition", config),
-        selector=_build("selector", config),
+        strategy=_strategy(config),
         device=device,
         provenance=_provenance(config),
     )
 
 
+def _strategy(config: Config) -> Strategy:
+    wanted = config.strategy
+    constraint = wanted.constraint
+    return Strategy(
+        acquisition=_build("strategy.acquisition", config) if wanted.acquisition else None,
+        selector=_build("strategy.selector", config),
+        cost=_build("strategy.cost", config) if wanted.cost else None,
+        constraint=ChanceConstraint(**constraint.model_dump()) if constraint else None,
+    )
+
+
 def _build(part: str, config: Config, **given: Any) -> Any:
     """Construct a part; what its constructor raises is a `PluginError`."""
-    component: Component = getattr(config, part)
+    component: Component = attrgetter(part)(config)
     parameters = arguments(GROUPS[part], component)
     constructor = plugins.load(GROUPS[part], component.name)
     try:
@@ -196,5 +217,7 @@ def _build(part: str, config: Config, **given: Any) -> Any:
 def _provenance(config: Config) -> Mapping[str, str]:
     versions = [f"python {platform.python_version()}"]
     versions += [f"{name} {version(name)}" for name in VERSIONS_OF]
-    names = {part: getattr(config, part).name for part in GROUPS}
+    parts = {path.rpartition(".")[2]: attrgetter(path)(config) for path in GROUPS}
+    names = {name: part.name if part else "none" for name, part in parts.items()}
+    names["strategy"] = config.strategy.short_name
     return names | {"config_hash": config.sha256(), "versions": ", ".join(versions)}

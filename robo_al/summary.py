@@ -34,7 +34,7 @@ def summarise(folder: str | Path) -> dict[str, Any]:
     last = json.loads(records[-1]) if records else {}
     return {
         "task": _name(config["env"]),
-        "strategy": f"{_name(config['acquisition'])}+{_name(config['selector'])}",
+        "strategy": _strategy(config["strategy"]),
         "seed": config["seed"],
         "rounds": len(records),
         "budget": config["rounds"],
@@ -110,6 +110,17 @@ def _name(component: Mapping[str, Any]) -> str:
     """Return a component in one word: `variance(aggregation=mean)`."""
     values = [f"{key}={value}" for key, value in component.items() if key != "name"]
     return str(component["name"]) + (f"({', '.join(values)})" if values else "")
+
+
+def _strategy(entries: Mapping[str, Any]) -> str:
+    """Return all of a strategy in one line: `variance+top_k, cost seconds(budget=5.0)`."""
+    parts = [_name(entries[key]) for key in ("acquisition", "selector") if entries[key]]
+    said = ["+".join(parts)]
+    said += [f"cost {_name(entries['cost'])}"] if entries["cost"] else []
+    if entries["constraint"]:
+        limits = {key: value for key, value in entries["constraint"].items() if value is not None}
+        said.append("constraint " + ", ".join(f"{key}={value}" for key, value in limits.items()))
+    return ", ".join(said)
 
 
 def _evaluation(row: EvaluationRow) -> dict[str, Any]:

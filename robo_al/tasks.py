@@ -9,7 +9,13 @@ from gymnasium import spaces
 
 from robo_al.errors import ConfigError
 from robo_al.plugins import known_reward
-from robo_al.protocols import SupportsChannels, SupportsContext, SupportsReward
+from robo_al.protocols import (
+    SupportsChannels,
+    SupportsConstraint,
+    SupportsContext,
+    SupportsEpisodes,
+    SupportsReward,
+)
 from robo_al.seeds import integer
 from robo_al.types import Channel, Context, EnvSpec, Task
 
@@ -61,6 +67,9 @@ def describe(env: Env, spec: EnvSpec) -> Task:
         control_period=float(getattr(inner, "dt", 1.0)),
         reward=inner.reward if isinstance(inner, SupportsReward) else known_reward(spec),
         threshold=threshold,
+        constraint=inner.constraint if isinstance(inner, SupportsConstraint) else None,
+        starts=len(inner.episodes) if isinstance(inner, SupportsEpisodes) else None,
+        held_out=inner.held_out if isinstance(inner, SupportsEpisodes) else (),
     )
 
 

@@ -72,6 +72,12 @@ class Task:
     """None where the reward is not a known function: then the model learns it."""
     threshold: float | None
     """Mean evaluation return from which the task counts as solved, if it has one."""
+    constraint: RewardFunction | None = None
+    """(observation, action, next observation) -> g [...]: a step with g > 0 must not happen."""
+    starts: int | None = None
+    """Seeds from 0 of the only starts there are, each to be used once; None: any seed is one."""
+    held_out: tuple[Trajectory, ...] = ()
+    """Recorded rollouts that the model is evaluated on, in place of the policy."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +257,18 @@ class ImaginedRollouts:
     def __len__(self) -> int:
         """Number of candidates, N."""
         return self.observations.shape[1]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one batch may cost in all."""
+
+    seconds: Float[np.ndarray, "N"] | None = None
+    """Predicted for each candidate; None: time does not matter."""
+    total_seconds: float = np.inf
+    risks: Float[np.ndarray, "N"] | None = None
+    """Probability that each candidate breaks the task's constraint; None: not asked."""
+    total_risk: float = np.inf
 
 
 @dataclass(frozen=True)

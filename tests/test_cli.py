@@ -94,7 +94,7 @@ assert not {"torch", "mujoco"} & set(sys.modules)
 
 
 def test_a_run_ends_by_what_was_learned(robo_al: Run, tmp_path: Path) -> None:
-    code, out, err = robo_al("run", "fake.yaml", "--seed", "3", "--acquisition.name=variance")
+    code, out, err = robo_al("run", "fake.yaml", "--seed", "3", "--strategy=variance")
     folder = tmp_path / "runs" / "fake-variance-seed3-1"
     assert (code, err) == (0, "")
     last = out.splitlines()[-2:]
@@ -210,7 +210,14 @@ class Forgetful:
         (["run", "fake.yaml", "--env", "parts.py:Silent", "--model", "true_dynamics"], "reward"),
         (["run", "fake.yaml", "--model", "parts.py:Forgetful"], "`covariance`"),
         (
-            ["run", "fake.yaml", "--acquisition", "greedy_return", "--selector", "greedy_joint"],
+            [
+                "run",
+                "fake.yaml",
+                "--strategy.acquisition",
+                "greedy_return",
+                "--strategy.selector",
+                "greedy_joint",
+            ],
             "joint",
         ),
         (["resume", "full"], "full: no run here"),
@@ -353,7 +360,7 @@ def test_a_labs_own_parts_need_no_packaging(tmp_path: Path) -> None:
         policy: {name: mylab.plan:Plan, gain: 3}
         explorer: robo_al.testing:FakePolicy
         model: mylab.plan:Learner
-        acquisition: mylab.plan:Curious
+        strategy: mylab.plan:Curious
         oracle: my/arm.py:Bench
         candidates: 4
         contexts: 2

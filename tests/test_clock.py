@@ -12,6 +12,9 @@ def time(monkeypatch):
         def monotonic(self):
             return self.now
 
+        def process_time(self):
+            return self.now / 2
+
     time = Time()
     monkeypatch.setattr(robo_al.clock, "time", time)
     return time
@@ -31,6 +34,16 @@ def test_every_second_is_counted_once(time):
     expected |= {"other": 17.0, "evaluate": 10.0, "feedback": 4.0, "train": 5.0}
     assert clock.seconds == expected == clock.seconds
     assert began == ["evaluate", "feedback"]
+
+
+def test_processor_time_leaves_evaluations_out(time):
+    clock = Clock({}, cpu_seconds=3.0)
+    with clock.activity("train"):
+        time.now += 2
+    with clock.activity("evaluate"):
+        time.now += 100
+    time.now += 4
+    assert clock.cpu_seconds == 6.0 == clock.cpu_seconds
 
 
 def test_an_error_ends_its_activity(time):

@@ -33,16 +33,16 @@ def test_an_env_is_a_complete_configuration(write: Write) -> None:
     config = load_config(write("env: pendulum"))
     assert config.env == Component(name="pendulum")
     assert (config.policy.name, config.model.name) == ("icem", "gp")
-    assert config.acquisition.name == "joint_information"
-    assert config.selector == Component(name="greedy_joint")
+    assert config.strategy.acquisition == Component(name="joint_information")
+    assert config.strategy.selector == Component(name="greedy_joint")
     assert (config.oracle.name, config.explorer.name) == ("simulation", "random")
 
 
 def test_the_selector_follows_what_the_acquisition_function_can_value(write: Write) -> None:
-    config = load_config(write("env: pendulum\nacquisition: greedy_return"))
-    assert config.selector == Component(name="top_k")
-    config = load_config(write("env: pendulum\nselector: top_k"))
-    assert config.selector == Component(name="top_k")
+    config = load_config(write("env: pendulum\nstrategy: {acquisition: greedy_return}"))
+    assert config.strategy.selector == Component(name="top_k")
+    config = load_config(write("env: pendulum\nstrategy: top_k"))
+    assert config.strategy.selector == Component(name="top_k")
 
 
 @pytest.mark.parametrize("name", sorted(shipped_configs()))
@@ -173,10 +173,10 @@ def test_another_name_drops_the_parameters_of_the_old(
 
 
 def test_a_parameter_of_a_default_component_can_be_given(write: Write) -> None:
-    path = write("env: pendulum\nselector: null")
-    config = load_config(path, ["--model.samples", "4", "--selector.name", "top_k"])
+    path = write("env: pendulum\nstrategy: {selector: null}")
+    config = load_config(path, ["--model.samples", "4", "--strategy.selector.name", "top_k"])
     assert config.model == Component(name="gp", samples=4)
-    assert config.selector == Component(name="top_k")
+    assert config.strategy.selector == Component(name="top_k")
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_wrong_override_is_refused(write: Write, overrides: list[str], message
 
 def test_the_text_of_a_configuration_is_the_configuration(write: Write) -> None:
     config = load_config(
-        write("env: pendulum\nmodel: {name: gp, samples: 4}"), ["--acquisition", "variance"]
+        write("env: pendulum\nmodel: {name: gp, samples: 4}"), ["--strategy", "variance"]
     )
     again = load_config(write(config.text()))
     assert again == config and again.sha256() == config.sha256()

@@ -6,6 +6,7 @@ import pytest
 
 from robo_al.acquisition.joint import JointInformation
 from robo_al.acquisition.select import GreedyJoint
+from robo_al.acquisition.strategy import Strategy
 from robo_al.campaign import Campaign
 from robo_al.dataset.ledger import EvaluationRow, FitRow, RolloutRow
 from robo_al.errors import OracleError
@@ -182,8 +183,7 @@ def real_parts():
         parts,
         model=GaussianProcess(parts.task, samples=4, frequencies=32, fit_steps=10),
         policy=ICEM(parts.task, planning_horizon=5, samples=24, iterations=2, elites=4),
-        acquisition=JointInformation(),
-        selector=GreedyJoint(),
+        strategy=Strategy(JointInformation(), GreedyJoint()),
     )
 
 

@@ -24,8 +24,9 @@ from robo_al.progress import DOING, Progress, time_bar
 
 ROW = RolloutRow(
     id="r0001-00", round=1, index=0, state="recorded", context="{}", controller="{}", horizon=10,
-    seed=0, content_hash="", acquisition="variance", selector="top_k", policy="icem", model="gp",
-    oracle="simulation", config_hash="", versions="", model_hash=None, score=None, rank=None,
+    seed=0, content_hash="", strategy="variance", acquisition="variance", selector="top_k",
+    policy="icem", model="gp", oracle="simulation", config_hash="", versions="", model_hash=None,
+    score=None, rank=None,
     gain=None, predicted_information=None, steps=10, total_reward=-123.456,
 )  # fmt: skip
 RECORD: dict[str, Any] = {

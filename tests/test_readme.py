@@ -94,7 +94,7 @@ def test_make_commands_are_those_of_the_readme() -> None:
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", *sorted(
-    path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")
+    path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")
 )])  # fmt: skip
 def test_links_lead_somewhere(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")

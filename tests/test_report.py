@@ -30,7 +30,7 @@ def config(env: str, threshold: float | None = None) -> str:
     """Return what the report reads of a configuration."""
     wanted = {
         "env": {"name": env},
-        "acquisition": {"name": "joint_information"},
+        "strategy": {"acquisition": {"name": "joint_information"}, "selector": None},
         "oracle": {"name": "simulation"},
         "seed": 7,
         "threshold": threshold,

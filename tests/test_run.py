@@ -6,7 +6,7 @@ import pytest
 
 from robo_al import loop
 from robo_al.components import Component, arguments
-from robo_al.config import Config, load_config
+from robo_al.config import Config, load_config, resolve
 from robo_al.dataset.ledger import EvaluationRow, RolloutRow
 from robo_al.errors import ConfigError, PluginError, RunFolderError
 from robo_al.run import create_campaign, load_run_config, make_oracle, open_campaign, rehearse
@@ -60,9 +60,9 @@ def test_the_stored_configuration_is_whole(tmp_path: Path) -> None:
     with create_campaign(fakes(), tmp_path / "run"):
         pass
     stored = load_run_config(tmp_path / "run")
-    assert stored.selector == Component(name="greedy_joint")
+    assert stored.strategy.selector == Component(name="greedy_joint")
     assert stored.threshold == -5.0  # the env's own
-    assert stored.model_copy(update={"selector": None, "threshold": None}) == fakes()
+    assert stored.model_copy(update={"threshold": None}) == resolve(fakes())
 
 
 def test_a_threshold_can_be_given(tmp_path: Path) -> None:
@@ -170,8 +170,8 @@ class Constructor(FakeModel):
         ("policy", "Policy", r"Policy\.propose: 2 candidates, not n = 3"),
         ("explorer", "Explorer", r"Explorer\.propose: raised KeyError: 'joint 7'"),
         ("model", "Model", r"Model\.predict: .* not finite"),
-        ("acquisition", "Acquisition", r"Acquisition\.__call__: scores has shape"),
-        ("selector", "Selector", r"Selector\.__call__: 1 picks, not k = 2"),
+        ("strategy.acquisition", "Acquisition", r"Acquisition\.__call__: scores has shape"),
+        ("strategy.selector", "Selector", r"Selector\.__call__: 1 picks, not k = 2"),
         ("oracle", "Oracle", r"Oracle\.poll: answered '\?', which was not submitted"),
         ("model", "Constructor", "model .*Constructor: its constructor.*OSError: no such camera"),
     ],
@@ -180,7 +180,8 @@ def test_a_part_that_breaks_its_contract_is_refused_before_anything_is_written(
     tmp_path: Path, part: str, name: str, message: str
 ) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
-    config = fakes(**{part: f"{tmp_path}/broken.py:{name}"})
+    (first, _, second), spec = part.partition("."), f"{tmp_path}/broken.py:{name}"
+    config = fakes(**{first: {second: spec} if second else spec})
     with pytest.raises(PluginError, match=message):
         create_campaign(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -189,7 +190,7 @@ def test_a_part_that_breaks_its_contract_is_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"acquisition": "greedy_return", "selector": "greedy_joint"}, "joint"),
+        ({"strategy": {"acquisition": "greedy_return", "selector": "greedy_joint"}}, "joint"),
         ({"model": "true_dynamics", "env": "gymnasium:Reacher-v5", "policy": "icem"}, "dynamics"),
     ],
 )

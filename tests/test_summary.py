@@ -68,7 +68,7 @@ def test_a_campaign_is_summarised_at_every_moment_of_its_life(tmp_path: Path) ->
 
 
 def test_a_summary_names_task_and_strategy(tmp_path: Path) -> None:
-    config = fakes(acquisition={"name": "variance", "aggregation": "mean"}, seed=4)
+    config = fakes(strategy={"acquisition": {"name": "variance", "aggregation": "mean"}}, seed=4)
     with create_campaign(config, tmp_path / "run"):
         summary = summarise(tmp_path / "run")
     assert summary["task"] == "robo_al.testing:FakeEnv"

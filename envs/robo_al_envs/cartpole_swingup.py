@@ -59,6 +59,15 @@ class CartpoleSwingup(PhysicsEnv):
         across, below = x - LENGTH * xp.sin(theta), LENGTH * xp.cos(theta) + LENGTH
         return xp.exp(-(across**2 + below**2) / LENGTH**2) - 0.01 * action[..., 0] ** 2
 
+    def constraint(
+        self,
+        observation: Float[Any, "*batch 4"],
+        action: Float[Any, "*batch 1"],
+        next_observation: Float[Any, "*batch 4"],
+    ) -> Float[Any, "*batch"]:
+        """Return how far the cart is beyond 2.4 m, short of the ends of its rail at 2.5 m."""
+        return abs(next_observation[..., 0]) - 2.4
+
     def draw_start(self) -> dict[str, Array]:
         """Draw near hanging at rest at the origin, standard deviation 0.1."""
         return {"state": self.np_random.normal(0.0, 0.1, size=4)}

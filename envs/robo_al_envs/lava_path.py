@@ -58,6 +58,15 @@ class LavaPath(AnalyticEnv):
         square = (x - GOAL[0]) ** 2 + (y - GOAL[1]) ** 2
         return -square / 800 - 500.0 * self.in_lava(next_observation)
 
+    def constraint(
+        self,
+        observation: Float[Any, "*batch 4"],
+        action: Float[Any, "*batch 2"],
+        next_observation: Float[Any, "*batch 4"],
+    ) -> Float[Any, "*batch"]:
+        """Return 1 in lava, 0 elsewhere."""
+        return 1.0 * self.in_lava(next_observation)
+
     def in_lava(self, observation: Float[Any, "*batch 4"]) -> Bool[Any, "*batch"]:
         """Return whether each observation is in lava."""
         x, y = observation[..., 0], observation[..., 1]

@@ -18,19 +18,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from robo_al.acquisition.information import log_determinant, noisy_cholesky, require_covariance
 from robo_al.acquisition.scores import only_finite
 from robo_al.errors import ConfigError
-from robo_al.protocols import Model, SupportsCovariance
+from robo_al.protocols import Model, SupportsCovariance, SupportsFeatures
 from robo_al.types import ImaginedRollouts
 
 logger = logging.getLogger("robo_al")
-
-CHUNK = 64
-"""Candidates whose blocks are computed at once: bounds the memory, changes no result."""
 
 
 @dataclass(frozen=True)
@@ -72,28 +69,25 @@ class Steps:
 class PosteriorBlocks:
     """Covariance blocks of rollouts given a growing set S of them, each in its own member.
 
-    (I + K[S, S]) = L L' grows by one block row for each rollout added; a rollout's own block
-    K[i, i | S] = K[i, i] - V V', with V = K[i, S] L'^-1, is brought up to date when it is asked
-    for, and only by what was added since.
+    (I + K[S, S]) = L L' grows by one block row for each rollout added, and a rollout's own block is
+    K[i, i | S] = K[i, i] - V V', with V = K[i, S] L'^-1.
     """
+
+    chunk = 64
+    """Rollouts whose blocks are computed at once: bounds the memory, changes no result."""
 
     def __init__(self, model: SupportsCovariance, steps: Steps) -> None:
         self._model, self._steps = model, steps
         self._added: list[int] = []
         self._factor: Tensor | None = None  # L [D, E, S m, S m]
-        self._known: dict[int, tuple[Tensor | None, Tensor]] = {}  # V' [D, E, S m, m] and block
 
     def log_determinants(self, rollouts: Sequence[int]) -> Float[Tensor, "D E n"]:
         """Return log det(I + K[i, i | S]) of n rollouts."""
-        if len(rollouts) == 1:
-            blocks = self._up_to_date(rollouts[0])[1]
-        else:
-            blocks = self._condition(rollouts, None, self._own_blocks(rollouts))[1]
-        return log_determinant(noisy_cholesky(blocks))
+        return log_determinant(noisy_cholesky(self._given(rollouts)[1]))
 
     def add(self, rollout: int) -> None:
         """Add one rollout to S."""
-        projected, block = self._up_to_date(rollout)
+        projected, block = self._given([rollout])
         corner = noisy_cholesky(block[:, :, 0])
         if projected is None or self._factor is None:
             self._factor = corner
@@ -103,16 +97,18 @@ class PosteriorBlocks:
             self._factor = torch.cat([left, torch.cat([above, corner], dim=-2)], dim=-1)
         self._added.append(rollout)
 
-    def _up_to_date(self, rollout: int) -> tuple[Tensor | None, Tensor]:
-        known = self._known.get(rollout) or (None, self._own_blocks([rollout]))
-        self._known[rollout] = self._condition([rollout], *known)
-        return self._known[rollout]
-
-    def _own_blocks(self, rollouts: Sequence[int]) -> Float[Tensor, "D E n m m"]:
+    def _given(self, rollouts: Sequence[int]) -> tuple[Tensor | None, Float[Tensor, "D E n m m"]]:
+        """Return V' [D,E,S m,n m] and the blocks given S."""
         inputs = self._steps.observations[:, rollouts], self._steps.actions[:, rollouts]
         weights = self._steps.weights[rollouts]
         blocks = self._model.covariance(inputs, inputs).to(weights)
-        return blocks * weights[:, :, None] * weights[:, None, :]
+        blocks = blocks * weights[:, :, None] * weights[:, None, :]
+        if self._factor is None:
+            return None, blocks
+        rows = self._cross(self._added, rollouts)
+        rows = torch.linalg.solve_triangular(self._factor, rows, upper=False)
+        shares = rows.reshape(*rows.shape[:-1], *weights.shape).movedim(-2, -3)  # [D, E, n, S m, m]
+        return rows, blocks - shares.mT @ shares
 
     def _cross(self, first: Sequence[int], second: Sequence[int]) -> Float[Tensor, "D E a b"]:
         """Return the covariance of all steps of some rollouts with all of some others."""
@@ -126,22 +122,69 @@ class PosteriorBlocks:
         covariance = self._model.covariance(flat(first), flat(second)).to(weights)
         return covariance * weights[first].flatten()[:, None] * weights[second].flatten()
 
-    def _condition(
-        self, rollouts: Sequence[int], projected: Tensor | None, blocks: Tensor
-    ) -> tuple[Tensor | None, Tensor]:
-        """Condition blocks [D,E,n,m,m], known up to V' [D,E,s,n m], on what was added since."""
-        done = 0 if projected is None else projected.shape[-2]
-        m = blocks.shape[-1]
-        new = self._added[done // m :]
-        if self._factor is None or not new:
-            return projected, blocks
-        rows = self._cross(new, rollouts)
-        if projected is not None:
-            rows = rows - self._factor[..., done:, :done] @ projected
-        rows = torch.linalg.solve_triangular(self._factor[..., done:, done:], rows, upper=False)
-        shares = rows.unflatten(-1, (len(rollouts), m)).movedim(-2, -3)  # [D, E, n, s, m]
-        projected = rows if projected is None else torch.cat([projected, rows], dim=-2)
-        return projected, blocks - shares.mT @ shares
+
+class FeatureBlocks:
+    """The same blocks for a model that is linear in features, made for large pools.
+
+    K[i, i] = phi_i P phi_i'. Adding a rollout p takes the rank-m term C C' from every block, with
+    C = phi_i V and V = P_S phi_p' (chol(I + K[p, p | S])')^-1 [F, m]. Each rollout's block is
+    brought up to date when it is asked for, by what was added since it was asked for last.
+    """
+
+    chunk = 2048
+    """As in `PosteriorBlocks`."""
+
+    def __init__(self, model: SupportsFeatures, steps: Steps) -> None:
+        posterior = model.feature_posterior()  # [D, F, F]
+        features, blocks = [], []
+        for start in range(0, len(steps.weights), self.chunk):
+            part = slice(start, start + self.chunk)
+            phi = model.features(steps.observations[:, part], steps.actions[:, part])
+            phi = phi.to(posterior) * steps.weights[part, :, None].to(posterior)  # [E, n, m, F]
+            weighed = (phi.flatten(0, 2) @ posterior).reshape(-1, *phi.shape)  # [D, E, n, m, F]
+            features.append(phi)
+            blocks.append(weighed @ phi.mT)
+        self._features, self._blocks = torch.cat(features, 1), torch.cat(blocks, 2)
+        self._posterior = posterior
+        self._directions: list[Tensor] = []  # V [D, E, F, m] of each rollout added
+        self._seen = torch.zeros(len(steps.weights), dtype=torch.long, device=posterior.device)
+
+    def log_determinants(self, rollouts: Sequence[int]) -> Float[Tensor, "D E n"]:
+        """Return log det(I + K[i, i | S]) of n rollouts."""
+        index = torch.as_tensor(rollouts, device=self._seen.device)
+        return log_determinant(noisy_cholesky(self._given(index)))
+
+    def add(self, rollout: int) -> None:
+        """Add one rollout to S."""
+        index = torch.tensor([rollout], device=self._seen.device)
+        factor = noisy_cholesky(self._given(index)[:, :, 0])  # [D, E, m, m]
+        phi = self._features[:, rollout]
+        spread = (phi @ self._posterior[:, None]).mT  # P phi' [D, E, F, m]
+        if self._directions:
+            known = torch.cat(self._directions, -1)
+            spread = spread - known @ (phi @ known).mT
+        direction = torch.linalg.solve_triangular(factor, spread.mT, upper=False).mT
+        self._directions.append(direction)
+
+    def _given(self, index: Int[Tensor, "n"]) -> Float[Tensor, "D E n m m"]:
+        """Bring n rollouts' blocks up to date and return them."""
+        blocks: Tensor = self._blocks[:, :, index]
+        seen = self._seen[index]
+        first = int(seen.min())
+        if first == len(self._directions):
+            return blocks
+        phi, m = self._features[:, index], blocks.shape[-1]
+        directions = torch.cat(self._directions[first:], -1)  # [D, E, F, s m]
+        width = directions.shape[-1]
+        # outputs beside one another: a broadcast product would copy the features for each
+        wide = directions.permute(1, 2, 0, 3).flatten(2)  # [E, F, D s m]
+        shares = (phi.flatten(1, 2) @ wide).reshape(*phi.shape[:-1], -1, width).movedim(-2, 0)
+        order = torch.arange(width, device=seen.device) // m + first
+        shares = shares * (order >= seen[:, None])[:, None].to(shares)
+        blocks = blocks - shares @ shares.mT
+        self._blocks[:, :, index] = blocks
+        self._seen[index] = len(self._directions)
+        return blocks
 
 
 class BlockGain:
@@ -153,6 +196,7 @@ class BlockGain:
         pending: rollouts that will be recorded too, or None.
         m: steps at most that represent a rollout.
         value: from log determinants [D,E,n] to gains [n].
+        shrinking: whether no gain grows while others are added, so that old ones are bounds.
     """
 
     def __init__(
@@ -162,6 +206,7 @@ class BlockGain:
         pending: ImaginedRollouts | None,
         m: int,
         value: Callable[[Tensor], Tensor],
+        shrinking: bool = True,
     ) -> None:
         others = [] if pending is None else [pending]
         m = min(m, max(rollouts.mask.shape[-1] for rollouts in (imagined, *others)))
@@ -169,16 +214,25 @@ class BlockGain:
         for other in others:
             steps = steps.followed_by(Steps.thinned(other, m))
         self._imagined, self._value, self._m = imagined, value, m
-        self._blocks = PosteriorBlocks(model, steps)
+        self.shrinking = shrinking
+        self._blocks: PosteriorBlocks | FeatureBlocks = (
+            FeatureBlocks(model, steps)
+            if isinstance(model, SupportsFeatures)
+            else PosteriorBlocks(model, steps)
+        )
         self._rank: int | None = getattr(model, "covariance_rank", None)
         self._added = 0
         for other in others:
             for index in torch.nonzero(other.finite)[:, 0].tolist():
                 self.add(len(imagined) + index)
 
-    def gain(self, index: int) -> float:
-        """Return what candidate `index` adds to those already added."""
-        return float(self._value(self._blocks.log_determinants([index]))[0])
+    def gains(self, indices: Sequence[int]) -> Float[Tensor, "n"]:
+        """Return what each of n candidates adds to those already added."""
+        size, parts = self._blocks.chunk, []
+        for start in range(0, len(indices), size):
+            chunk = list(indices[start : start + size])
+            parts.append(self._value(self._blocks.log_determinants(chunk)).to(torch.float64))
+        return torch.cat(parts)
 
     def add(self, index: int) -> None:
         """Add candidate `index`; says so when the set outgrows the rank of the model."""
@@ -198,9 +252,8 @@ class BlockGain:
         imagined = self._imagined
         scores = torch.zeros(len(imagined), dtype=torch.float64, device=imagined.finite.device)
         finite = torch.nonzero(imagined.finite)[:, 0].tolist()
-        for start in range(0, len(finite), CHUNK):
-            chunk = finite[start : start + CHUNK]
-            scores[chunk] = self._value(self._blocks.log_determinants(chunk)).to(scores)
+        if finite:
+            scores[finite] = self.gains(finite).to(scores)
         return only_finite(scores, imagined)
 
 
@@ -231,6 +284,14 @@ class JointInformation:
             ModelError: its covariance is no covariance.
         """
         return self.joint(imagined, model, pending).scores()
+
+    def require(self, model: Model, members: int) -> None:
+        """Refuse a model without a covariance.
+
+        Raises:
+            ConfigError: it has none.
+        """
+        require_covariance(model, "joint_information")
 
     def joint(
         self, imagined: ImaginedRollouts, model: Model, pending: ImaginedRollouts | None

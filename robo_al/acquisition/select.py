@@ -1,120 +1,305 @@
-"""From an acquisition function to a batch of K: the best ones, or the best *together*."""
+"""From an acquisition function to a batch of K: the best ones, or the best *together*.
 
-import heapq
+Every selector here picks one candidate after another, each by what it adds to those before it
+(`JointGain`). With predicted seconds it picks twice, by gain and by gain per second, and keeps the
+batch with the larger total: where gains are monotone and submodular, the better of the two reaches
+at least (1 - 1/e) / 2 of the best batch within the budget, and neither does alone (Leskovec et al.
+2007, "Cost-effective outbreak detection in networks").
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from robo_al.errors import ConfigError, ModelError, PluginError, UserError
-from robo_al.protocols import Acquisition, Model, SupportsJoint
-from robo_al.types import ImaginedRollouts, Selection
+from robo_al.protocols import Acquisition, JointGain, Model, SupportsJoint
+from robo_al.types import ImaginedRollouts, Limits, Selection
+
+FIRST_LOOK = 8
+"""Stale gains that are evaluated at once at first; twice as many each time it was not enough."""
 
 
-class TopK:
-    """Picks the k candidates with the highest scores; ties go to the lower index."""
+class Sequential:
+    """What all selectors here share: they pick one candidate after another, within limits."""
+
+    without_scores: ClassVar[bool] = False
+    """Whether the selector goes without an acquisition function."""
+    shrinking: ClassVar[bool] = True
+    """Whether a gain never grows while others are added, so that an old one is an upper bound."""
+    limits = Limits()
+
+    def within(self, limits: Limits) -> "Sequential":
+        """Return this selector, keeping to the limits; it may then pick fewer than k."""
+        limited = copy.copy(self)
+        limited.limits = limits
+        return limited
 
     def __call__(
         self,
-        acquisition: Acquisition,
+        acquisition: Acquisition | None,
         imagined: ImaginedRollouts,
         model: Model,
         pending: ImaginedRollouts | None,
         k: int,
         rng: np.random.Generator,
     ) -> Selection:
-        """Pick k candidates, best first.
+        """Pick k candidates, in the order of picking; fewer where the limits leave no more.
 
         Raises:
-            UserError: fewer than k candidates are finite.
+            ConfigError: the acquisition function or model is none that this selector can use.
+            UserError: fewer than k candidates are finite, or a gain per second of less than 0.
             PluginError, ModelError: the scores are not [N], or NaN.
         """
-        scores = _scores(acquisition, imagined, model, pending, k, rng)
-        order = torch.argsort(scores, descending=True, stable=True)[:k].tolist()
-        values = scores.tolist()
-        return Selection(tuple(order), tuple(values), tuple(values[i] for i in order))
+        usable = int(imagined.finite.sum())
+        if not 0 < k <= usable:
+            raise UserError(
+                f"{k} candidates are to be selected, and {usable} of {len(imagined)} are finite in "
+                "imagination; propose more candidates or select fewer"
+            )
+        scores = self._scores(acquisition, imagined, model, pending, rng)
+        prices = [None] if self.limits.seconds is None else [None, self.limits.seconds]
+        if len(prices) > 1:
+            scores = gains_of(scores, acquisition, "cost: a gain per second")
+        batches = []
+        for price, draw in zip(prices, rng.spawn(len(prices)), strict=True):
+            gain = self._gain(acquisition, imagined, model, pending, scores)
+            batches.append(self._pick(gain, scores.copy(), k, price, draw))
+        picks, gains = max(batches, key=lambda batch: sum(batch[1]))  # the first of equals
+        return Selection(tuple(picks), tuple(scores.tolist()), tuple(gains))
+
+    def _scores(
+        self,
+        acquisition: Acquisition | None,
+        imagined: ImaginedRollouts,
+        model: Model,
+        pending: ImaginedRollouts | None,
+        rng: np.random.Generator,
+    ) -> Float[np.ndarray, "N"]:
+        """Return each candidate's own value, minus infinity where it must not be picked."""
+        if acquisition is None:
+            raise ConfigError(f"selector {type(self).__name__} needs an acquisition function")
+        return checked_scores(acquisition, acquisition(imagined, model, pending, rng), imagined)
+
+    def _gain(
+        self,
+        acquisition: Acquisition | None,
+        imagined: ImaginedRollouts,
+        model: Model,
+        pending: ImaginedRollouts | None,
+        scores: Float[np.ndarray, "N"],
+    ) -> JointGain:
+        """Return the value of sets, with nothing added yet; `scores` are its first gains."""
+        raise NotImplementedError
+
+    def _pick(
+        self,
+        gain: JointGain,
+        bounds: Float[np.ndarray, "N"],
+        k: int,
+        price: Float[np.ndarray, "N"] | None,
+        rng: np.random.Generator,
+    ) -> tuple[list[int], list[float]]:
+        """Pick by the largest gain (per second); `bounds` are the first gains."""
+        picks: list[int] = []
+        gains: list[float] = []
+        shrinking = self.shrinking and getattr(gain, "shrinking", True)
+        fresh = np.full(len(bounds), shrinking)
+        free = np.isfinite(bounds)
+        while len(picks) < k:
+            free &= self._affordable(picks)
+            if not free.any():
+                break
+            look = FIRST_LOOK if shrinking else len(bounds)
+            best = self._best(gain, bounds, fresh, free, price, look)
+            picks.append(best)
+            gains.append(float(bounds[best]))
+            free[best] = False
+            if len(picks) < k:
+                gain.add(best)
+                fresh[:] = False
+        return picks, gains
+
+    def _best(
+        self,
+        gain: JointGain,
+        bounds: Float[np.ndarray, "N"],
+        fresh: Bool[np.ndarray, "N"],
+        free: Bool[np.ndarray, "N"],
+        price: Float[np.ndarray, "N"] | None,
+        size: int,
+    ) -> int:
+        """Return the best candidate, and bring up to date what must be known for that.
+
+        Lazily (Minoux 1978, "Accelerated greedy algorithms"): only what an old gain puts on top
+        is evaluated again. The picks are those of evaluating everything; ties go to the lower
+        index.
+        """
+        while True:
+            worth = np.where(free, bounds if price is None else bounds / price, -np.inf)
+            best = int(worth.argmax())
+            if fresh[best]:
+                return best
+            stale = np.flatnonzero(free & ~fresh)
+            if len(stale) > size:
+                stale = np.sort(stale[np.argpartition(-worth[stale], size - 1)[:size]])
+            bounds[stale] = _numbers(gain.gains(stale.tolist()))
+            fresh[stale] = True
+            size *= 2
+
+    def _affordable(self, picks: Sequence[int]) -> Bool[np.ndarray, "N"] | bool:
+        """Return which candidates the limits still allow beside those picked."""
+        allowed: NDArray[np.bool_] | bool = True
+        for use, total in (
+            (self.limits.seconds, self.limits.total_seconds),
+            (self.limits.risks, self.limits.total_risk),
+        ):
+            if use is not None:  # a rounding error must not forbid what exactly fits
+                allowed &= use[list(picks)].sum() + use <= total * (1 + 1e-9)
+        return allowed
 
 
-class GreedyJoint:
-    """Picks one candidate after another, each the one that adds most to those before it.
+class TopK(Sequential):
+    """Picks the k candidates with the highest scores; ties go to the lower index."""
 
-    Lazily (Minoux 1978, "Accelerated greedy algorithms"): a gain never grows while others are
-    added, so an old one is an upper bound, and only what comes to the top of the queue is
-    evaluated again. The picks are those of evaluating everything; ties go to the lower index.
-    """
+    def _gain(
+        self,
+        acquisition: Acquisition | None,
+        imagined: ImaginedRollouts,
+        model: Model,
+        pending: ImaginedRollouts | None,
+        scores: Float[np.ndarray, "N"],
+    ) -> JointGain:
+        return Fixed(scores)
+
+
+class GreedyJoint(Sequential):
+    """Picks one candidate after another, each the one that adds most to those before it."""
 
     @staticmethod
     def compatible(acquisition: Acquisition) -> bool:
         """Return whether the acquisition function values sets, as this selector needs."""
         return isinstance(acquisition, SupportsJoint)
 
-    def __call__(
+    def _gain(
         self,
-        acquisition: Acquisition,
+        acquisition: Acquisition | None,
         imagined: ImaginedRollouts,
         model: Model,
         pending: ImaginedRollouts | None,
-        k: int,
-        rng: np.random.Generator,
-    ) -> Selection:
-        """Pick k candidates, in the order of picking.
-
-        Raises:
-            ConfigError: the acquisition function has no `joint`.
-            UserError: fewer than k candidates are finite.
-            PluginError, ModelError: the scores are not [N], or NaN.
-        """
+        scores: Float[np.ndarray, "N"],
+    ) -> JointGain:
         if not isinstance(acquisition, SupportsJoint):
             raise ConfigError(
                 f"selector greedy_joint: {type(acquisition).__name__} scores candidates one by "
                 "one (it has no `joint`); use the selector top_k"
             )
-        scores = _scores(acquisition, imagined, model, pending, k, rng).tolist()
-        joint = acquisition.joint(imagined, model, pending)
-        queue = [(-score, index, 0) for index, score in enumerate(scores) if np.isfinite(score)]
-        heapq.heapify(queue)
-        picks: list[int] = []
-        gains: list[float] = []
-        while len(picks) < k:
-            negative, index, known = heapq.heappop(queue)
-            if known < len(picks):
-                heapq.heappush(queue, (-joint.gain(index), index, len(picks)))
-                continue
-            picks.append(index)
-            gains.append(-negative)
-            if len(picks) < k:
-                joint.add(index)
-        return Selection(tuple(picks), tuple(scores), tuple(gains))
+        return acquisition.joint(imagined, model, pending)
 
 
-def _scores(
-    acquisition: Acquisition,
-    imagined: ImaginedRollouts,
-    model: Model,
-    pending: ImaginedRollouts | None,
-    k: int,
-    rng: np.random.Generator,
-) -> Float[Tensor, "N"]:
-    """Return scores [N], minus infinity where a candidate must not be picked; k can be."""
-    usable = int(imagined.finite.sum())
-    if not 0 < k <= usable:
-        raise UserError(
-            f"{k} candidates are to be selected, and {usable} of {len(imagined)} are finite in "
-            "imagination; propose more candidates or select fewer"
+class Stochastic(Sequential):
+    """Draws k candidates without replacement, each with probability ~ score^(1 / temperature).
+
+    Adding Gumbel noise to log(score) / temperature and taking the k largest is the same draw
+    (Kirsch et al. 2023, "Stochastic batch acquisition"): diverse without a model of diversity.
+
+    Args:
+        temperature: towards 0 it is `top_k`, towards infinity uniform.
+
+    Raises:
+        ConfigError: a temperature that is not above 0.
+    """
+
+    def __init__(self, temperature: float = 1.0) -> None:
+        if not temperature > 0:
+            raise ConfigError(f"stochastic: temperature is {temperature}; it must be above 0")
+        self.temperature = temperature
+
+    def _gain(
+        self,
+        acquisition: Acquisition | None,
+        imagined: ImaginedRollouts,
+        model: Model,
+        pending: ImaginedRollouts | None,
+        scores: Float[np.ndarray, "N"],
+    ) -> JointGain:
+        return Fixed(gains_of(scores, acquisition, "stochastic: the logarithm of a score"))
+
+    def _pick(
+        self,
+        gain: JointGain,
+        bounds: Float[np.ndarray, "N"],
+        k: int,
+        price: Float[np.ndarray, "N"] | None,
+        rng: np.random.Generator,
+    ) -> tuple[list[int], list[float]]:
+        worth = bounds if price is None else bounds / price
+        finite = np.isfinite(worth)
+        logs = np.log(
+            np.maximum(worth, np.finfo(float).tiny), where=finite, out=np.zeros_like(worth)
         )
-    scores = acquisition(imagined, model, pending, rng).detach().to("cpu", torch.float64)
-    name = type(acquisition).__name__
+        noisy = np.where(finite, logs / self.temperature + rng.gumbel(size=len(worth)), -np.inf)
+        picks, _ = super()._pick(Fixed(noisy), noisy.copy(), k, None, rng)
+        return picks, [float(bounds[i]) for i in picks]
+
+
+class Fixed:
+    """The value of a set whose members do not change one another's: the sum of their scores."""
+
+    def __init__(self, scores: Float[np.ndarray, "N"]) -> None:
+        self._scores = torch.as_tensor(scores)
+
+    def gains(self, indices: Sequence[int]) -> Float[Tensor, "n"]:
+        """Return the scores of n candidates."""
+        return self._scores[list(indices)]
+
+    def add(self, index: int) -> None:
+        """Change nothing."""
+
+
+def gains_of(scores: Float[np.ndarray, "N"], acquisition: object, who: str) -> NDArray[np.float64]:
+    """Return scores as gains, of which none that is finite is below 0.
+
+    Raises:
+        UserError: none of them is above 0: they are no gains.
+    """
+    if not (scores > 0).any():
+        raise UserError(
+            f"{who} needs scores above 0, and {type(acquisition).__name__} gives none; use an "
+            "acquisition function in nats or variances"
+        )
+    return np.where(np.isfinite(scores), np.maximum(scores, 0), -np.inf)
+
+
+def checked_scores(
+    scorer: object, scores: Tensor, imagined: ImaginedRollouts
+) -> Float[np.ndarray, "N"]:
+    """Return scores [N] as an array, minus infinity where a candidate must not be picked.
+
+    Raises:
+        PluginError: they are not [N].
+        ModelError: one is NaN or infinite although the candidate is finite.
+    """
+    name = type(scorer).__name__
     if scores.shape != (len(imagined),):
         raise PluginError(
-            f"acquisition {name}: scores of shape {tuple(scores.shape)} for {len(imagined)} "
+            f"{name}: scores of shape {tuple(scores.shape)} for {len(imagined)} "
             "candidates; return one score for each"
         )
-    finite = imagined.finite.cpu()
-    wrong = torch.nonzero(finite & ~torch.isfinite(scores))[:, 0].tolist()
-    if wrong:
+    values, finite = _numbers(scores), imagined.finite.cpu().numpy()
+    wrong = np.flatnonzero(finite & ~np.isfinite(values))
+    if len(wrong):
         raise ModelError(
-            f"acquisition {name}: the score of candidate {wrong[0]} is {scores[wrong[0]]}, "
+            f"{name}: the score of candidate {wrong[0]} is {values[wrong[0]]}, "
             "although it is finite in imagination"
         )
-    return torch.where(finite, scores, -torch.inf)
+    return np.where(finite, values, -np.inf)
+
+
+def _numbers(values: Tensor) -> Float[np.ndarray, "n"]:
+    return values.detach().to("cpu", torch.float64).numpy()

@@ -31,8 +31,8 @@ class TargetInformation:
     were imagined (a member and a start), the one with the highest return; so propose by planning
     in posterior samples. Starts take turns where there are more worlds than `samples`.
 
-    Unlike joint information, the gain may grow while others are added: lazy greedy selection is
-    a heuristic here, without its guarantee.
+    Unlike joint information, a gain may grow while others are added: greedy selection evaluates
+    everything before each pick, and has no guarantee.
 
     Args:
         samples: P, how many optimal trajectories at most.
@@ -61,6 +61,14 @@ class TargetInformation:
         """
         return self.joint(imagined, model, pending).scores()
 
+    def require(self, model: Model, members: int) -> None:
+        """Refuse a model without a covariance.
+
+        Raises:
+            ConfigError: it has none.
+        """
+        require_covariance(model, "target_information")
+
     def joint(
         self, imagined: ImaginedRollouts, model: Model, pending: ImaginedRollouts | None
     ) -> BlockGain:
@@ -74,7 +82,7 @@ class TargetInformation:
             score: Tensor = (terms[0] - terms[1:].mean(0)).sum(0).mean(0)  # of [D, E, n]
             return score
 
-        return BlockGain(conditioned, imagined, pending, self.steps, reduction)
+        return BlockGain(conditioned, imagined, pending, self.steps, reduction, shrinking=False)
 
 
 def optimal_trajectories(imagined: ImaginedRollouts, samples: int) -> list[tuple[int, int]]:

@@ -2,7 +2,8 @@
 
 Both read the prediction's epistemic variance s_ep^2 [E,N,T,O] in units of the noise s_al^2, and
 leave the noise itself alone: more data do not remove it. Steps count as if they were independent,
-so neither `pending` rollouts nor the rest of the batch lower a score; `joint_information` does.
+so a similar rollout that is `pending`, or in the same batch, lowers no score (a repeat of a pending
+one only comes last); `joint_information` does better.
 """
 
 import numpy as np
@@ -10,30 +11,33 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robo_al.acquisition.scores import only_finite
+from robo_al.acquisition.scores import after_pending, number_between, step_by_step
 from robo_al.errors import ConfigError
 from robo_al.protocols import Model
 from robo_al.types import ImaginedRollouts
 
-AGGREGATIONS = ("sum", "mean")
+AGGREGATIONS = ("sum", "mean", "max", "quantile")
 
 
 class Variance:
     """Scores a candidate by s_ep^2 / s_al^2, summed over outputs, averaged over members.
 
     Args:
-        aggregation: over the steps of the rollout, `sum` or `mean`.
+        aggregation: over the steps of the rollout: `sum`, `mean`, `max` or `quantile`.
+        quantile: which one, from 0 to 1, interpolated linearly between the rollout's own steps;
+            read with the aggregation `quantile` only.
 
     Raises:
-        ConfigError: an aggregation that does not exist.
+        ConfigError: an aggregation that does not exist, or a quantile that is none.
     """
 
-    def __init__(self, aggregation: str = "sum") -> None:
+    def __init__(self, aggregation: str = "sum", quantile: float = 0.9) -> None:
         if aggregation not in AGGREGATIONS:
             raise ConfigError(
                 f"variance: aggregation is {aggregation!r}; it must be one of {AGGREGATIONS}"
             )
         self.aggregation = aggregation
+        self.quantile = number_between("variance", "quantile", quantile, 0.0, 1.0)
 
     def __call__(
         self,
@@ -43,10 +47,19 @@ class Variance:
         rng: np.random.Generator,
     ) -> Float[Tensor, "N"]:
         """Return scores [N], in noise variances."""
-        total = (_signal_to_noise(imagined, model).sum(-1) * imagined.mask).sum(-1)
-        if self.aggregation == "mean":
-            total = total / imagined.mask.sum(-1)
-        return only_finite(total.mean(0), imagined)
+
+        def variances(observations: Tensor, actions: Tensor) -> Tensor:
+            return _signal_to_noise(model, observations, actions).sum(-1)
+
+        steps = step_by_step(imagined, variances)
+        if self.aggregation in ("sum", "mean"):
+            values = steps.sum(-1)
+            if self.aggregation == "mean":
+                values = values / imagined.mask.sum(-1)
+        else:
+            level = 1.0 if self.aggregation == "max" else self.quantile
+            values = _quantile(steps, imagined.mask, level)
+        return after_pending(values.mean(0), imagined, pending)
 
 
 class Information:
@@ -64,10 +77,32 @@ class Information:
         rng: np.random.Generator,
     ) -> Float[Tensor, "N"]:
         """Return scores [N], in nats."""
-        nats = 0.5 * torch.log1p(_signal_to_noise(imagined, model)).sum(-1)
-        return only_finite((nats * imagined.mask).sum(-1).mean(0), imagined)
+
+        def nats(observations: Tensor, actions: Tensor) -> Tensor:
+            return 0.5 * torch.log1p(_signal_to_noise(model, observations, actions)).sum(-1)
+
+        return after_pending(step_by_step(imagined, nats).sum(-1).mean(0), imagined, pending)
 
 
-def _signal_to_noise(imagined: ImaginedRollouts, model: Model) -> Float[Tensor, "E N T O"]:
-    prediction = model.predict(*imagined.inputs)
-    return (prediction.epistemic / prediction.aleatoric).to(imagined.mask)
+def _signal_to_noise(
+    model: Model, observations: Float[Tensor, "E n T O"], actions: Float[Tensor, "E n T A"]
+) -> Float[Tensor, "E n T O"]:
+    prediction = model.predict(observations, actions)
+    ratio: Tensor = prediction.epistemic / prediction.aleatoric
+    return ratio
+
+
+def _quantile(
+    values: Float[Tensor, "E N T"], mask: Float[Tensor, "N T"], level: float
+) -> Float[Tensor, "E N"]:
+    """Return each rollout's quantile over the steps of its own mask; the maximum at level 1."""
+    ordered = torch.where(mask.bool(), values, torch.inf).sort(-1).values
+    last = mask.sum(-1).to(values) - 1
+    position = level * last
+
+    def at(index: Tensor) -> Tensor:
+        return ordered.gather(-1, index.long().expand(len(ordered), -1)[..., None])[..., 0]
+
+    below = position.floor()
+    low, high = at(below), at(torch.minimum(below + 1, last))
+    return low + (high - low) * (position - below)

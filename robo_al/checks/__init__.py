@@ -10,10 +10,11 @@ from robo_al.checks.models import check_model
 from robo_al.checks.oracles import check_oracle
 from robo_al.checks.plugin import check_plugin
 from robo_al.checks.policies import check_policy
-from robo_al.checks.selection import check_acquisition, check_selector
+from robo_al.checks.selection import check_acquisition, check_cost, check_selector
 
 __all__ = [
     "check_acquisition",
+    "check_cost",
     "check_env",
     "check_model",
     "check_oracle",

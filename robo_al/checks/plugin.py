@@ -10,7 +10,7 @@ from robo_al.checks.envs import check_env
 from robo_al.checks.models import check_model
 from robo_al.checks.oracles import check_oracle
 from robo_al.checks.policies import check_policy
-from robo_al.checks.selection import check_acquisition, check_selector
+from robo_al.checks.selection import check_acquisition, check_cost, check_selector
 from robo_al.errors import PluginError, RoboALError
 from robo_al.models.imagination import imagine
 from robo_al.plugins import load, make_env
@@ -24,7 +24,7 @@ def check_plugin(group: str, spec: str, parameters: Mapping[str, Any], task_env:
     """Build a plugin and check it; an oracle that cannot undo what it does executes nothing.
 
     Args:
-        group: `envs`, `policies`, `models`, `acquisitions`, `selectors` or `oracles`.
+        group: `envs`, `policies`, `models`, `acquisitions`, `selectors`, `costs` or `oracles`.
         spec: its name, `module:Class` or `path.py:Class`.
         parameters: of its constructor.
         task_env: the env to check it on; an env is checked by itself.
@@ -52,6 +52,8 @@ def check_plugin(group: str, spec: str, parameters: Mapping[str, Any], task_env:
         imagined = imagine(stage.candidates, stage.model, stage.task, members=[0, 1])
         if group == "acquisitions":
             check_acquisition(thing, imagined, stage.model)
+        elif group == "costs":
+            check_cost(thing, imagined, stage.task)
         else:
             assert group == "selectors", group
             check_selector(thing, FakeAcquisition(), imagined, stage.model)

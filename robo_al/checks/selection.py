@@ -9,7 +9,7 @@ import torch
 
 from robo_al.checks.subject import Subject, kind_of
 from robo_al.protocols import SupportsJoint
-from robo_al.types import ImaginedRollouts, Selection
+from robo_al.types import ImaginedRollouts, Selection, Task
 
 
 def check_acquisition(acquisition: Any, imagined: ImaginedRollouts, model: Any) -> None:
@@ -30,13 +30,31 @@ def check_acquisition(acquisition: Any, imagined: ImaginedRollouts, model: Any) 
         with subject.trying("joint"):
             for pending in (None, imagined):
                 joint = acquisition.joint(imagined, model, pending)
-                before = [float(joint.gain(i)) for i in range(len(imagined))]
+                before = joint.gains(range(len(imagined))).tolist()
                 subject.need(all(map(math.isfinite, before)), f"gains are not finite: {before}")
                 joint.add(0)
-                after = [float(joint.gain(i)) for i in range(len(imagined))]
+                after = joint.gains(range(len(imagined))).tolist()
                 margin = 1e-3 * (1 + max(map(abs, before)))
+                shrinking = getattr(joint, "shrinking", True)
                 grown = [i for i, gain in enumerate(after) if gain > before[i] + margin]
+                grown = grown if shrinking else []
                 subject.need(not grown, f"gains of {grown} grew when candidate 0 was added")
+
+
+def check_cost(cost: Any, imagined: ImaginedRollouts, task: Task) -> None:
+    """Check a cost by predicting it for imagined rollouts, with and without risks.
+
+    Raises:
+        PluginError: naming the method and what was wrong with it.
+    """
+    subject = Subject(cost)
+    with subject.trying("__call__"):
+        budget = getattr(cost, "budget", 0.0)
+        subject.need(budget is None or budget > 0, f"budget is {budget}; seconds above 0, or None")
+        for risks in (None, torch.zeros(len(imagined), dtype=torch.float64)):
+            seconds = cost(imagined, task, risks)
+            subject.tensor("seconds", seconds, (len(imagined),))
+            subject.need(bool((seconds > 0).all()), "predicts seconds that are not above 0")
 
 
 def check_selector(selector: Any, acquisition: Any, imagined: ImaginedRollouts, model: Any) -> None:

@@ -172,7 +172,11 @@ class Dataset:
     # ------------------------------------------------------------ evaluations and weights
 
     def record_evaluation(
-        self, round_index: int, contexts: Sequence[Context], results: Sequence[Trajectory | Failure]
+        self,
+        round_index: int,
+        contexts: Sequence[Context],
+        results: Sequence[Trajectory | Failure],
+        scores: Sequence[float | None] | None = None,
     ) -> EvaluationRow:
         """Make an evaluation durable.
 
@@ -180,6 +184,7 @@ class Dataset:
             round_index: after which it was made.
             contexts: its starts.
             results: of each; of a failed one, what there is of it is kept.
+            scores: recorded in place of the results' returns; None for one that failed.
         """
         empty = np.zeros((0, 0))
         nothing = Trajectory(empty, empty, empty, np.zeros(0))
@@ -187,7 +192,9 @@ class Dataset:
             "contexts": [context_json(context) for context in contexts],
             "failures": [r.reason if isinstance(r, Failure) else None for r in results],
         }
-        returns = [None if isinstance(r, Failure) else r.total_reward for r in results]
+        returns = scores
+        if returns is None:
+            returns = [None if isinstance(r, Failure) else r.total_reward for r in results]
         good = [value for value in returns if value is not None]
         kept = [(r.partial or nothing) if isinstance(r, Failure) else r for r in results]
         sha256 = write_atomically(self._evaluation(round_index), encode(kept, metadata))

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from robo_al.dataset.files import storage, sync_folder
 from robo_al.errors import RunFolderError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the run folder's format, in `PRAGMA user_version`."""
 
 STATES = (
@@ -54,8 +54,10 @@ class RolloutRow:
     seed: int
     content_hash: str
     """SHA-256 of context, controller, horizon and seed."""
+    strategy: str
+    """By its short name; `explorer` where no model chose."""
     acquisition: str
-    """`explorer` where no model chose."""
+    """`none` where the selector does not look at scores."""
     selector: str
     policy: str
     model: str
@@ -71,6 +73,10 @@ class RolloutRow:
     """What it added to those before it in the batch."""
     predicted_information: float | None
     """Nats, of the imagined rollout under the model that chose it."""
+    predicted_seconds: float | None = None
+    """To execute it, where the strategy has a cost."""
+    predicted_risk: float | None = None
+    """That it breaks the task's constraint, where the strategy has one."""
     realised_information: float | None = None
     """Nats, of what happened, under the model at that time, before it was retrained."""
     sha256: str | None = None

@@ -151,6 +151,25 @@ class Ensemble:
         )
 
     @torch.no_grad()
+    def mixture(
+        self, observations: Float[Tensor, "*batch O"], actions: Float[Tensor, "*batch A"]
+    ) -> tuple[Float[Tensor, "E *batch O"], Float[Tensor, "E *batch O"]]:
+        """Return each member's mean next observation and its noise variance (float64).
+
+        A wrapped angle is not wrapped here: it is the observation plus its change, so that the
+        members' differences are differences of angles. `constant` channels keep their value, with
+        variance 1.
+        """
+        x = self._scaled(observations, actions).to(FLOAT)
+        flat = x.reshape(-1, x.shape[-1]).expand(self._members, -1, -1)
+        mean, log_variance = moments(self._state, flat)
+        outputs = (self._members, *x.shape[:-1], self.inputs.outputs)
+        change = self._change(mean).reshape(outputs)
+        noise = (log_variance.exp() + NOISE_FLOOR) * self._state["y_scale"] ** 2
+        following = observations.to(change) + self.inputs.scatter(change)
+        return following, self.inputs.scatter(noise.reshape(outputs), fill=1.0)
+
+    @torch.no_grad()
     def step(
         self,
         observations: Float[Tensor, "G P O"],
@@ -188,6 +207,11 @@ class Ensemble:
         x = self._scaled(observations, actions)
         phi = self._hidden(x.reshape(-1, x.shape[-1])) @ self._state["projection"]
         return phi.reshape(*x.shape[:-1], -1)
+
+    def feature_posterior(self) -> Float[Tensor, "D F F"]:
+        """Return Sigma_d / s_d^2, by which features make a covariance in noise variances."""
+        covariance: Tensor = torch.cholesky_inverse(self._state["precision_factor"])
+        return covariance / self._state["noise"][:, None, None]
 
     def covariance(
         self, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]

@@ -179,6 +179,28 @@ class GaussianProcess:
             reward=reward,
         )
 
+    def mixture(
+        self, observations: Float[Tensor, "*batch O"], actions: Float[Tensor, "*batch A"]
+    ) -> tuple[Float[Tensor, "E *batch O"], Float[Tensor, "E *batch O"]]:
+        """Return each posterior function's next observation and the noise variance (float64).
+
+        A wrapped angle is not wrapped here: it is the observation plus its change, so that the
+        functions' differences are differences of angles. `constant` channels keep their value,
+        with variance 1.
+        """
+        state = self._fitted()
+        x = self._scaled(observations, actions)
+        flat = x.reshape(-1, x.shape[-1])
+        smooth = state | {"linear": torch.zeros_like(state["linear"])}  # `slope` has that part
+        values = kernel(flat, state["points"], smooth) @ state["point_weight"].mT
+        waves = torch.cos(flat @ state["frequency"].mT + state["phase"][:, None])
+        values = values + waves @ state["weight"].mT + flat @ state["slope"].mT  # [D, P, E]
+        outputs = (self.samples, *x.shape[:-1], self.inputs.outputs)
+        change = (values.permute(2, 1, 0) * state["y_scale"]).reshape(outputs)
+        noise = (state["noise"] * state["y_scale"] ** 2).expand(outputs)
+        mean = observations.to(change) + self.inputs.scatter(change)
+        return mean, self.inputs.scatter(noise, fill=1.0)
+
     def covariance(
         self, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]
     ) -> Float[Tensor, "D *batch a b"]:
@@ -187,8 +209,8 @@ class GaussianProcess:
         a, b = self._scaled(*first), self._scaled(*second)
         prior = kernel(a, b, state)
         left, right = kernel(a, state["points"], state), kernel(b, state["points"], state)
-        shape = (-1, *[1] * (a.ndim - 2), *state["precision"].shape[1:])
-        explained = left @ state["precision"].reshape(shape) @ right.mT
+        flat = left.flatten(1, -2) @ state["precision"]  # as a batch it would be copied
+        explained = flat.reshape(left.shape) @ right.mT
         noise = state["noise"].reshape(-1, *[1] * a.ndim)
         return (prior - explained) / noise
 

@@ -19,6 +19,7 @@ def imagine(
     model: Model,
     task: Task,
     members: Sequence[int] | None = None,
+    noise: np.random.Generator | None = None,
     device: str = "cpu",
 ) -> ImaginedRollouts:
     """Play every candidate in members of the model.
@@ -30,6 +31,7 @@ def imagine(
         members: the E members in which every candidate is played. By default E = 1: a streamed
             candidate is played in the member that its policy believes in, an open-loop one in
             the posterior mean.
+        noise: draws the noise that the model expects at every step; None: no noise.
         device: where the tensors of the result live.
 
     Returns:
@@ -39,7 +41,7 @@ def imagine(
     rows = _worlds(candidates, members)
     worlds = torch.tensor(rows, device=device)
     play = _Play(candidates, model, task, worlds.reshape(-1), steps)
-    observations, actions, rewards = play.run(device)
+    observations, actions, rewards = play.run(device, noise)
     shape = (len(rows), n, steps)
     observations = observations.reshape(len(rows), n, steps + 1, -1)
     finite = torch.isfinite(observations).all(-1).all(-1) & torch.isfinite(
@@ -100,7 +102,9 @@ class _Play:
             )
             self.actors.append((group, actor))
 
-    def run(self, device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def run(
+        self, device: str, noise: np.random.Generator | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return observations [G,T+1,O], actions [G,T,A] and rewards [G,T]."""
         start = np.stack([candidate.context.observation for candidate in self.candidates])
         observation = torch.as_tensor(start, dtype=torch.float32, device=device)
@@ -116,6 +120,8 @@ class _Play:
             action = torch.minimum(torch.maximum(action, low), high)
             following, reward = self.model.step(observation[:, None], action[:, None], self.worlds)
             following = following[:, 0].to(observation)
+            if noise is not None:
+                following = following + self._noise(observation, action, noise)
             if self.task.reward is not None:
                 reward = self.task.reward(observation, action, following)
             else:
@@ -126,3 +132,13 @@ class _Play:
             rewards.append(reward.to(observation))
             observation = following
         return torch.stack(observations, 1), torch.stack(actions, 1), torch.stack(rewards, 1)
+
+    def _noise(
+        self, observation: torch.Tensor, action: torch.Tensor, rng: np.random.Generator
+    ) -> torch.Tensor:
+        """Draw the model's own noise [G,O]; none on channels that do not change."""
+        variance = self.model.predict(observation, action).aleatoric.to(observation)
+        white = rng.standard_normal(tuple(variance.shape), dtype=np.float32)
+        drawn = variance.sqrt() * torch.as_tensor(white, device=variance.device)
+        moving = [channel.kind != "constant" for channel in self.task.channels]
+        return torch.where(torch.tensor(moving, device=variance.device), drawn, 0.0)

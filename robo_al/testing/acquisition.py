@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class FakeAcquisition:
-    """Scores by the mean imagined return; the gain of a set is the sum of its scores."""
+    """Scores by the exponential of the mean imagined return; a set is worth the sum of its scores.
+
+    So every score is above 0, as every selector allows.
+    """
 
     def __call__(
         self,
@@ -25,13 +28,13 @@ class FakeAcquisition:
     ) -> "torch.Tensor":
         """Return scores [N]."""
         assert isinstance(rng, np.random.Generator) and model is not None
-        return imagined.returns.mean(0)
+        return imagined.returns.mean(0).exp()
 
     def joint(
         self, imagined: ImaginedRollouts, model: "Model", pending: ImaginedRollouts | None
     ) -> "FakeGain":
         """Return the gain with nothing added yet."""
-        return FakeGain(imagined.returns.mean(0).tolist())
+        return FakeGain(imagined.returns.mean(0).exp().tolist())
 
 
 class FakeGain:
@@ -42,9 +45,11 @@ class FakeGain:
         self.added: list[int] = []
         """What was added, in order."""
 
-    def gain(self, index: int) -> float:
-        """Return the score of a candidate."""
-        return self._scores[index]
+    def gains(self, indices: Sequence[int]) -> "torch.Tensor":
+        """Return the scores of n candidates."""
+        import torch
+
+        return torch.tensor([self._scores[index] for index in indices])
 
     def add(self, index: int) -> None:
         """Remember it."""

@@ -2,6 +2,7 @@
 
 from robo_al.acquisition.joint import JointInformation
 from robo_al.acquisition.select import GreedyJoint
+from robo_al.acquisition.strategy import Strategy
 from robo_al.parts import Parts, Settings
 from robo_al.tasks import contexts_from, describe
 from robo_al.testing.env import FAKE_ENV, FakeEnv
@@ -19,10 +20,10 @@ def fake_parts(streamed: bool = True) -> Parts:
         explorer=FakePolicy(task),
         policy=FakePolicy(task, streamed=streamed),
         model=FakeModel(task),
-        acquisition=JointInformation(steps=4),
-        selector=GreedyJoint(),
+        strategy=Strategy(JointInformation(steps=4), GreedyJoint()),
         device="cpu",
         provenance={
+            "strategy": "joint_information",
             "acquisition": "joint_information",
             "selector": "greedy_joint",
             "policy": "fake_policy",

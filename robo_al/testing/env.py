@@ -74,6 +74,10 @@ class FakeEnv(gymnasium.Env[Array, Array]):
         assert self._start is not None, "context before reset"
         return {"state": self._start[:2].tolist(), "goal": self._start[2:].tolist()}
 
+    def constraint(self, observation, action, next_observation):  # type: ignore[no-untyped-def]
+        """Return how far the cart is more than 1 m from the middle of its rail."""
+        return abs(next_observation[..., 0]) - 1.0
+
     def dynamics(self, observation: Any, action: Any) -> Any:
         """Return next observations [...,O]; NumPy arrays or torch tensors."""
         velocity = observation[..., 1] + 0.1 * (action[..., 0] + 0.5 * action[..., 1])

@@ -80,6 +80,17 @@ class FakeModel:
             mean, self._inputs.scatter(outputs), torch.full_like(mean, self.noise), reward
         )
 
+    def mixture(
+        self, observations: "torch.Tensor", actions: "torch.Tensor"
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
+        """Return each sample's next observation [E,...,O], and the noise as its variance."""
+        import torch
+
+        phi = self._features(observations, actions)
+        change = torch.stack([phi @ weights.to(phi) for weights in self._samples])
+        noise = self._inputs.scatter(torch.full_like(change, self.noise), fill=1.0)
+        return observations + self._inputs.scatter(change), noise
+
     def step(
         self, observations: "torch.Tensor", actions: "torch.Tensor", members: "torch.Tensor"
     ) -> "tuple[torch.Tensor, torch.Tensor | None]":

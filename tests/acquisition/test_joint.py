@@ -1,13 +1,16 @@
 import dataclasses
 import itertools
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from robo_al.acquisition.joint import JointInformation, Steps, at_least_one
+from robo_al.acquisition.select import GreedyJoint
 from robo_al.errors import ConfigError
+from robo_al.models.ensemble import Ensemble
 from robo_al.models.gp import GaussianProcess
 from robo_al.testing import FakeModel, fake_task, random_imagined, random_transitions
 from robo_al.types import Transitions
@@ -50,7 +53,7 @@ def test_gains_of_every_subset_are_those_of_brute_force(
         for position, pick in enumerate(order):
             before = frozenset(order[:position])
             expected = whole[before | {pick}] - whole[before]
-            assert np.isclose(joint.gain(pick), expected, rtol=1e-9)
+            assert np.isclose(float(joint.gains([pick])[0]), expected, rtol=1e-9)
             joint.add(pick)
 
 
@@ -58,7 +61,7 @@ def test_scores_are_gains_with_nothing_added(imagined, pending, smooth, rng):
     acquisition = JointInformation()
     scores = acquisition(imagined, smooth, pending, rng)
     joint = acquisition.joint(imagined, smooth, pending)
-    np.testing.assert_allclose(scores, [joint.gain(n) for n in range(6)], rtol=1e-12)
+    np.testing.assert_allclose(scores, joint.gains(range(6)).tolist(), rtol=1e-12)
 
 
 def test_asking_late_or_often_changes_no_gain(imagined, smooth):
@@ -66,19 +69,19 @@ def test_asking_late_or_often_changes_no_gain(imagined, smooth):
     late = JointInformation().joint(imagined, smooth, None)
     for pick in (3, 0, 5):
         for other in range(6):
-            often.gain(other)
+            often.gains([other])
         often.add(pick)
         late.add(pick)
-    gains = [[joint.gain(n) for n in range(6)] for joint in (often, late)]
+    gains = [joint.gains(range(6)).tolist() for joint in (often, late)]
     np.testing.assert_allclose(*gains, rtol=1e-10)
 
 
 def test_gains_never_grow_and_are_never_negative(imagined, smooth):
     joint = JointInformation().joint(imagined, smooth, None)
-    before = np.array([joint.gain(n) for n in range(6)])
+    before = np.array(joint.gains(range(6)).tolist())
     for pick in (1, 4, 1, 2):
         joint.add(pick)
-        after = np.array([joint.gain(n) for n in range(6)])
+        after = np.array(joint.gains(range(6)).tolist())
         assert (after <= before + 1e-12).all() and (after >= 0).all()
         assert after[pick] < before[pick]
         before = after
@@ -167,7 +170,9 @@ def test_a_gaussian_process_is_a_proper_covariance_even_where_data_are(rng):
     imagined.actions[0] = torch.from_numpy(data.actions.reshape(5, 8, -1))
     joint = JointInformation().joint(imagined, model, None)
     for n in range(5):
-        assert 0 <= joint.gain(n) < 8 * 2 * 0.5 * np.log(2)  # variance below noise: exact there
+        assert (
+            0 <= float(joint.gains([n])[0]) < 8 * 2 * 0.5 * np.log(2)
+        )  # variance below noise: exact there
         joint.add(n)
 
 
@@ -189,3 +194,56 @@ def test_steps_must_be_a_count(steps):
     if type(steps) is int:
         with pytest.raises(ConfigError, match="joint_information: steps is"):
             JointInformation(steps=steps)
+
+
+@pytest.fixture
+def ensemble(rng):
+    """A fitted ensemble and the same without its features."""
+    model = Ensemble(fake_task(), members=3, hidden=12, layers=2, max_steps=30)
+    model.fit(random_transitions(rng, rollouts=3, steps=6), rng)
+    names = ("fit", "covariance", "predict", "step", "members", "covariance_rank")
+    return model, SimpleNamespace(**{name: getattr(model, name) for name in names})
+
+
+def test_features_give_the_same_gains_as_covariances(ensemble, rng):
+    featured, plain = ensemble
+    imagined = random_imagined(rng, members=2, candidates=9, steps=5)
+    pending = random_imagined(rng, members=2, candidates=2, steps=4)
+    one, two = (JointInformation().joint(imagined, model, pending) for model in ensemble)
+    for picked in (4, 0, 7, 2):
+        np.testing.assert_allclose(one.gains(range(9)), two.gains(range(9)), rtol=1e-8, atol=1e-10)
+        for joint in (one, two):
+            joint.add(picked)
+    for k in (1, 5):
+        selections = [
+            GreedyJoint()(JointInformation(), imagined, model, pending, k, rng)
+            for model in ensemble
+        ]
+        assert selections[0].indices == selections[1].indices
+
+
+def test_gains_from_features_do_not_depend_on_when_they_were_asked_for(ensemble, rng):
+    imagined = random_imagined(rng, members=1, candidates=8, steps=5)
+    often, late = (JointInformation().joint(imagined, ensemble[0], None) for _ in range(2))
+    for turn, picked in enumerate((3, 5, 1)):
+        often.gains([turn, 6])
+        for joint in (often, late):
+            joint.add(picked)
+    np.testing.assert_allclose(often.gains(range(8)), late.gains(range(8)), rtol=1e-9)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_picks_as_a_cpu_does(rng):
+    imagined = random_imagined(rng, members=2, candidates=9, steps=5)
+    names = ("observations", "actions", "rewards", "members", "mask", "finite")
+    moved = dataclasses.replace(imagined, **{n: getattr(imagined, n).cuda() for n in names})
+    model = Ensemble(fake_task(), "cpu", members=3, hidden=12, layers=2, max_steps=30)
+    model.fit(random_transitions(rng, rollouts=3, steps=6), rng)
+    twin = Ensemble(fake_task(), "cuda", members=3, hidden=12, layers=2, max_steps=30)
+    twin.load_state_dict(model.state_dict())
+    cpu, gpu = (
+        GreedyJoint()(JointInformation(), i, m, None, 4, rng)
+        for i, m in ((imagined, model), (moved, twin))
+    )
+    assert cpu.indices == gpu.indices
+    np.testing.assert_allclose(cpu.gains, gpu.gains, rtol=1e-6)

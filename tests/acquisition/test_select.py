@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 from scipy.linalg.lapack import dpstrf
+from scipy.stats import chisquare
 
 from robo_al.acquisition.joint import JointInformation
 from robo_al.acquisition.random import Random
 from robo_al.acquisition.returns import GreedyReturn
-from robo_al.acquisition.select import GreedyJoint, TopK
+from robo_al.acquisition.select import GreedyJoint, Stochastic, TopK
 from robo_al.acquisition.uncertainty import Information
 from robo_al.errors import ConfigError, ModelError, PluginError, UserError
 from robo_al.testing import FakeModel, fake_task, random_imagined
+from robo_al.types import Limits
 
 
 class Given:
@@ -39,9 +41,9 @@ class Counting:
         self._joint = self.inner.joint(imagined, model, pending)
         return self
 
-    def gain(self, index):
-        self.asked += 1
-        return self._joint.gain(index)
+    def gains(self, indices):
+        self.asked += len(indices)
+        return self._joint.gains(indices)
 
     def add(self, index):
         self._joint.add(index)
@@ -51,7 +53,9 @@ def plain_greedy(acquisition, imagined, model, pending, k):
     """Evaluate everything before every pick."""
     joint, picks, gains = acquisition.joint(imagined, model, pending), [], []
     for _ in range(k):
-        values = [-math.inf if n in picks else joint.gain(n) for n in range(len(imagined))]
+        values = [
+            -math.inf if n in picks else float(joint.gains([n])[0]) for n in range(len(imagined))
+        ]
         picks.append(int(np.argmax(values)))
         gains.append(max(values))
         joint.add(picks[-1])
@@ -101,7 +105,7 @@ def test_greedy_reaches_its_guarantee(smooth, brute, seed):
 @pytest.mark.parametrize("seed", range(2))
 def test_lazy_picks_are_those_of_evaluating_everything_and_cost_less(smooth, seed):
     rng = np.random.default_rng(seed)
-    imagined = random_imagined(rng, members=2, candidates=24, steps=3)
+    imagined = random_imagined(rng, members=2, candidates=80, steps=3)
     pending = random_imagined(rng, members=1, candidates=2, steps=2)
     lazy, plain = Counting(), Counting()
     selection = GreedyJoint()(lazy, imagined, smooth, pending, 6, rng)
@@ -175,3 +179,68 @@ def test_scores_that_break_the_contract_are_refused(rng):
         TopK()(Given([1.0, 2.0]), imagined, model, None, 1, rng)
     with pytest.raises(ModelError, match="candidate 1 is nan"):
         TopK()(Given([1.0, math.nan, 2.0]), imagined, model, None, 1, rng)
+
+
+# ---------------------------------------------------------------- stochastic
+
+
+def draws(temperature, scores, k, times):
+    """Return how often each pair of picks was drawn."""
+    rng = np.random.default_rng(0)
+    imagined, model = random_imagined(rng, candidates=len(scores)), FakeModel(fake_task())
+    selector = Stochastic(temperature)
+    counts = {}
+    for _ in range(times):
+        picks = selector(Given(scores), imagined, model, None, k, rng).indices
+        counts[picks] = counts.get(picks, 0) + 1
+    return counts
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_stochastic_draws_without_replacement_by_powers_of_the_scores(temperature):
+    scores = [1.0, 2.0, 4.0]
+    weights = np.array(scores) ** (1 / temperature)
+    counts, times = draws(temperature, scores, 2, 4000), 4000
+    pairs = list(itertools.permutations(range(3), 2))
+    expected = [
+        weights[a] / weights.sum() * weights[b] / (weights.sum() - weights[a]) * times
+        for a, b in pairs
+    ]
+    assert chisquare([counts.get(pair, 0) for pair in pairs], expected).pvalue > 0.01
+
+
+def test_stochastic_is_top_k_when_cold_and_never_picks_nothing():
+    assert draws(1e-3, [1.0, 2.0, 4.0], 2, 50) == {(2, 1): 50}
+    assert set(draws(1.0, [0.0, 0.0, 3.0], 1, 50)) == {(2,)}
+
+
+def test_stochastic_refuses_scores_without_logarithm_and_no_temperature(rng):
+    imagined, model = random_imagined(rng, candidates=2), FakeModel(fake_task())
+    with pytest.raises(UserError, match="needs scores above 0, and Given gives none"):
+        Stochastic()(Given([-1.0, -2.0]), imagined, model, None, 1, rng)
+    for temperature in (0.0, -1.0, math.nan):
+        with pytest.raises(ConfigError, match="temperature"):
+            Stochastic(temperature)
+
+
+# ---------------------------------------------------------------- limits
+
+
+@pytest.mark.parametrize("selector", [TopK(), GreedyJoint(), Stochastic()])
+def test_every_selector_keeps_within_its_limits(selector, smooth):
+    rng = np.random.default_rng(3)
+    imagined = random_imagined(rng, candidates=12)
+    seconds, risks = rng.uniform(1, 3, 12), rng.uniform(0, 0.2, 12)
+    limits = Limits(seconds, 6.0, risks, 0.3)
+    selection = selector.within(limits)(JointInformation(), imagined, smooth, None, 12, rng)
+    picks = list(selection.indices)
+    assert picks and seconds[picks].sum() <= 6.0 and risks[picks].sum() <= 0.3
+    unlimited = selector(JointInformation(), imagined, smooth, None, 12, rng)
+    assert len(unlimited.indices) == 12
+
+
+def test_unit_prices_change_nothing(smooth, rng):
+    imagined = random_imagined(rng, candidates=10)
+    plain = GreedyJoint()(JointInformation(), imagined, smooth, None, 4, rng)
+    limits = Limits(np.ones(10), 4.0)
+    assert GreedyJoint().within(limits)(JointInformation(), imagined, smooth, None, 4, rng) == plain

@@ -61,7 +61,7 @@ def test_scores_and_gains_of_sets_are_those_of_brute_force(
             score_by_brute_force(imagined, brute, picks, pending, targets)
             for picks in ([first, second], [first])
         )
-        assert np.isclose(joint.gain(second), both - one, rtol=1e-7, atol=1e-10)
+        assert np.isclose(float(joint.gains([second])[0]), both - one, rtol=1e-7, atol=1e-10)
 
 
 def test_optimal_trajectories_are_the_best_of_each_member_and_start(imagined):

@@ -7,6 +7,7 @@ import torch
 from robo_al.acquisition.uncertainty import Information, Variance
 from robo_al.errors import ConfigError
 from robo_al.testing import FakeModel, fake_task, random_imagined
+from robo_al.types import Transitions
 
 
 def by_hand(imagined, model, of_step):
@@ -29,6 +30,11 @@ def nats(step):
     [
         (Variance(), sum, np.sum),
         (Variance(aggregation="mean"), sum, np.mean),
+        (Variance(aggregation="max"), sum, np.max),
+        (Variance(aggregation="quantile"), sum, lambda steps: np.quantile(steps, 0.9)),
+        (Variance("quantile", quantile=0.0), sum, np.min),
+        (Variance("quantile", quantile=0.5), sum, np.median),
+        (Variance("quantile", quantile=1.0), sum, np.max),
         (Information(), nats, np.sum),
     ],
 )
@@ -56,19 +62,34 @@ def test_noise_that_more_data_do_not_remove_counts_as_nothing(rng, acquisition):
     assert (FakeModel(fake_task()).predict(*imagined.inputs).epistemic[..., 2] == 0).all()
 
 
-@pytest.mark.parametrize("acquisition", [Variance(), Information()])
-def test_what_is_not_finite_is_never_best(rng, acquisition):
-    imagined = random_imagined(rng)
-    observations = imagined.observations.clone()
-    observations[1, 2, 3] = torch.nan
-    imagined = dataclasses.replace(
-        imagined, observations=observations, finite=torch.arange(len(imagined)) != 2
+@pytest.mark.parametrize(
+    "acquisition",
+    [*(Variance(how) for how in ("sum", "mean", "max", "quantile")), Information()],
+)
+def test_more_data_at_the_same_inputs_lower_the_score(rng, acquisition):
+    """What was recorded once, and then once more: a score of its own steps falls both times."""
+    imagined, model = random_imagined(rng, members=1, candidates=1), FakeModel(fake_task())
+    before = random_imagined(rng, members=1, candidates=4, steps=4)
+    observations, actions = (
+        torch.cat([a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])]).numpy()
+        for a, b in zip(before.inputs, imagined.inputs, strict=True)
     )
-    scores = acquisition(imagined, FakeModel(fake_task()), None, rng)
-    assert torch.isneginf(scores).nonzero().flatten().tolist() == [2]
-    assert torch.isfinite(scores[imagined.finite]).all()
+    scores = []
+    for size in (16, 17, 18, 20):
+        data = Transitions(
+            observations[:size],
+            actions[:size],
+            observations[:size],
+            np.zeros(size),
+            np.zeros(size, dtype=np.int64),
+        )
+        model.fit(data, rng)
+        scores.append(float(acquisition(imagined, model, None, rng)))
+    assert scores == sorted(scores, reverse=True) and scores[-1] < scores[0]
 
 
 def test_an_unknown_aggregation_is_refused():
-    with pytest.raises(ConfigError, match="aggregation is 'median'.*sum"):
+    with pytest.raises(ConfigError, match="aggregation is 'median'.*sum.*quantile"):
         Variance(aggregation="median")
+    with pytest.raises(ConfigError, match="variance: quantile is 90.0"):
+        Variance(aggregation="quantile", quantile=90.0)

@@ -27,6 +27,7 @@ def rollout(i=0, round_index=1, **changes):
         "horizon": 5,
         "seed": 1,
         "content_hash": "c",
+        "strategy": "a",
         "acquisition": "a",
         "selector": "s",
         "policy": "p",

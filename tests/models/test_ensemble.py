@@ -127,6 +127,35 @@ def test_moments_are_those_of_the_members(fitted, unseen):
     assert (prediction.epistemic[:, 1] == 0).all() and (prediction.aleatoric > 0).all()
 
 
+def test_mixture_is_each_members_own_prediction(fitted, unseen):
+    observations, actions = (value[:40].reshape(4, 10, -1) for value in tensors(unseen))
+    mean, variance = fitted.mixture(observations, actions)
+    assert mean.shape == variance.shape == (4, 4, 10, 3) and mean.dtype == torch.float64
+    for member in range(4):
+        following, _ = fitted.step(observations, actions, torch.full((4,), member))
+        torch.testing.assert_close(mean[member], following, rtol=0, atol=1e-6)
+    prediction = fitted.predict(observations, actions)
+    predicted = [0, 2]
+    torch.testing.assert_close(
+        variance.mean(0)[..., predicted], prediction.aleatoric[..., predicted], rtol=1e-5, atol=0
+    )
+    assert (variance[0] != variance[1])[..., predicted].any()
+    assert torch.equal(mean[..., 1], observations[..., 1].expand(4, -1, -1))
+    assert (variance[..., 1] == 1).all()
+
+
+def test_mixture_does_not_wrap_an_angle(fitted, unseen):
+    turning = Channel("turn", "rad", "wrapped_angle")
+    task = dataclasses.replace(TASK, channels=(*TASK.channels[:2], turning))
+    wrapping = Ensemble(task, **SMALL)
+    wrapping.load_state_dict(fitted.state_dict())
+    observations, actions = tensors(unseen)
+    mean, _ = wrapping.mixture(observations, actions)
+    assert mean[..., 2].max() > np.pi  # where steps beyond pi are predicted
+    assert torch.equal(mean, fitted.mixture(observations, actions)[0])
+    assert wrapping.predict(observations, actions).mean[:, 2].max() <= np.pi
+
+
 def test_groups_step_in_their_own_members_in_any_order(fitted, unseen):
     members = torch.tensor([2, MEAN, 0, 2, 2, MEAN, 3])
     observations, actions = (value[:21].reshape(7, 3, -1) for value in tensors(unseen))

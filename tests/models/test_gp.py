@@ -107,6 +107,51 @@ def test_covariance_takes_batches_of_rollouts():
     assert torch.linalg.eigvalsh(blocks).min() > -1e-6
 
 
+def test_mixture_is_what_the_posterior_functions_do():
+    model, _ = fitted(steps=12, samples=5, fit_steps=5)
+    observations, actions = (t.reshape(2, 3, -1) for t in tensors(pendulum_data(6, seed=9)))
+    mean, variance = model.mixture(observations, actions)
+    assert mean.shape == variance.shape == (5, 2, 3, 2)
+    flat = observations.reshape(1, 6, -1).expand(5, -1, -1), actions.reshape(1, 6, -1)
+    following, _ = model.step(flat[0], flat[1].expand(5, -1, -1), torch.arange(5))
+    torch.testing.assert_close(mean.reshape(5, 6, 2).float(), following, rtol=1e-4, atol=1e-4)
+    aleatoric = model.predict(observations, actions).aleatoric
+    torch.testing.assert_close(variance, aleatoric.expand_as(variance))
+
+
+def test_mixture_of_many_functions_has_the_moments_of_the_prediction():
+    model, _ = fitted(steps=12, samples=600, frequencies=512)
+    wide = pendulum_data(5, seed=9)
+    test = tensors(replace(wide, observations=wide.observations + [0.0, 8.0]))
+    mean, _ = model.mixture(*test)
+    prediction = model.predict(*test)
+    shift = (mean.mean(0) - prediction.mean).abs() / prediction.epistemic.sqrt()
+    assert shift.max() < 0.2  # five standard errors
+    ratio = mean.var(0) / prediction.epistemic
+    assert ratio.min() > 0.7 and ratio.max() < 1.4
+
+
+def test_mixture_does_not_wrap_an_angle_and_keeps_a_constant():
+    channels = (
+        Channel("goal", "m", "constant"),
+        Channel("angle", "rad", "wrapped_angle"),
+        Channel("rate", "rad/s"),
+    )
+    task = replace(pendulum_task(known), channels=channels)
+    data = pendulum_data(30)
+    start, after = (
+        np.insert(values, 0, 0.5, axis=1) for values in (data.observations, data.next_observations)
+    )
+    after[:, 1] = (after[:, 1] + np.pi) % (2 * np.pi) - np.pi
+    model = GaussianProcess(task, samples=4, fit_steps=5)
+    data = replace(data, observations=start, next_observations=after)
+    model.fit(data, np.random.default_rng(1))
+    observations = torch.tensor([[0.5, np.pi - 1e-3, 0.02]]).double()
+    mean, variance = model.mixture(observations, torch.zeros(1, 1).double())
+    assert (mean[..., 0] == 0.5).all() and (variance[..., 0] == 1).all()
+    assert (mean[..., 1] - np.pi).abs().max() < 0.5 and mean[..., 1].max() > np.pi  # both sides
+
+
 def test_posterior_functions_have_the_posterior_moments():
     model, _ = fitted(steps=12, samples=600, frequencies=512)
     wide = pendulum_data(5, seed=9)
