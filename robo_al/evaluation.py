@@ -1,13 +1,22 @@
-"""Evaluation of the current policy on fixed starts: apart from the data, never trained on."""
+"""Evaluation, apart from the data and never trained on: of the current policy on fixed starts.
 
+Of a task of recorded rollouts the model is evaluated instead, on those that are held out.
+"""
+
+import math
 from collections.abc import Sequence
 
+import torch
+
 from robo_al.campaign import Campaign
+from robo_al.choosing import CANNOT
 from robo_al.dataset.episodes import examine
 from robo_al.dataset.ledger import EvaluationRow
-from robo_al.protocols import SupportsAct
+from robo_al.models.held_out import held_out_error
+from robo_al.models.inputs import Inputs
+from robo_al.protocols import Model, SupportsAct
 from robo_al.seeds import Purpose, generator, integer
-from robo_al.types import MEAN, Candidate, Outcome, Streamed
+from robo_al.types import MEAN, Candidate, Outcome, Streamed, Task
 
 
 def evaluation_due(campaign: Campaign) -> bool:
@@ -57,3 +66,46 @@ def record_evaluation(
     results = [examine(o.candidate_id, o.result, task, task.horizon) for o in outcomes]
     contexts = [candidate.context for candidate in candidates]
     return campaign.dataset.record_evaluation(campaign.rounds, contexts, results)
+
+
+def evaluate_model(campaign: Campaign) -> EvaluationRow:
+    """Score the model on each held-out rollout, and make the scores durable.
+
+    Raises:
+        StorageError: the disk is full or refuses; the evaluation is done again later.
+    """
+    scores = held_out_scores(campaign.parts.model, campaign.parts.task)
+    return campaign.dataset.record_evaluation(campaign.rounds, (), (), scores)
+
+
+def held_out_scores(model: Model, task: Task) -> list[float | None]:
+    """Return minus the model's error on each held-out rollout; None where it is not finite.
+
+    The error is the root mean square error of the next observation, each output in units of the
+    standard deviation of its change over all held-out rollouts, the mean over outputs: 0 is
+    perfect, -1 no better than always predicting the mean change. Outputs that never change their
+    course are left out.
+    """
+    spread = _spread_of_change(task)
+    moving = spread > 0
+    scores: list[float | None] = []
+    for trajectory in task.held_out:
+        try:
+            error = torch.tensor(held_out_error(model, task, [trajectory]).error)
+        except CANNOT:
+            scores.append(None)
+            continue
+        score = -float((error[moving] / spread[moving]).mean())
+        scores.append(score if math.isfinite(score) else None)
+    return scores
+
+
+def _spread_of_change(task: Task) -> torch.Tensor:
+    """Return the standard deviation [D] of each output's change in the held-out rollouts."""
+    inputs = Inputs.of(task)
+    changes = [
+        inputs.targets(observations[:-1], observations[1:], torch.as_tensor(trajectory.rewards))
+        for trajectory in task.held_out
+        for observations in [torch.as_tensor(trajectory.observations)]
+    ]
+    return torch.cat(changes)[:, : len(inputs.predicted)].std(0, correction=0)

@@ -52,7 +52,10 @@ def first_and_best(
     shown = {"First and best": best} if best is first else {"First": first, "Best": best}
     returns = json.loads(best.returns)
     start = sorted(range(len(returns)), key=returns.__getitem__)[len(returns) // 2]
-    rollouts = [read_evaluation(folder, row)[start][:2] for row in shown.values()]
+    evaluated = [read_evaluation(folder, row) for row in shown.values()]
+    if not all(evaluated):
+        raise VideoError("the model was evaluated on recorded rollouts: nothing was executed")
+    rollouts = [rollout[start][:2] for rollout in evaluated]
     env = config["env"]
     spec = EnvSpec(env["name"], {key: value for key, value in env.items() if key != "name"})
     captions = [

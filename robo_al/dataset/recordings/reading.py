@@ -1,0 +1,33 @@
+"""Which reader reads a folder."""
+
+from pathlib import Path
+
+from robo_al.dataset.recordings.lerobot import INFO, read_lerobot
+from robo_al.dataset.recordings.minari import METADATA, read_minari
+from robo_al.dataset.recordings.recording import Recording
+from robo_al.dataset.recordings.runs import read_runs, run_folders
+from robo_al.errors import UserError
+
+
+def read_recording(path: Path) -> Recording:
+    """Read what was recorded: the format is told by the files that are there.
+
+    Args:
+        path: a run folder of ours, a folder of run folders, a LeRobot v3 or a Minari dataset.
+
+    Raises:
+        UserError: no such folder, none of these, or one that cannot be used.
+    """
+    path = path.expanduser()
+    if not path.is_dir():
+        raise UserError(f"{path}: there is no such folder")
+    if (path / INFO).is_file():
+        return read_lerobot(path)
+    if (path / METADATA).is_file():
+        return read_minari(path)
+    if run_folders(path):
+        return read_runs(path)
+    raise UserError(
+        f"{path}: no recording: neither a run folder of robo-al (ledger.sqlite), nor a LeRobot v3 "
+        f"dataset ({INFO}), nor a Minari dataset ({METADATA})"
+    )

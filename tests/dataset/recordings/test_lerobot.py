@@ -1,0 +1,99 @@
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from robo_al.dataset.recordings.lerobot import read_lerobot
+from robo_al.errors import UserError
+from robo_al.types import Channel
+
+RNG = np.random.default_rng(0)
+LENGTHS = (4, 6, 3)
+STATES = [RNG.normal(size=(n, 2)).astype(np.float32) for n in LENGTHS]
+ACTIONS = [RNG.uniform(-1, 1, n).astype(np.float32) for n in LENGTHS]
+REWARDS = [RNG.normal(size=n).astype(np.float32) for n in LENGTHS]
+
+
+def test_frames_become_transitions(write_lerobot):
+    recording = read_lerobot(write_lerobot(STATES, ACTIONS, REWARDS))
+    assert [episode.steps for episode in recording.episodes] == [3, 5, 2]
+    for i, episode in enumerate(recording.episodes):
+        assert np.array_equal(episode.observations, STATES[i])
+        assert np.array_equal(episode.actions[:, 0], ACTIONS[i][:-1])
+        assert np.array_equal(episode.rewards, REWARDS[i][:-1])
+    task = recording.task
+    assert (task.control_period, task.horizon, task.reward) == (0.05, 5, None)
+    sent = np.concatenate([actions[:-1] for actions in ACTIONS])
+    assert (task.action_low[0], task.action_high[0]) == (sent.min(), sent.max())
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["shoulder", "elbow"], ["shoulder", "elbow"]),
+        ({"motors": ["shoulder", "elbow"]}, ["shoulder", "elbow"]),
+        ({"x": 0, "y": 1}, ["x", "y"]),
+        (["dim"], ["observation.state[0]", "observation.state[1]"]),
+        (None, ["observation.state[0]", "observation.state[1]"]),
+    ],
+)
+def test_channels_have_the_dataset_s_names(write_lerobot, names, expected):
+    channels = read_lerobot(write_lerobot(STATES, ACTIONS, names=names)).task.channels
+    assert channels == tuple(Channel(name, "1") for name in expected)
+
+
+def test_without_rewards_the_reward_is_known_to_be_zero(write_lerobot):
+    recording = read_lerobot(write_lerobot(STATES, ACTIONS))
+    assert not any(episode.rewards.any() for episode in recording.episodes)
+    assert recording.task.reward is not None
+
+
+def test_frames_are_sorted_by_time(write_lerobot):
+    folder = write_lerobot(STATES, ACTIONS)
+    before = read_lerobot(folder).sha256
+    file = folder / "data" / "chunk-000" / "file-000.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.take(RNG.permutation(len(table))), file)
+    assert read_lerobot(folder).sha256 == before
+
+
+def test_missing_frames_and_files_are_told(write_lerobot):
+    folder = write_lerobot(STATES, ACTIONS)
+    file = folder / "data" / "chunk-000" / "file-000.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.slice(1), file)
+    with pytest.raises(UserError, match="frames of episode 0 are missing or there twice"):
+        read_lerobot(folder)
+    pq.write_table(table.drop_columns("action"), file)
+    with pytest.raises(UserError, match="lerobot: "):
+        read_lerobot(folder)
+    file.write_bytes(b"nonsense")
+    with pytest.raises(UserError, match="data files cannot be read"):
+        read_lerobot(folder)
+    file.unlink()
+    with pytest.raises(UserError, match="tells of 3 episodes, its data files hold 1"):
+        read_lerobot(folder)
+    (folder / "data" / "chunk-000" / "file-001.parquet").unlink()
+    with pytest.raises(UserError, match="no files data/chunk"):
+        read_lerobot(folder)
+
+
+def test_what_cannot_be_used_is_refused(write_lerobot):
+    with pytest.raises(UserError, match="LeRobot dataset of format v2.1; v3 is read"):
+        read_lerobot(write_lerobot(STATES, ACTIONS, codebase_version="v2.1"))
+    with pytest.raises(UserError, match="fps is 0"):
+        read_lerobot(write_lerobot(STATES, ACTIONS, fps=0))
+    with pytest.raises(UserError, match="no feature 'observation.state'; it has action"):
+        read_lerobot(write_lerobot(STATES, ACTIONS, features={"action": {}}))
+    with pytest.raises(UserError, match="rollout 0: it has no steps"):
+        read_lerobot(write_lerobot([STATES[0][:1], STATES[1]], [ACTIONS[0][:1], ACTIONS[1]]))
+    broken = [STATES[0], STATES[1].copy()]
+    broken[1][2, 0] = np.inf
+    with pytest.raises(UserError, match="rollout 1: observation is not finite at step 2"):
+        read_lerobot(write_lerobot(broken, ACTIONS[:2]))
+    folder = write_lerobot(STATES, ACTIONS)
+    for text in ("{", json.dumps([1])):
+        (folder / "meta" / "info.json").write_text(text)
+        with pytest.raises(UserError):
+            read_lerobot(folder)
