@@ -375,9 +375,8 @@ class Campaign:
 
 
 def _check(parts: Parts, settings: Settings) -> None:
-    steps = settings.rollout_steps or min(parts.task.horizon, 50)
-    parts.strategy.require(parts.model, parts.task, settings.imagination_members, steps)
     task = parts.task
+    parts.strategy.require(parts.model, task, settings.imagination_members, settings.steps(task))
     if settings.evaluate_every and not (task.held_out or isinstance(parts.policy, SupportsAct)):
         raise UserError(
             f"policy {type(parts.policy).__name__} cannot control a rollout (it has no `start`), "

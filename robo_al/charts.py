@@ -20,30 +20,30 @@ Parameters = ParamSpec("Parameters")
 
 BLUE, ORANGE, GREEN, RED = "#1c80cc", "#E69F00", "#009E73", "#D55E00"
 ACTIVITY_COLOURS = (BLUE, "#56B4E9", GREEN, "#F0E442", ORANGE, "#CC79A7", "#888888")
-_INK = "#010203"
+INK = "#010203"
 """Stands for the page's text colour until the SVG is written."""
 _STYLE: Any = {
-    "axes.edgecolor": _INK,
+    "axes.edgecolor": INK,
     "axes.facecolor": "none",
     "axes.grid": True,
-    "axes.labelcolor": _INK,
+    "axes.labelcolor": INK,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.facecolor": "none",
     "font.family": "sans-serif",
     "font.size": 9,
     "grid.alpha": 0.15,
-    "grid.color": _INK,
+    "grid.color": INK,
     "legend.frameon": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "robo-al",
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
 }
 
 
-def _chart(draw: Callable[Parameters, Figure]) -> Callable[Parameters, str]:
+def chart(draw: Callable[Parameters, Figure]) -> Callable[Parameters, str]:
     """Draw in the report's style, and return the figure as an SVG element."""
 
     @wraps(draw)
@@ -52,14 +52,14 @@ def _chart(draw: Callable[Parameters, Figure]) -> Callable[Parameters, str]:
             figure, buffer = draw(*arguments, **keywords), io.StringIO()
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
         text = buffer.getvalue()
-        text = text[text.index("<svg") :].replace(_INK, "currentColor")
+        text = text[text.index("<svg") :].replace(INK, "currentColor")
         text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
         return re.sub(r'<g id="[^"]*"', "<g", text)
 
     return drawn
 
 
-def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
     """Return a figure of a size in inches, with one pair of axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
@@ -92,7 +92,7 @@ class HeldOut:
     """Beyond doubt."""
 
 
-@_chart
+@chart
 def learning_curve(points: Sequence[EvaluationPoint], threshold: float | None) -> Figure:
     """Draw evaluation returns against rollouts and against robot time."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
@@ -120,11 +120,11 @@ def _curve(
         axes.axhline(threshold, color=RED, ls="--", lw=1.2, label=f"solved ({threshold:g})")
 
 
-@_chart
+@chart
 def time_shares(seconds: Mapping[str, float]) -> Figure:
     """Draw how wall-clock time was shared among activities, as one bar."""
     total = sum(seconds.values())
-    figure, axes = _axes(9, 1.3)
+    figure, axes = new_axes(9, 1.3)
     start = 0.0
     for (name, value), colour in zip(seconds.items(), ACTIVITY_COLOURS, strict=False):
         share = 100 * value / total if total else 0.0
@@ -139,12 +139,12 @@ def time_shares(seconds: Mapping[str, float]) -> Figure:
     return figure
 
 
-@_chart
+@chart
 def information(predicted: Sequence[float], realised: Sequence[float]) -> Figure:
     """Draw realised against predicted information of the training rollouts."""
-    figure, axes = _axes(3.7, 3.2)
+    figure, axes = new_axes(3.7, 3.2)
     top = 1.05 * max(*predicted, *realised, 1e-9)
-    axes.plot([0, top], [0, top], "--", color=_INK, lw=1, alpha=0.6, label="as predicted")
+    axes.plot([0, top], [0, top], "--", color=INK, lw=1, alpha=0.6, label="as predicted")
     axes.plot(predicted, realised, "o", color=BLUE, ms=4, alpha=0.7, label="a rollout")
     axes.set_xlabel("information predicted at selection [nat]")
     axes.set_ylabel("information realised [nat]")
@@ -153,10 +153,10 @@ def information(predicted: Sequence[float], realised: Sequence[float]) -> Figure
     return figure
 
 
-@_chart
+@chart
 def training_returns(returns: Sequence[float | None]) -> Figure:
     """Draw the return of each training rollout in the order of selection; None where it failed."""
-    figure, axes = _axes(3.7, 3.2)
+    figure, axes = new_axes(3.7, 3.2)
     good = [(i + 1, value) for i, value in enumerate(returns) if value is not None]
     failed = [i + 1 for i, value in enumerate(returns) if value is None]
     if good:
@@ -174,10 +174,10 @@ def training_returns(returns: Sequence[float | None]) -> Figure:
     return figure
 
 
-@_chart
+@chart
 def held_out(errors: Sequence[HeldOut]) -> Figure:
     """Draw the model's error on held-out rollouts before and after each retraining."""
-    figure, axes = _axes(3.7, 3.2)
+    figure, axes = new_axes(3.7, 3.2)
     fits, worse = [e.fit for e in errors], [e for e in errors if e.worse]
     axes.plot(fits, [e.old for e in errors], "s", color=ORANGE, ms=4, label="before")
     axes.plot(fits, [e.new for e in errors], "-o", color=BLUE, ms=4, label="after")

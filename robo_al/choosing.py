@@ -120,7 +120,7 @@ def propose(
     Raises:
         PluginError: they are not n, or actions are of a wrong shape or not finite.
     """
-    steps = settings.rollout_steps or min(parts.task.horizon, 50)
+    steps = settings.steps(parts.task)
     candidates = list(policy.propose(n, contexts, steps, parts.model, rng))
     who = f"{type(policy).__name__}.propose"
     if len(candidates) != n:

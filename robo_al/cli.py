@@ -16,9 +16,10 @@ from robo_al.errors import PluginError, RoboALError, UserError
 
 if TYPE_CHECKING:
     from robo_al.campaign import Campaign
+    from robo_al.compare.plan import Plan
     from robo_al.config import Config
 
-GROUPS = ("envs", "policies", "models", "acquisitions", "selectors", "oracles")
+GROUPS = ("envs", "policies", "models", "acquisitions", "selectors", "costs", "oracles")
 """Kinds of plugins."""
 INTERRUPTED = 130
 """Exit code of a program that was stopped by Ctrl-C."""
@@ -86,12 +87,17 @@ def _parser() -> argparse.ArgumentParser:
         "turn the loop until the task is solved or the budget is spent",
         usage="robo-al run CONFIG [--out DIR] [--key value ...]",
         epilog="Any entry of the configuration can be overridden: --seed 3 --model.samples 8 "
-        "--acquisition.name variance",
+        "--strategy variance",
     )
     run.add_argument("config", metavar="CONFIG", help="a YAML file, or a shipped one's name")
     run.add_argument("--out", type=Path, metavar="DIR", help="a new or empty folder for the run")
     resume = command("resume", _resume, "go on with a run that was stopped or killed")
     resume.add_argument("folder", type=Path, metavar="DIR")
+    compare = command("compare", _compare, "run strategies x tasks x seeds, and tell which is best")
+    compare.add_argument("config", metavar="CONFIG", help="a YAML file, or a shipped one's name")
+    compare.add_argument("--out", type=Path, metavar="DIR", help="a new or empty folder")
+    compare.add_argument("--jobs", type=int, metavar="N", help="processes at a time (all cores)")
+    compare.add_argument("--resume", action="store_true", help="go on with what is in the folder")
     show = command("show", _show, "tell what a run has come to")
     show.add_argument("folder", type=Path, metavar="DIR")
     show.add_argument("--json", action="store_true", help="as one JSON object")
@@ -125,9 +131,9 @@ def _resume(options: argparse.Namespace) -> None:
 
 
 def _new_folder(name: str, config: "Config") -> Path:
-    """Return the first of `runs/<config>-<acquisition>-seed<seed>-<n>` that does not exist."""
-    acquisition = re.sub(r"\W+", "_", config.acquisition.name.rpartition(":")[2])
-    stem = f"{name}-{acquisition}-seed{config.seed}"
+    """Return the first of `runs/<config>-<strategy>-seed<seed>-<n>` that does not exist."""
+    strategy = re.sub(r"\W+", "_", config.strategy.short_name.rpartition(":")[2])
+    stem = f"{name}-{strategy}-seed{config.seed}"
     n = 1
     while (folder := Path("runs") / f"{stem}-{n}").exists():
         n += 1
@@ -141,7 +147,7 @@ def _turn(campaign: "Campaign", config: "Config") -> None:
     from robo_al.run import make_oracle
 
     folder = campaign.dataset.folder
-    title = f"{config.env.name}, {config.acquisition.name}, seed {config.seed} -> {folder}"
+    title = f"{config.env.name}, {config.strategy.short_name}, seed {config.seed} -> {folder}"
     rollouts, transitions, _ = campaign.dataset.ledger.totals()
     done = (campaign.rounds, rollouts, transitions)
     progress = Progress(title, config.rounds, done, campaign.parts.task.threshold)
@@ -162,6 +168,49 @@ class Stopped(RoboALError):
     """Ctrl-C; the message says how to go on."""
 
     exit_code = INTERRUPTED
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from robo_al.compare.live import Progress
+    from robo_al.compare.plan import load_plan
+    from robo_al.compare.runner import run_comparison
+    from robo_al.config import find_config
+
+    jobs = len(os.sched_getaffinity(0)) if options.jobs is None else options.jobs
+    if jobs < 1:
+        raise UserError(f"--jobs: {jobs}; at least 1 process is needed")
+    source = find_config(options.config, "compare")
+    plan = load_plan(source)
+    folder = options.out or Path("runs") / source.stem
+    again = " ".join(["robo-al compare", options.config, "--out", str(folder), "--resume"])
+    try:
+        with Progress(plan, jobs) as progress:
+            run_comparison(plan, folder, jobs, progress, options.resume)
+    except KeyboardInterrupt:
+        _conclude(plan, folder)
+        raise Stopped(f"stopped; go on with: {again}") from None
+    failed = _conclude(plan, folder)
+    if failed:
+        raise RoboALError(f"{failed} runs failed, see above; try them again with: {again}")
+
+
+def _conclude(plan: "Plan", folder: Path) -> int:
+    """Write what a comparison has come to and show it; return how many runs failed."""
+    from rich.console import Console
+
+    from robo_al.compare.records import UNFINISHED
+    from robo_al.compare.report import render, write_comparison
+    from robo_al.compare.runner import read_records
+
+    if not folder.is_dir():  # stopped before anything was written
+        return 0
+    records = list(read_records(folder, plan).values())
+    comparison = write_comparison(
+        folder, plan.tasks, plan.strategies, plan.seeds, plan.bounds, records
+    )
+    Console().print(render(comparison))
+    print(f"report: {folder / 'comparison.html'}")
+    return sum(record.failed not in (None, UNFINISHED) for record in records)
 
 
 # ---------------------------------------------------------------- show, list and check
@@ -218,9 +267,11 @@ def _groups_of(spec: str) -> list[str]:
     part = load("plugins", spec)
     marks = {"reset": "envs", "propose": "policies", "fit": "models", "submit": "oracles"}
     groups = [group for method, group in marks.items() if hasattr(part, method)]
-    if not groups and "__call__" in vars(part):
+    if not groups and "__call__" in dir(part):
         wanted = inspect.signature(part.__call__).parameters
-        groups = ["selectors" if "acquisition" in wanted else "acquisitions"]
+        by_argument = {"acquisition": "selectors", "risks": "costs"}
+        groups = [group for name, group in by_argument.items() if name in wanted]
+        groups = groups or ["acquisitions"]
     if len(groups) != 1:
         raise PluginError(f"{spec}: it is not clear what this is; say --group {'|'.join(GROUPS)}")
     return groups

@@ -203,21 +203,25 @@ def check_config(data: Mapping[str, Any], where: str) -> Config:
     return resolve(Config.model_validate(data))
 
 
-def shipped_configs() -> dict[str, Path]:
-    """Return the configurations that come with robo-al, by name."""
+def shipped_configs(kind: str = "") -> dict[str, Path]:
+    """Return the configurations that come with robo-al, by name; of `compare`, the comparisons."""
     package = Path(__file__).parent
     folder = package / "_configs"  # where a wheel has them; a checkout has them in `configs`
     folder = folder if folder.is_dir() else package.parent / "configs"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in sorted((folder / kind).glob("*.yaml"))}
 
 
-def find_config(source: str | Path) -> Path:
+def find_config(source: str | Path, kind: str = "") -> Path:
     """Return the file that a path, or the name of a shipped configuration, stands for.
+
+    Args:
+        source: the path or name.
+        kind: `compare` for a comparison, nothing for a campaign.
 
     Raises:
         ConfigError: there is none; says which are shipped.
     """
-    path, shipped = Path(source), shipped_configs()
+    path, shipped = Path(source), shipped_configs(kind)
     if path.is_file():
         return path
     if str(source) in shipped:

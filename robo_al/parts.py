@@ -32,6 +32,10 @@ class Settings:
     """Rounds between evaluations; 0 for none."""
     stop_when_solved: bool = True
 
+    def steps(self, task: Task) -> int:
+        """Return the steps of a training rollout."""
+        return self.rollout_steps or min(task.horizon, 50)
+
 
 @dataclass(frozen=True)
 class Parts:

@@ -108,7 +108,8 @@ def rehearse(config: Config) -> None:
         check_env(env, task.env)
         contexts = sample_contexts(env, [rng, rng])
         transitions = random_transitions(rng, rollouts=3, steps=3, env=env)
-    parts = _parts(config, task, "cpu")
+    parts, settings = _parts(config, task, "cpu"), _settings(config)
+    parts.strategy.require(parts.model, task, settings.imagination_members, settings.steps(task))
     check_model(parts.model, task, transitions)
     for policy in (parts.explorer, parts.policy):
         check_policy(policy, task, parts.model, contexts, transitions)

@@ -231,3 +231,61 @@ def test_a_configuration_cannot_be_changed() -> None:
     config = Config(env=Component(name="pendulum"))
     with pytest.raises(ValueError, match="frozen"):
         config.seed = 1  # type: ignore[misc]
+
+
+# ---------------------------------------------------------------- strategies
+
+
+@pytest.mark.parametrize(
+    ("text", "acquisition", "selector"),
+    [
+        ("variance", "variance", "top_k"),
+        ("joint_information", "joint_information", "greedy_joint"),
+        ("lcmd", None, "lcmd"),
+        ("kmeans++", None, "kmeans++"),
+        ("stochastic", "joint_information", "stochastic"),
+        ("random", "random", "top_k"),  # also a policy; here an acquisition function
+        ("{acquisition: target_information, selector: top_k}", "target_information", "top_k"),
+        ("robo_al.acquisition.select:TopK", "joint_information", "robo_al.acquisition.select:TopK"),
+        ("robo_al.testing:FakeAcquisition", "robo_al.testing:FakeAcquisition", "greedy_joint"),
+    ],
+)
+def test_a_strategy_is_named_by_its_acquisition_function_or_its_selector(
+    write: Write, text: str, acquisition: str | None, selector: str
+) -> None:
+    strategy = load_config(write(f"env: pendulum\nstrategy: {text}")).strategy
+    assert (strategy.acquisition and strategy.acquisition.name) == acquisition
+    assert strategy.selector is not None and strategy.selector.name == selector
+
+
+def test_a_whole_strategy_can_be_written(write: Write) -> None:
+    path = write(
+        "env: lava_path\n"
+        "strategy: {acquisition: target_information, selector: greedy_joint,\n"
+        "  cost: {name: seconds, reset: 5}, constraint: {delta: 0.05, total: 0.1}}"
+    )
+    strategy = load_config(path, ["--strategy.cost.budget", "60"]).strategy
+    assert strategy.cost == Component(name="seconds", reset=5, budget=60)
+    assert strategy.constraint is not None
+    assert (strategy.constraint.delta, strategy.constraint.total) == (0.05, 0.1)
+    assert strategy.short_name == "target_information+per_seconds+constrained"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("jont_information", "strategy.acquisition: .*did you mean 'joint_information'"),
+        ("{selector: topk}", "strategy.selector: .*did you mean 'top_k'"),
+        ("{acquisition: variance, selector: lcmd}", "strategy.acquisition: selector lcmd does not"),
+        ("{aquisition: variance}", "strategy.aquisition: unknown key.*strategy.acquisition"),
+        ("{cost: minutes}", "strategy.cost: .*'minutes' is not known"),
+        ("{cost: {name: seconds, bugdet: 3}}", "strategy.cost.bugdet: .*did you mean budget"),
+        ("{constraint: {delta: 2}}", "strategy.constraint.delta: expected less than 1, given 2"),
+        ("{constraint: {delt: 0.1}}", "strategy.constraint.delt: unknown key"),
+        ("{constraint: {total: 0.1}}", "strategy.constraint.delta: missing"),
+        ("[variance]", "strategy: expected a name, or a mapping"),
+    ],
+)
+def test_a_wrong_strategy_is_refused(write: Write, text: str, message: str) -> None:
+    found = refusal(write(f"env: pendulum\nstrategy: {text}"))
+    assert re.search(message, found), found

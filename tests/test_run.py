@@ -9,6 +9,7 @@ from robo_al.components import Component, arguments
 from robo_al.config import Config, load_config, resolve
 from robo_al.dataset.ledger import EvaluationRow, RolloutRow
 from robo_al.errors import ConfigError, PluginError, RunFolderError
+from robo_al.events import Withheld
 from robo_al.run import create_campaign, load_run_config, make_oracle, open_campaign, rehearse
 from robo_al.testing import FakeOracle, FakePolicy
 
@@ -275,3 +276,57 @@ def test_parameters_become_what_the_constructor_says() -> None:
 def test_wrong_parameters_are_refused(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         gadget(**parameters)
+
+
+# ---------------------------------------------------------------- strategies
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        ("ucb", "imagination_members: 4"),
+        ({"cost": {"name": "seconds", "budget": 0.1}}, "one rollout of 10 steps takes 1 s"),
+        ({"constraint": {"delta": 0.01, "draws": 20}}, "take more draws"),
+    ],
+)
+def test_a_strategy_that_cannot_work_is_refused_before_anything_is_written(
+    tmp_path: Path, strategy: Any, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        create_campaign(fakes(strategy=strategy), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_without_covariance_is_refused_by_name(tmp_path: Path) -> None:
+    config = load_config("pendulum", ["--model", "true_dynamics", "--strategy", "k_center"])
+    with pytest.raises(ConfigError, match="k_center needs a model that knows"):
+        create_campaign(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_costs_and_risks_are_recorded(tmp_path: Path) -> None:
+    strategy = {"cost": {"name": "seconds", "reset": 2.0}, "constraint": {"delta": 0.9}}
+    turn(fakes(strategy=strategy, rollouts_per_round=2, rounds=3), tmp_path / "run")
+    with open_campaign(tmp_path / "run") as campaign:
+        rows = [row for row in campaign.dataset.ledger.rows(RolloutRow) if row.rank is not None]
+    assert rows and all(row.predicted_seconds == pytest.approx(3.0) for row in rows)
+    assert all(row.predicted_risk is not None and row.predicted_risk <= 0.9 for row in rows)
+    assert {row.strategy for row in rows} == {"joint_information+per_seconds+constrained"}
+
+
+def test_nothing_is_explored_where_nothing_is_allowed(tmp_path: Path) -> None:
+    """Every candidate starts beyond what is allowed: rounds after the first run nothing."""
+    env = tmp_path / "cliff.py"
+    env.write_text(
+        "from robo_al.testing import FakeEnv\n"
+        "class Cliff(FakeEnv):\n"
+        "    def constraint(self, observation, action, next_observation):\n"
+        "        return 1.0 + 0 * next_observation[..., 0]\n"
+    )
+    events: list[Any] = []
+    config = fakes(env=f"{env}:Cliff", strategy={"constraint": {"delta": 0.5}}, rounds=3)
+    with create_campaign(config, tmp_path / "run") as campaign, make_oracle(config) as oracle:
+        loop.run(campaign, oracle, events.append)
+        assert campaign.finished and len(campaign.dataset) == 1
+    withheld = [event for event in events if isinstance(event, Withheld)]
+    assert [(event.round, event.rollouts) for event in withheld] == [(2, 1), (3, 1)]

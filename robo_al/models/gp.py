@@ -34,6 +34,8 @@ from robo_al.seeds import integer
 from robo_al.types import FitReport, Prediction, Task, Transitions
 
 FLOAT = torch.float64
+SMALLEST_EXPONENT = -80.0
+"""e^-80 is nothing beside what is near; where exp underflows it takes ten times as long."""
 
 
 class GaussianProcess:
@@ -231,7 +233,8 @@ class GaussianProcess:
         outputs = plan["frequency"].shape[0]
         rows = (outputs * groups, points, -1)
         lifted = torch.cat([x, x * x, torch.ones_like(x[:, :1])], dim=1)
-        similar = torch.matmul(lifted, plan["similarity"]).exp_().reshape(rows)
+        exponent = torch.matmul(lifted, plan["similarity"])
+        similar = exponent.clamp_min_(SMALLEST_EXPONENT).exp_().reshape(rows)
         chosen = members.clamp_min(-1) + 1  # row 0 of the weights is the mean
         value = torch.bmm(similar, plan["point_weight"][:, chosen].reshape(*rows[:1], -1, 1))
         slope = plan["slope"][:, chosen].reshape(outputs, groups, -1, 1)

@@ -1,0 +1,164 @@
+"""The figures of one strategy on one task, from its runs as `comparison.json` holds them."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy import stats
+
+from robo_al.compare import statistics
+from robo_al.compare.statistics import Interval
+
+JSON: TypeAlias = dict[str, Any]
+Draw: TypeAlias = Callable[[str], np.random.Generator]
+"""Gives the generator for a figure, by its name."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The n runs of one strategy on one task that count, in the order of their seeds."""
+
+    seeds: Int[np.ndarray, "n"]
+    rollouts: Sequence[Int[np.ndarray, "_"]]
+    """[n] training rollouts before each of the run's evaluations."""
+    returns: Sequence[Float[np.ndarray, "_"]]
+    """[n] what each of the run's evaluations gave."""
+    solved_at: Sequence[int | None]
+    """[n] training rollouts; None where the run did not solve the task."""
+    cpu_seconds: Float[np.ndarray, "n"]
+    information: Float[np.ndarray, "R 2"]
+    """Predicted and realised nats of the R selected rollouts of all n runs."""
+
+    def __len__(self) -> int:
+        """Number of runs, n."""
+        return len(self.seeds)
+
+    @property
+    def final_returns(self) -> Float[np.ndarray, "n"]:
+        """What the last evaluation of each run gave."""
+        return np.array([returns[-1] for returns in self.returns], float)
+
+    def areas(self, budget: int) -> Float[np.ndarray, "n"]:
+        """Return the normalised area under the learning curve of each run."""
+        curves = zip(self.rollouts, self.returns, strict=True)
+        return np.array([statistics.area_under_curve(*curve, budget) for curve in curves], float)
+
+
+def runs_that_count(runs: Sequence[JSON]) -> Runs:
+    """Return the runs that are complete; the others say why not in `failed`."""
+    complete = [run for run in runs if run["failed"] is None]
+    evaluations = [
+        [row for row in run["evaluations"] if row["mean_return"] is not None] for run in complete
+    ]
+    information = [pair for run in complete for pair in run["information"]]
+    return Runs(
+        seeds=np.array([run["seed"] for run in complete], int),
+        rollouts=[np.array([row["rollouts"] for row in rows], int) for rows in evaluations],
+        returns=[np.array([row["mean_return"] for row in rows], float) for rows in evaluations],
+        solved_at=[run["solved_at"] and run["solved_at"]["rollouts"] for run in complete],
+        cpu_seconds=np.array([run["cpu_seconds"] for run in complete], float),
+        information=np.array(information, float).reshape(-1, 2),
+    )
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The equal return at which the rollouts of strategies are compared."""
+
+    level: float
+    threshold: bool
+    """The task's: reached means solved. Otherwise reached is the first evaluation at `level`."""
+
+    def times(
+        self, runs: Runs, budget: int
+    ) -> tuple[Float[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
+        """Return the rollouts until each run reached it, else the budget; and which runs did."""
+        reached: Sequence[float | None] = runs.solved_at
+        if not self.threshold:
+            reached = [
+                statistics.rollouts_to_reach(*curve, self.level)
+                for curve in zip(runs.rollouts, runs.returns, strict=True)
+            ]
+        times = np.array([budget if time is None else time for time in reached], float)
+        return times, np.array([time is not None for time in reached], bool)
+
+
+def iqm_interval(values: Float[np.ndarray, "n"], rng: np.random.Generator) -> JSON:
+    """Return the interquartile mean with its interval: a learning curve of one point."""
+    if len(values) == 0:
+        return as_json(Interval(None, None, None))
+    ends = (float(end[0]) for end in statistics.bootstrap_curve(values[:, None], rng))
+    return as_json(Interval(*(None if np.isnan(end) else end for end in ends)))
+
+
+def as_json(interval: Interval) -> JSON:
+    """Return an interval as it stands in `comparison.json`."""
+    return dataclasses.asdict(interval)
+
+
+def figures(runs: Runs, threshold: float | None, budget: int, draw: Draw) -> JSON:
+    """Return what can be said of a strategy without looking at the others."""
+    return {
+        "rollouts_to_solved": None if threshold is None else rollouts_to_solved(runs, budget),
+        "final_return_iqm": iqm_interval(runs.final_returns, draw("final return")),
+        "area_under_curve_iqm": iqm_interval(runs.areas(budget), draw("area")),
+        "cpu_seconds": iqm_interval(runs.cpu_seconds, draw("cpu")),
+        "calibration": calibration(runs.information),
+        "learning_curve": learning_curve(runs, budget, draw("curve")) if len(runs) else None,
+    }
+
+
+def rollouts_to_solved(runs: Runs, budget: int) -> JSON:
+    """Return the median of rollouts until solved; null is what was not reached."""
+    times = np.array([budget if time is None else time for time in runs.solved_at], float)
+    solved = np.array([time is not None for time in runs.solved_at], bool)
+    median = statistics.median_with_censoring(times, solved)
+    return {
+        "median": median.value,
+        "low": median.low,
+        "high": median.high,
+        "censored": int((~solved).sum()),
+    }
+
+
+def learning_curve(runs: Runs, budget: int, rng: np.random.Generator) -> JSON:
+    """Return the interquartile mean over runs at every evaluation, with its band.
+
+    It begins where every run has been evaluated; an evaluation holds until the next one, and the
+    last one up to the budget. One run has no band: low and high are null.
+    """
+    evaluated = sorted({*np.concatenate(runs.rollouts).tolist(), budget})
+    first = max(int(rollouts[0]) for rollouts in runs.rollouts)
+    points = np.array([rollouts for rollouts in evaluated if rollouts >= first])
+    curves = np.stack(
+        [
+            returns[np.searchsorted(rollouts, points, side="right") - 1]
+            for rollouts, returns in zip(runs.rollouts, runs.returns, strict=True)
+        ]
+    )
+    value, low, high = statistics.bootstrap_curve(curves, rng)
+    return {
+        "rollouts": points.tolist(),
+        "value": value.tolist(),
+        "low": low.tolist() if len(runs) > 1 else None,
+        "high": high.tolist() if len(runs) > 1 else None,
+    }
+
+
+def calibration(information: Float[np.ndarray, "R 2"]) -> JSON | None:
+    """Return how realised information follows predicted, over the rollouts that have both.
+
+    The ratio is the median's; the correlation Spearman's, of ranks: choosing needs the order only.
+    """
+    predicted, realised = information[information[:, 0] > 0].T
+    if len(predicted) == 0:
+        return None
+    varied = np.ptp(predicted) > 0 and np.ptp(realised) > 0
+    return {
+        "realised_over_predicted": float(np.median(realised / predicted)),
+        "correlation": float(stats.spearmanr(predicted, realised).statistic) if varied else None,
+        "rollouts": len(predicted),
+    }

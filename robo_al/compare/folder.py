@@ -1,0 +1,102 @@
+"""A comparison's folder: whether a plan may be run in it, and by one process at a time."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from robo_al import plain_yaml
+from robo_al.compare.plan import Plan, content_hash
+from robo_al.dataset.files import lock_folder
+from robo_al.errors import ConfigError, RunFolderError
+
+COMPARISON = "comparison.yaml"
+"""In the folder: the whole plan, every default filled in."""
+_PATIENCE = 20.0
+"""Seconds for the workers of a killed comparison to end."""
+
+
+def check_folder(plan: Plan, folder: Path, resume: bool) -> None:
+    """Check that a plan may be run in a folder.
+
+    A resumed comparison may have more tasks, strategies and seeds than it had.
+
+    Raises:
+        RunFolderError: it may not; says why.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"{folder}: not a folder")
+    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    names -= {"lock", f".{COMPARISON}.tmp"}  # of a process that was killed at once
+    if not names:
+        return
+    if not resume:
+        raise RunFolderError(
+            f"{folder}: not empty (it has {min(names)}); give a new folder, or go on with the "
+            "comparison in it: --resume"
+        )
+    lines = differences(_read(folder), plan.content())
+    if lines:
+        more = [f"and {len(lines) - 5} more"] * (len(lines) > 5)
+        raise RunFolderError(
+            "\n  ".join([f"{folder}: has another comparison; give a new folder", *lines[:5], *more])
+        )
+
+
+def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what keeps one comparison's content from being continued as another's."""
+    lines = []
+    for part in ("tasks", "strategies"):
+        for name, entry in was[part].items():
+            lines += _differences(f"{part}.{name}", entry, now[part].get(name))
+    for part in ("seeds", "bounds"):
+        missing = [str(value) for value in was[part] if value not in now[part]]
+        if missing:
+            lines.append(f"{part}: {', '.join(missing)} there, missing here")
+    return lines
+
+
+def _differences(where: str, was: Any, now: Any) -> list[str]:
+    if isinstance(was, dict) and isinstance(now, dict):
+        keys = [*was, *(key for key in now if key not in was)]
+        return [
+            line
+            for key in keys
+            for line in _differences(f"{where}.{key}", was.get(key), now.get(key))
+        ]
+    if now is None and isinstance(was, dict):
+        return [f"{where}: there, missing here"]
+    return [] if was == now else [f"{where}: {json.dumps(was)} there, {json.dumps(now)} here"]
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """Return the content of a folder's comparison."""
+    path = folder / COMPARISON
+    try:
+        content: dict[str, Any] = plain_yaml.parse(path.read_text(encoding="utf-8"))
+        if content["sha256"] == content_hash(content):
+            return content
+    except FileNotFoundError:
+        raise RunFolderError(f"{folder}: no comparison here (there is no {COMPARISON})") from None
+    except (ConfigError, KeyError, TypeError, UnicodeDecodeError):
+        pass
+    raise RunFolderError(f"{path}: not as a comparison wrote it; give a new folder")
+
+
+def lock(folder: Path) -> IO[bytes]:
+    """Take the folder for this process, until the returned file is closed.
+
+    Workers hold the lock with their parent: where it was killed, this waits until they have ended.
+
+    Raises:
+        RunFolderError: another process has it.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return lock_folder(folder)
+        except RunFolderError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)

@@ -1,0 +1,142 @@
+"""The charts of a comparison's page, each with the words that stand for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from robo_al.compare import charts
+from robo_al.compare.answers import JSON, REFERENCE, TRUE_DYNAMICS, complete, count, number
+from robo_al.compare.charts import Bar, Curve
+from robo_al.compare.tables import families
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A chart, and what it shows for those who cannot see it."""
+
+    svg: Markup
+    words: str
+
+
+def of_task(name: str, result: JSON) -> dict[str, Any]:
+    """Return the chart of rollouts saved, if anything was compared, and the learning curves."""
+    return {"saved": _saved(name, result), "curves": _learning_curves(name, result)}
+
+
+def of_all(overall: JSON) -> dict[str, Picture] | None:
+    """Return the charts over all tasks, if there are scores."""
+    strategies = overall["strategies"]
+    if not strategies:
+        return None
+    tasks = count(len(overall["ranges"]), "task")
+    runs = sorted({own["runs"] for own in strategies.values()})
+    sizes = " to ".join(f"{n}" for n in dict.fromkeys((runs[0], runs[-1])))
+    score = (
+        "score: final return, scaled for each task from the\n"
+        f"worst (0) to the best (1) seen; n = {sizes} runs each"
+    )
+    profile = charts.performance_profile(
+        overall["scores"],
+        {name: own["performance_profile"] for name, own in strategies.items()},
+        score,
+    )
+    bars = [_bar(name, own["normalised_iqm"]) for name, own in strategies.items()]
+    middle = len(overall["scores"]) // 2
+    half = ", ".join(
+        f"{name} {100 * own['performance_profile'][middle]:.0f} %"
+        for name, own in strategies.items()
+    )
+    return {
+        "profile": Picture(
+            Markup(profile),
+            f"Performance profile over {tasks}. Runs with a score of 0.5 or more: {half}.",
+        ),
+        "scores": Picture(
+            Markup(charts.intervals(bars, f"{score}\nmean of the middle half, 95 % interval")),
+            f"Scores over {tasks}: {_in_words(bars)}.",
+        ),
+    }
+
+
+def _saved(name: str, result: JSON) -> Picture | None:
+    """Draw the rollouts that each strategy saved against `random`."""
+    compared = {
+        strategy: own
+        for strategy, own in families(result).items()
+        if own["rollouts_saved"] is not None
+    }
+    if not compared:
+        return None
+    seeds = sorted({own["seeds_compared"] for own in compared.values()})
+    sizes = " to ".join(f"{n}" for n in dict.fromkeys((seeds[0], seeds[-1])))
+    bars = [
+        _bar(
+            f"{strategy} (bound)" if strategy in result["bounds"] else strategy,
+            own["rollouts_saved"],
+            own["difference"] in ("fewer", "more"),
+        )
+        for strategy, own in compared.items()
+    ]
+    label = f"rollouts saved against {REFERENCE}\nmean and 95 % interval, n = {sizes} seeds"
+    return Picture(
+        Markup(charts.intervals(bars, label, none=0.0)),
+        f"Rollouts saved against {REFERENCE} on {name}: {_in_words(bars)}.",
+    )
+
+
+def _bar(label: str, interval: Mapping[str, Any], claimed: bool = False) -> Bar:
+    low, high = (
+        interval["value"] if interval[end] is None else interval[end] for end in ("low", "high")
+    )
+    return Bar(label, interval["value"], low, high, claimed)
+
+
+def _in_words(bars: list[Bar]) -> str:
+    return "; ".join(
+        f"{bar.label} {number(bar.value)}, {number(bar.low)} to {number(bar.high)}" for bar in bars
+    )
+
+
+def _learning_curves(name: str, result: JSON) -> list[Picture]:
+    """Draw the learning curve of every strategy over that of `random`."""
+    curves = {
+        strategy: _curve(own)
+        for strategy, own in families(result).items()
+        if own["learning_curve"] is not None and strategy != TRUE_DYNAMICS
+    }
+    threshold, ceiling = result["threshold"], None
+    if TRUE_DYNAMICS in result["bounds"]:
+        ceiling = result["bounds"][TRUE_DYNAMICS]["final_return_iqm"]["value"]
+    seen = [y for curve in curves.values() for y in (*curve.low, *curve.high)]
+    seen += [level for level in (threshold, ceiling) if level is not None]
+    room = 0.05 * (max(seen, default=0) - min(seen, default=0)) or 1.0
+    limits = (min(seen, default=0) - room, max(seen, default=0) + room)
+    pictures = []
+    for strategy in [name for name in curves if name != REFERENCE] or list(curves):
+        shown = {other: curves[other] for other in (REFERENCE, strategy) if other in curves}
+        svg = charts.learning_curve(strategy, shown, threshold, ceiling, limits, result["measure"])
+        what = f"Learning curve of {strategy} on {name}, {result['measure']}"
+        pictures.append(Picture(Markup(svg), f"{what}: {_curves_in_words(shown)}."))
+    return pictures
+
+
+def _curves_in_words(curves: Mapping[str, Curve]) -> str:
+    return "; ".join(
+        f"{name} goes from {number(curve.value[0])} to {number(curve.value[-1])} "
+        f"({number(curve.low[-1])} to {number(curve.high[-1])}) after "
+        f"{count(curve.rollouts[-1], 'rollout')}"
+        for name, curve in curves.items()
+    )
+
+
+def _curve(own: JSON) -> Curve:
+    curve = own["learning_curve"]
+    return Curve(
+        rollouts=curve["rollouts"],
+        value=curve["value"],
+        low=curve["low"] or curve["value"],
+        high=curve["high"] or curve["value"],
+        runs=len(complete(own)),
+    )

@@ -1,0 +1,247 @@
+"""A comparison's plan: which campaigns it takes, each checked before anything is written.
+
+    tasks:
+      pendulum: {candidates: 8}
+    strategies: [random, greedy_return, joint_information]
+    seeds: 10
+    budget: 20
+
+Runs of one task and seed are paired: they draw the same numbers for the same purposes, so first
+rollouts, starts and evaluations are the same, and a difference is the strategy's.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from robo_al import plain_yaml
+from robo_al.compare.entries import TaskEntry, read_entries, refuse
+from robo_al.components import as_component
+from robo_al.config import Config, check_config, load_config
+from robo_al.errors import ConfigError, RoboALError
+from robo_al.plugins import make_env
+from robo_al.run import create_campaign
+from robo_al.tasks import describe
+from robo_al.types import EnvSpec
+
+BOUND_STRATEGY = "greedy_return"
+"""Of the bounds' campaigns: the all-knowing selector takes its place."""
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """What the analysis has to know of a task."""
+
+    name: str
+    threshold: float | None
+    """Evaluation from which the task counts as solved."""
+    budget: int
+    """Rollouts of a run, first ones included."""
+    measure: str
+    """What is evaluated: `return`, or on logged data `minus held-out error`."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One campaign of a comparison."""
+
+    task: str
+    strategy: str
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Its run folder, within the comparison's."""
+        return Path("runs", self.task, self.strategy, f"seed-{self.seed}")
+
+    def __str__(self) -> str:
+        return f"{self.task}, {self.strategy}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a comparison depends on."""
+
+    tasks: tuple[TaskPlan, ...]
+    strategies: tuple[str, ...]
+    """In the order given, the bounds last."""
+    seeds: tuple[int, ...]
+    bounds: tuple[str, ...]
+    """Those of the strategies that tell what there is to gain, and do not compete."""
+    configs: Mapping[tuple[str, str], Config]
+    """Of the campaigns, by task and strategy, whatever the seed."""
+
+    @property
+    def runs(self) -> list[Run]:
+        """All campaigns, seed by seed: stopped early, the comparison is balanced."""
+        return [
+            Run(task.name, strategy, seed)
+            for seed in self.seeds
+            for task in self.tasks
+            for strategy in self.strategies
+        ]
+
+    def config(self, run: Run) -> Config:
+        """Return the configuration of a campaign."""
+        return self.configs[run.task, run.strategy].model_copy(update={"seed": run.seed})
+
+    def content(self) -> dict[str, Any]:
+        """Return the whole comparison as plain data, every default filled in, and its hash."""
+        competing = [name for name in self.strategies if name not in self.bounds]
+        dumps = {key: config.model_dump() for key, config in self.configs.items()}
+        content: dict[str, Any] = {
+            "tasks": {
+                task.name: vars(task)
+                | {"config": _without(dumps[task.name, competing[0]], ("strategy", "seed"))}
+                for task in self.tasks
+            },
+            "strategies": {name: dumps[self.tasks[0].name, name]["strategy"] for name in competing},
+            "seeds": list(self.seeds),
+            "bounds": list(self.bounds),
+        }
+        return content | {"sha256": content_hash(content)}
+
+    def text(self) -> str:
+        """Return the whole comparison as YAML."""
+        return plain_yaml.dump(self.content())
+
+
+def content_hash(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a comparison's content, apart from the hash in it."""
+    canonical = json.dumps(_without(content, ("sha256",)), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def load_plan(source: str | Path) -> Plan:
+    """Read and check a comparison's YAML.
+
+    Raises:
+        ConfigError: no such file, no YAML, or wrong entries: all of them, one line each.
+    """
+    path = Path(source)
+    entries, lines = read_entries(path), list[str]()
+    tasks: dict[str, Config] = {}
+    for name, entry in entries.tasks.items():
+        try:
+            tasks[name] = _task_config(f"tasks.{name}", entry)
+        except RoboALError as error:
+            lines.append(str(error))
+    strategies = dict(entries.strategies)
+    for name, value in entries.strategies.items() if tasks else ():
+        try:  # on any of the tasks: whether they go together is for the rehearsal
+            _with(next(iter(tasks.values())), f"strategies.{name}", strategy=value)
+        except ConfigError as error:
+            lines.append(str(error))
+    refuse(path, lines)
+    configs = {
+        (task, name): _with(config, f"strategies.{name}", strategy=value)
+        for task, config in tasks.items()
+        for name, value in strategies.items()
+    }
+    for task, config in tasks.items():
+        configs |= {(task, name): _bound(name, config) for name in entries.bounds}
+    return Plan(
+        tuple(_task_plan(name, entries.tasks[name].budget, tasks[name]) for name in tasks),
+        (*strategies, *entries.bounds),
+        entries.seeds,
+        entries.bounds,
+        configs,
+    )
+
+
+def rehearse(
+    plan: Plan, begun: Collection[tuple[str, str]], tell: Callable[[str, str], None]
+) -> None:
+    """Create one campaign of each task and strategy, in a scratch folder.
+
+    Args:
+        plan: the comparison.
+        begun: tasks and strategies that are known to go together.
+        tell: told the task and strategy that are tried next.
+
+    Raises:
+        ConfigError: some do not go together: all of them, and why.
+    """
+    lines = []
+    for (task, strategy), config in plan.configs.items():
+        if (task, strategy) in begun:
+            continue
+        tell(task, strategy)
+        try:
+            with TemporaryDirectory() as scratch:
+                create_campaign(config, Path(scratch) / "run").close()
+        except RoboALError as error:
+            lines.append(f"task {task}, strategy {strategy}: {error}")
+    if lines:
+        raise ConfigError("\n  ".join(["the comparison cannot be run", *lines]))
+
+
+def _task_config(where: str, entry: TaskEntry) -> Config:
+    """Return a task's configuration, with a strategy that is to be replaced."""
+    data = load_config(entry.config).model_dump()
+    for key, value in entry.overrides.items():
+        old = as_component(data.get(key))
+        inner = isinstance(old, dict) and isinstance(value, dict) and "name" not in value
+        data[key] = {**old, **value} if inner else value  # type: ignore[dict-item]
+    config = check_config(data, where)
+    first, rest = config.initial_rollouts, entry.budget - config.initial_rollouts
+    if rest < 1:
+        raise ConfigError(
+            f"{where}.budget: {entry.budget} rollouts, of which {first} are the first "
+            f"(initial_rollouts); give {first + 1} at least"
+        )
+    if config.evaluation.every == 0:
+        raise ConfigError(f"{where}.evaluation.every: 0, never: there would be nothing to compare")
+    return config.model_copy(
+        update={
+            "rounds": 1 + -(-rest // config.rollouts_per_round),
+            "threshold": _threshold(where, config),
+            "seed": 0,
+            "device": "cpu",
+        }
+    )
+
+
+def _threshold(where: str, config: Config) -> float | None:
+    """Return what the task counts as solved from: its own, or the configuration's."""
+    if config.threshold is not None:
+        return config.threshold
+    spec = EnvSpec(config.env.name, config.env.parameters)
+    with closing(make_env(spec)) as env:
+        threshold = describe(env, spec).threshold
+    if threshold is None and not _is_replay(config):
+        name = where.removeprefix("tasks.")
+        raise ConfigError(
+            f"task {name} has no threshold; give one: tasks: {{{name}: {{threshold: -10}}}}"
+        )
+    return threshold
+
+
+def _is_replay(config: Config) -> bool:
+    return config.oracle.name == "replay"
+
+
+def _task_plan(name: str, budget: int, config: Config) -> TaskPlan:
+    measure = "minus held-out error" if _is_replay(config) else "return"
+    return TaskPlan(name, config.threshold, budget, measure)
+
+
+def _bound(name: str, config: Config) -> Config:
+    """Return the campaign of a bound: see `entries.BOUNDS`."""
+    where = f"bounds: {name}"
+    if name == "true_dynamics":  # nothing is learned: two evaluations tell all
+        return _with(config, where, strategy=BOUND_STRATEGY, model="true_dynamics", rounds=2)
+    return _with(config, where, strategy=BOUND_STRATEGY)
+
+
+def _with(config: Config, where: str, **changes: Any) -> Config:
+    return check_config(config.model_dump() | changes, where)
+
+
+def _without(data: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key not in keys}

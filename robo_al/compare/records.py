@@ -1,0 +1,148 @@
+"""What a comparison takes from each of its runs, read from that run's folder alone."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from robo_al import plain_yaml
+from robo_al.dataset.dataset import CONFIG, LEDGER
+from robo_al.dataset.files import write_atomically
+from robo_al.dataset.ledger import EvaluationRow, Ledger, RolloutRow, RoundRow, solved_at
+from robo_al.errors import RoboALError
+
+FAILED = "failed.json"
+"""In a run folder: why the run gave no result."""
+UNFINISHED = "not finished"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of a run's policy."""
+
+    rollouts: int
+    """Recorded until then."""
+    transitions: int
+    mean_return: float | None
+    """None where one of its rollouts failed."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run has come to."""
+
+    task: str
+    strategy: str
+    seed: int
+    evaluations: tuple[Evaluation, ...]
+    solved_at: Evaluation | None
+    """The second of the first two evaluations in a row at or above the threshold."""
+    failed: str | None
+    """Why the run gave no result; None where it is complete."""
+    cpu_seconds: float
+    """Of the processor, for everything but evaluation."""
+    information: tuple[tuple[float, float], ...]
+    """Predicted and realised information [nat] of each rollout that a model chose."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as compact plain data."""
+        return {
+            "task": self.task,
+            "strategy": self.strategy,
+            "seed": self.seed,
+            "evaluations": [_row(evaluation) for evaluation in self.evaluations],
+            "solved_at": None if self.solved_at is None else _row(self.solved_at),
+            "failed": self.failed,
+            "cpu_seconds": round(self.cpu_seconds, 3),
+            "information": [[round(value, 4) for value in pair] for pair in self.information],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "RunRecord":
+        """Return what `to_json` made plain data of."""
+        solved = data["solved_at"]
+        return cls(
+            task=data["task"],
+            strategy=data["strategy"],
+            seed=data["seed"],
+            evaluations=tuple(Evaluation(*row) for row in data["evaluations"]),
+            solved_at=None if solved is None else Evaluation(*solved),
+            failed=data["failed"],
+            cpu_seconds=data["cpu_seconds"],
+            information=tuple((predicted, realised) for predicted, realised in data["information"]),
+        )
+
+
+def read_record(folder: Path, task: str, strategy: str, seed: int) -> RunRecord:
+    """Return what a run has come to; it may be running still.
+
+    Args:
+        folder: the run's.
+        task: its name in the comparison.
+        strategy: its name in the comparison.
+        seed: of the run.
+    """
+    nothing = RunRecord(task, strategy, seed, (), None, read_failure(folder), 0.0, ())
+    if not (folder / CONFIG).is_file():  # not begun, or failed before it began
+        return replace(nothing, failed=nothing.failed or UNFINISHED)
+    try:
+        config = plain_yaml.parse((folder / CONFIG).read_text(encoding="utf-8"))
+        with Ledger.open(folder / LEDGER, read_only=True) as ledger:
+            evaluations = ledger.rows(EvaluationRow)
+            rounds = ledger.rows(RoundRow)
+            rollouts = ledger.rows(RolloutRow)
+    except RoboALError as error:  # one damaged run must not spoil the others
+        return replace(nothing, failed=str(error))
+    records = [json.loads(row.record) for row in rounds if row.record]
+    solved = solved_at(evaluations, config["threshold"])
+    ended = len(records) >= config["rounds"] or (config["stop_when_solved"] and solved is not None)
+    failed = nothing.failed
+    if failed is None and not (ended and len(records) == len(rounds)):
+        failed = UNFINISHED
+    if failed is None and not evaluations:
+        failed = "never evaluated: no model could be fitted"
+    return replace(
+        nothing,
+        evaluations=tuple(_evaluation(row) for row in evaluations),
+        solved_at=None if solved is None else _evaluation(solved),
+        failed=failed,
+        cpu_seconds=records[-1].get("cpu_seconds", 0.0) if records else 0.0,
+        information=tuple(pair for row in rollouts for pair in _information(row)),
+    )
+
+
+def read_failure(folder: Path) -> str | None:
+    """Return why a run gave no result, if that was written down."""
+    try:
+        return str(json.loads((folder / FAILED).read_text(encoding="utf-8"))["reason"])
+    except FileNotFoundError:
+        return None
+
+
+def write_failure(folder: Path, reason: str) -> None:
+    """Write down why a run gave no result.
+
+    Raises:
+        StorageError: the disk is full or refuses.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / FAILED, json.dumps({"reason": reason}).encode())
+
+
+def _row(evaluation: Evaluation) -> list[Any]:
+    return [evaluation.rollouts, evaluation.transitions, evaluation.mean_return]
+
+
+def _evaluation(row: EvaluationRow) -> Evaluation:
+    return Evaluation(row.rollouts, row.transitions, row.mean_return)
+
+
+def _information(row: RolloutRow) -> list[tuple[float, float]]:
+    """Return the predicted and realised information of a rollout, if both are known."""
+    predicted, realised = row.predicted_information, row.realised_information
+    if row.state != "recorded" or predicted is None or realised is None:
+        return []
+    finite = math.isfinite(predicted) and math.isfinite(realised)
+    return [(predicted, realised)] if finite else []

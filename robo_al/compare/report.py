@@ -1,0 +1,189 @@
+"""A comparison for its readers: the files of a comparison's folder, the terminal, Markdown.
+
+All of it is made of the content of `comparison.json`, and says the same in the same words.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Collection, Iterable, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table as TerminalTable
+from rich.text import Text
+
+from robo_al.compare import answers, pictures, tables
+from robo_al.compare.analysis import analyse
+from robo_al.compare.answers import JSON
+from robo_al.compare.plan import TaskPlan
+from robo_al.compare.records import RunRecord
+from robo_al.compare.tables import Table
+from robo_al.dataset.files import write_atomically
+
+COLUMNS = (
+    "task", "strategy", "seed", "rollouts", "transitions", "mean_return", "solved", "failed",
+    "cpu_seconds",
+)  # fmt: skip
+"""Of `comparison.csv`; `solved` is 1 at the evaluation that confirmed it, `cpu_seconds` a run's."""
+
+PAGE_ONLY = ("log-rank p", "rank correlation")
+"""Columns that a terminal of 80 characters has no room for."""
+
+
+def write_comparison(
+    folder: Path,
+    tasks: Sequence[TaskPlan],
+    strategies: Sequence[str],
+    seeds: Sequence[int],
+    bounds: Collection[str],
+    records: Iterable[RunRecord],
+) -> JSON:
+    """Write `comparison.json`, `.csv` and `.html`, whatever the comparison has come to.
+
+    Args:
+        folder: of the comparison.
+        tasks: as planned.
+        strategies: as planned, the bounds among them.
+        seeds: as planned.
+        bounds: those of the strategies that show what there is to gain, and do not compete.
+        records: of the runs there are.
+
+    Returns:
+        The content of `comparison.json`.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
+    comparison = analyse(tasks, strategies, seeds, bounds, records)
+    texts = {
+        "comparison.json": json.dumps(comparison, allow_nan=False, separators=(",", ":")) + "\n",
+        "comparison.csv": csv_of(comparison),
+        "comparison.html": page(comparison),
+    }
+    for name, text in texts.items():
+        write_atomically(folder / name, text.encode())
+    return comparison
+
+
+def csv_of(comparison: JSON) -> str:
+    """Return one line for each evaluation of each run; a run without any has one line too."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for task, result in comparison["tasks"].items():
+        for strategy, own in tables.families(result).items():
+            for run in own["runs"]:
+                common = {"task": task, "strategy": strategy} | {
+                    key: run[key] for key in ("seed", "failed", "cpu_seconds")
+                }
+                at = run["solved_at"]
+                for row in run["evaluations"] or [{}]:
+                    solved = int(bool(row and at and row["rollouts"] == at["rollouts"]))
+                    writer.writerow(common | row | {"solved": solved})
+    return text.getvalue()
+
+
+# ---------------------------------------------------------------- the page
+
+
+def page(comparison: JSON) -> str:
+    """Return `comparison.html`, which needs nothing but itself."""
+    template = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = files("robo_al.compare").joinpath("comparison.html").read_text(encoding="utf-8")
+    tasks = [
+        {
+            "name": name,
+            "answer": result["answer"],
+            "left_out": answers.left_out(tables.families(result).values()),
+            "comparing": tables.comparing(name, result),
+            "alone": tables.alone(name, result),
+            "bounds": tables.bounds(name, result) if result["bounds"] else None,
+            "gains": [f"{bound}: {own['sentence']}." for bound, own in result["bounds"].items()],
+            **pictures.of_task(name, result),
+        }
+        for name, result in comparison["tasks"].items()
+    ]
+    return template.from_string(source).render(
+        answer=comparison["answer"],
+        tiles=tables.tiles(comparison),
+        tasks=tasks,
+        overall=tables.overall(comparison),
+        overall_pictures=pictures.of_all(comparison["overall"]),
+        left_out=answers.left_out(tables.every_strategy(comparison)),
+        failures=tables.failures(comparison),
+        decided=answers.HOW_DECIDED,
+    )
+
+
+# ---------------------------------------------------------------- the terminal
+
+
+def render(comparison: JSON) -> RenderableType:
+    """Return what the terminal shows of a comparison."""
+    parts: list[RenderableType] = [Text(comparison["answer"], style="bold")]
+    for name, result in comparison["tasks"].items():
+        parts += [Text(f"\n{name}", style="bold"), Text(result["answer"])]
+        parts += [
+            _terminal_table(table(name, result)) for table in (tables.comparing, tables.alone)
+        ]
+        parts += [Text(f"{bound}: {own['sentence']}.") for bound, own in result["bounds"].items()]
+    for table in (tables.overall(comparison), tables.failures(comparison)):
+        if table.rows:
+            parts += [Text(f"\n{table.caption}", style="bold"), _terminal_table(table)]
+    left_out = answers.left_out(tables.every_strategy(comparison))
+    if left_out:
+        parts.append(Text(f"\n{left_out}", style="yellow"))
+    return Group(*parts)
+
+
+def _terminal_table(table: Table) -> RenderableType:
+    """Return a table as the terminal shows it, intervals under their values to save width."""
+    drawn = TerminalTable(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True
+    )
+    shown = [i for i, column in enumerate(table.columns) if column not in PAGE_ONLY]
+    for index in shown:
+        column = table.columns[index]
+        longest = max(len(row[index]) for row in table.rows)
+        drawn.add_column(
+            Text(column),
+            justify="right" if column in table.numbers else "left",
+            no_wrap=index == 0 and longest <= 24,
+            overflow="fold",
+        )
+    for row in table.rows:
+        drawn.add_row(*(Text(row[index].replace(" (", "\n(")) for index in shown))
+    return Padding(drawn, (1, 0, 0, 0))
+
+
+# ---------------------------------------------------------------- Markdown
+
+
+def markdown(comparison: JSON) -> str:
+    """Return the answers and tables of a comparison, for a page of the documentation."""
+    parts = [comparison["answer"]]
+    for name, result in comparison["tasks"].items():
+        parts += [f"### {name}", result["answer"]]
+        parts += [_markdown_table(table) for table in tables.of_task(name, result)]
+        parts += [f"{bound}: {own['sentence']}." for bound, own in result["bounds"].items()]
+        parts.append(answers.left_out(tables.families(result).values()))
+    for table in (tables.overall(comparison), tables.failures(comparison)):
+        if table.rows:
+            parts += [f"### {table.title}", _markdown_table(table)]
+    parts += ["### How a difference is decided", "\n".join(f"- {x}" for x in answers.HOW_DECIDED)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    """Return a table in GitHub's Markdown, its caption before it."""
+    rule = ["---:" if column in table.numbers else "---" for column in table.columns]
+    lines = [table.columns, rule, *table.rows]
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    return "\n".join([f"{table.caption}", "", *(f"| {' | '.join(line)} |" for line in cells)])

@@ -1,0 +1,174 @@
+"""Sentences that a reader who knows no statistics can act on."""
+
+import re
+import runpy
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from robo_al.compare import answers
+from robo_al.compare.analysis import analyse
+from robo_al.compare.plan import TaskPlan
+from robo_al.compare.records import RunRecord
+
+synthetic = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("synthetic.py"))))
+
+TASK = TaskPlan("pendulum", -30.0, 20, "return")
+RANDOM = (9, 10, 8, 11, 9, 10, 8)
+
+
+def answer(seeds: int, *records: Sequence[RunRecord], strategies: str = "random good") -> str:
+    """Return the answer to a task."""
+    found = _analysis(seeds, *records, strategies=strategies)
+    return str(found["tasks"]["pendulum"]["answer"])
+
+
+def _analysis(seeds: int, *records: Sequence[RunRecord], strategies: str) -> dict[str, Any]:
+    runs = [record for each in records for record in each]
+    return analyse([TASK], strategies.split(), range(seeds), (), runs)
+
+
+def solving(name: str, times: Sequence[int | None]) -> list[RunRecord]:
+    """Return runs that solved the task after so many rollouts."""
+    return synthetic.solving(TASK, name, times)  # type: ignore[no-any-return]
+
+
+def test_a_difference_comes_first_then_the_medians() -> None:
+    good = solving("good", [5, 7, 5, 7, 6, 8, 5])
+    said = (
+        r"good needed 3\.1 rollouts fewer than random \(95 % interval (.*) to (.*), 7 seeds\)\. "
+        r"Fewest in the median: good, 6 rollouts \(random: 9\)\."
+    )
+    found = re.fullmatch(said, answer(7, solving("random", RANDOM), good))
+    assert found
+    assert 0 < float(found[1]) < 3.1 < float(found[2])
+
+
+def test_one_rollout_is_one_rollout() -> None:
+    good = solving("good", [time - 1 for time in RANDOM])
+    assert answer(7, solving("random", RANDOM), good).startswith(
+        "good needed 1 rollout fewer than random (95 % interval 1 to 1, 7 seeds)."
+    )
+
+
+def test_no_difference_says_so_and_whether_one_could_be_found() -> None:
+    same = [9, 8, 9, 10, 10, 9, 10]
+    assert answer(7, solving("random", RANDOM), solving("good", same)) == (
+        "No difference from random was found with 7 seeds. "
+        "Fewest in the median: random, good, 9 rollouts."
+    )
+    assert answer(3, solving("random", RANDOM[:3]), solving("good", [5, 6, 4])) == (
+        "No difference from random was found with 3 seeds; with 6 or more one could be. "
+        "Fewest in the median: good, 5 rollouts (random: 9)."
+    )
+
+
+def test_strategies_with_fewer_seeds_are_told_as_a_span() -> None:
+    found = answer(
+        3,
+        solving("random", RANDOM[:3]), solving("good", [5, 6, 4]), solving("late", [5, 6]),
+        strategies="random good late",
+    )  # fmt: skip
+    assert "was found with 2 to 3 seeds; with 7 or more" in found
+
+
+def test_nothing_solved() -> None:
+    records = solving("random", [None, None]), solving("good", [None, None])
+    assert answer(2, *records) == (
+        "No complete run solved pendulum within 20 rollouts (threshold -30). "
+        "No difference from random in reaching -40 was found with 2 seeds; with 6 or more one "
+        "could be."
+    )
+
+
+def test_a_median_that_random_does_not_reach() -> None:
+    found = answer(2, solving("random", [None, None]), solving("good", [5, 6]))
+    assert found.endswith(
+        "Fewest in the median: good, 5 rollouts (random: more than half unsolved)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("records", "strategies", "said"),
+    [
+        ([], "random good", "No run of pendulum is complete yet."),
+        (
+            solving("good", [5]),
+            "good",
+            "Whether choosing helps cannot be told: random is not among the strategies. "
+            "Fewest in the median: good, 5 rollouts.",
+        ),
+        (
+            solving("good", [5]),
+            "random good",
+            "Nothing can be compared yet: there is no complete run of random. "
+            "Fewest in the median: good, 5 rollouts.",
+        ),
+        (
+            solving("random", [6]) + solving("good", [5]),
+            "random good",
+            "No difference can be told: it takes at least two seeds that random and another "
+            "strategy both have complete runs of. "
+            "Fewest in the median: good, 5 rollouts (random: 6).",
+        ),
+    ],
+)
+def test_what_cannot_be_told(records: list[RunRecord], strategies: str, said: str) -> None:
+    assert answer(1, records, strategies=strategies) == said
+    found = _analysis(1, records, strategies=strategies)
+    assert found["answer"] == said  # one task: its answer is the comparison's
+
+
+def task_of(**differences: str | None) -> dict[str, Any]:
+    """Return as much of a task as the answer to a comparison reads."""
+    return {"strategies": {name: {"difference": found} for name, found in differences.items()}}
+
+
+def test_all_tasks_are_summed_up_best_first() -> None:
+    tasks = {
+        "pendulum": task_of(random=None, slow="more", good="fewer"),
+        "cartpole": task_of(random=None, slow="fewer", good="fewer"),
+        "reacher": task_of(random=None, slow="more", good="not found"),
+    }
+    assert answers.of_comparison(tasks) == (
+        "good needed fewer rollouts than random on 2 of 3 tasks (pendulum, cartpole). "
+        "slow needed fewer rollouts than random on 1 of 3 tasks (cartpole), "
+        "and more rollouts than random on 2 of 3 tasks (pendulum, reacher)."
+    )
+
+
+def test_all_tasks_without_a_difference() -> None:
+    same, nothing = task_of(random=None, good="not found"), task_of(random=None, good=None)
+    assert answers.of_comparison({"a": same, "b": nothing}) == (
+        "No strategy was told apart from random on any of 2 tasks."
+    )
+    assert answers.of_comparison({"a": nothing, "b": nothing}) == (
+        "No strategy can be compared with random yet."
+    )
+
+
+def test_runs_left_out_are_counted_by_kind() -> None:
+    runs = [{"failed": reason} for reason in (None, "it broke", "not finished", "not finished")]
+    assert answers.left_out([{"runs": runs}]) == (
+        "3 of 4 runs left out of all figures: 1 failed and 2 not finished."
+    )
+    assert answers.left_out([{"runs": runs[:2]}]) == (
+        "1 of 2 runs left out of all figures: 1 failed."
+    )
+    assert answers.left_out([{"runs": runs[:1]}]) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.0, "0"), (-12.345, "-12.3"), (1234.5, "1234"), (-0.00456, "-0.00456"), (3.0, "3")],
+)
+def test_numbers_have_three_digits(value: float, said: str) -> None:
+    assert answers.number(value) == said
+
+
+@pytest.mark.parametrize(("value", "said"), [(3.14, "3.1"), (12.34, "12.3"), (3.0, "3")])
+def test_mean_rollouts_have_two(value: float, said: str) -> None:
+    assert answers.rollouts(value) == said

@@ -1,0 +1,135 @@
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robo_al import plain_yaml
+from robo_al.compare import folder as module
+from robo_al.compare.folder import check_folder, differences, lock
+from robo_al.compare.plan import load_plan
+from robo_al.errors import RunFolderError
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def begun(write: Write, tmp_path: Path) -> Path:
+    """The folder of a comparison that was begun."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "comparison.yaml").write_text(load_plan(write()).text())
+    return out
+
+
+def test_a_new_or_an_empty_folder_will_do(write: Write, tmp_path: Path) -> None:
+    plan = load_plan(write())
+    check_folder(plan, tmp_path / "new", resume=False)
+    check_folder(plan, tmp_path / "new", resume=True)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "lock").touch()  # of a process that was killed at once
+    (tmp_path / "empty" / ".comparison.yaml.tmp").touch()
+    check_folder(plan, tmp_path / "empty", resume=False)
+
+
+def test_a_folder_with_something_in_it_is_not_touched(write: Write, tmp_path: Path) -> None:
+    plan = load_plan(write())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    with pytest.raises(RunFolderError, match=r"not empty \(it has thesis.txt\).*--resume"):
+        check_folder(plan, tmp_path / "mine", resume=False)
+    with pytest.raises(RunFolderError, match="no comparison here"):
+        check_folder(plan, tmp_path / "mine", resume=True)
+    with pytest.raises(RunFolderError, match="not a folder"):
+        check_folder(plan, tmp_path / "comparison.yaml", resume=True)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"seeds": [2, 1, 0]},
+        {"strategies": ["variance", "random", "joint_information"]},
+        {"bounds": ["true_dynamics"]},
+    ],
+)
+def test_a_comparison_may_be_continued_with_more(
+    write: Write, begun: Path, more: dict[str, Any]
+) -> None:
+    check_folder(load_plan(write(**more)), begun, resume=True)
+
+
+def test_a_comparison_may_be_continued_with_more_tasks(
+    write: Write, begun: Path, tmp_path: Path
+) -> None:
+    tasks = {"fake": {"config": f"{tmp_path}/fake.yaml"}, "pendulum": {}}
+    check_folder(load_plan(write(tasks=tasks)), begun, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"budget": 4}, "tasks.fake.budget: 3 there, 4 here"),
+        ({"seeds": [0, 2]}, "seeds: 1 there, missing here"),
+        ({"strategies": ["random"]}, "strategies.joint_information: there, missing here"),
+        (
+            {"strategies": {"random": "variance", "joint_information": "joint_information"}},
+            'strategies.random.acquisition.name: "random" there, "variance" here',
+        ),
+        ({"tasks": ["pendulum"]}, "tasks.fake: there, missing here"),
+    ],
+)
+def test_another_comparison_is_refused_with_what_differs(
+    write: Write, begun: Path, other: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RunFolderError) as caught:
+        check_folder(load_plan(write(**other)), begun, resume=True)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{begun}: has another comparison; give a new folder"
+    assert lines[1] == f"  {message}"
+
+
+def test_of_many_differences_the_first_are_named() -> None:
+    was = {"tasks": {"a": dict.fromkeys("cdefghij", 1)}, "strategies": {}}
+    now = {"tasks": {"a": {"c": {"x": 1}, "k": 2}}, "strategies": {"new": 1}}
+    lists = {"seeds": [0], "bounds": []}
+    found = differences(was | lists, now | lists)
+    assert found[:2] == ['tasks.a.c: 1 there, {"x": 1} here', "tasks.a.d: 1 there, null here"]
+    assert found[-1] == "tasks.a.k: null there, 2 here"
+    assert len(found) == 9
+
+
+@pytest.mark.parametrize("text", ["", "tasks: 1", "a: [", "tasks: {}\nsha256: abc"])
+def test_an_altered_record_is_refused(write: Write, begun: Path, text: str) -> None:
+    (begun / "comparison.yaml").write_text(text)
+    with pytest.raises(RunFolderError, match="not as a comparison wrote it"):
+        check_folder(load_plan(write()), begun, resume=True)
+
+
+def test_altering_one_number_is_noticed(write: Write, begun: Path) -> None:
+    path = begun / "comparison.yaml"
+    content = plain_yaml.parse(path.read_text())
+    content["tasks"]["fake"]["config"]["candidates"] += 1
+    path.write_text(plain_yaml.dump(content))
+    with pytest.raises(RunFolderError, match="not as a comparison wrote it"):
+        check_folder(load_plan(write()), begun, resume=True)
+
+
+# ---------------------------------------------------------------- the lock
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.2)
+    with lock(tmp_path), pytest.raises(RunFolderError, match="in use by another process"):
+        lock(tmp_path)
+    lock(tmp_path).close()
+
+
+def test_a_folder_is_waited_for_until_the_last_worker_has_ended(tmp_path: Path) -> None:
+    held = lock(tmp_path)
+    timer = threading.Timer(0.5, held.close)
+    timer.start()
+    lock(tmp_path).close()
+    assert held.closed
+    timer.join()
