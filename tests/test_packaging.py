@@ -41,7 +41,11 @@ def test_wheel_holds_everything_that_the_packages_hold(wheel: list[str]) -> None
         for path in (folder / package).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 expected.add(path.relative_to(folder).as_posix())
-    expected |= {f"robo_al/_configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")}
+    configs = ROOT / "configs"
+    expected |= {
+        f"robo_al/_configs/{path.relative_to(configs).as_posix()}"
+        for path in configs.rglob("*.yaml")
+    }
     assert expected - set(wheel) == set()
     assert {f"{package}/py.typed" for package in homes} <= set(wheel)
 

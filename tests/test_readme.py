@@ -1,5 +1,6 @@
 """Every code block that a newcomer is shown does what it says."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,7 +9,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -65,15 +65,32 @@ def test_readme(lab: Path) -> None:
         if FILE.match(text):
             execute(language, text, lab)
     for language, text in blocks("README.md"):
-        if not text.startswith("make "):
+        if not text.startswith(("make ", "robo-al compare ")):
             execute(language, text, lab)
-    for name in ("first", "arm", "random", "joint_information"):
+    for name in ("first", "arm"):
         assert (lab / "runs" / name / "report.html").stat().st_size > 10_000
-    strategies = {
-        yaml.safe_load((lab / "runs" / f"{name}.json").read_text())["strategy"].split("+")[0]
-        for name in ("random", "joint_information")
-    }
-    assert strategies == {"random", "joint_information"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_comparison_of_the_readme(lab: Path) -> None:
+    (block,) = (block for block in blocks("README.md") if block[1].startswith("robo-al compare "))
+    printed = execute(*block, lab)
+    comparison = json.loads((lab / "runs" / "quick" / "comparison.json").read_text())
+    strategies = comparison["tasks"]["pendulum"]["strategies"]
+    assert list(strategies) == ["random", "greedy_return", "joint_information"]
+    for figures in strategies.values():
+        assert [run["failed"] for run in figures["runs"]] == [None] * 4
+    assert comparison["tasks"]["pendulum"]["answer"].split(":")[0].split()[0] in printed
+    assert (lab / "runs" / "quick" / "comparison.html").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_replay(lab: Path) -> None:
+    for language, text in blocks("docs/replay.md"):
+        if not text.startswith("robo-al compare "):
+            execute(language, text, lab)
+    assert (lab / "runs" / "replayed" / "report.html").stat().st_size > 10_000
 
 
 def test_make_commands_are_those_of_the_readme() -> None:

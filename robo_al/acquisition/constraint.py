@@ -14,7 +14,6 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.stats import beta
 from torch import Tensor
 
 from robo_al.errors import ConfigError
@@ -103,5 +102,7 @@ def clopper_pearson(
     failures: Int[np.ndarray, "N"], draws: int, confidence: float
 ) -> Float[np.ndarray, "N"]:
     """Return the exact one-sided upper confidence bound [N] of a binomial probability."""
+    from scipy.stats import beta
+
     bound = beta.ppf(confidence, failures + 1, np.maximum(draws - failures, 1))
     return np.where(failures >= draws, 1.0, bound)

@@ -30,6 +30,10 @@ from robo_al.types import ImaginedRollouts
 logger = logging.getLogger("robo_al")
 
 
+SMALL = 64
+"""Rollouts for which it does not pay to sort them."""
+
+
 @dataclass(frozen=True)
 class Steps:
     """R rollouts, each represented by m of its steps."""
@@ -42,6 +46,8 @@ class Steps:
     @classmethod
     def thinned(cls, imagined: ImaginedRollouts, m: int) -> "Steps":
         """Take at most m steps of every rollout, evenly spaced from its first to its last."""
+        if m == imagined.mask.shape[-1]:
+            return cls(*imagined.inputs, imagined.mask.to(torch.float64))
         lengths = imagined.mask.sum(-1).long()[:, None]
         position = torch.arange(m, device=lengths.device)
         taken = lengths.clamp_max(m)
@@ -136,15 +142,17 @@ class FeatureBlocks:
 
     def __init__(self, model: SupportsFeatures, steps: Steps) -> None:
         posterior = model.feature_posterior()  # [D, F, F]
-        features, blocks = [], []
-        for start in range(0, len(steps.weights), self.chunk):
+        members, (rollouts, m) = len(steps.observations), steps.weights.shape
+        self._features = posterior.new_empty(members, rollouts, m, posterior.shape[-1])
+        self._blocks = posterior.new_empty(len(posterior), members, rollouts, m, m)
+        weights = steps.weights.to(posterior)[:, :, None]
+        for start in range(0, rollouts, self.chunk):
             part = slice(start, start + self.chunk)
-            phi = model.features(steps.observations[:, part], steps.actions[:, part])
-            phi = phi.to(posterior) * steps.weights[part, :, None].to(posterior)  # [E, n, m, F]
+            phi = self._features[:, part]  # [E, n, m, F]
+            inputs = steps.observations[:, part], steps.actions[:, part]
+            torch.mul(model.features(*inputs).to(posterior), weights[part], out=phi)
             weighed = (phi.flatten(0, 2) @ posterior).reshape(-1, *phi.shape)  # [D, E, n, m, F]
-            features.append(phi)
-            blocks.append(weighed @ phi.mT)
-        self._features, self._blocks = torch.cat(features, 1), torch.cat(blocks, 2)
+            self._blocks[:, :, part] = weighed @ phi.mT
         self._posterior = posterior
         self._directions: list[Tensor] = []  # V [D, E, F, m] of each rollout added
         self._seen = torch.zeros(len(steps.weights), dtype=torch.long, device=posterior.device)
@@ -152,7 +160,16 @@ class FeatureBlocks:
     def log_determinants(self, rollouts: Sequence[int]) -> Float[Tensor, "D E n"]:
         """Return log det(I + K[i, i | S]) of n rollouts."""
         index = torch.as_tensor(rollouts, device=self._seen.device)
-        return log_determinant(noisy_cholesky(self._given(index)))
+        if len(rollouts) <= SMALL:
+            return log_determinant(noisy_cholesky(self._given(index)))
+        # Those seen last at about the same time together: little is computed that is known.
+        order = self._seen[index].argsort()
+        values = [
+            log_determinant(noisy_cholesky(self._given(index[part]))) for part in order.chunk(4)
+        ]
+        result = torch.cat(values, -1)
+        result[..., order] = result.clone()
+        return result
 
     def add(self, rollout: int) -> None:
         """Add one rollout to S."""

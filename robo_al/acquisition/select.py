@@ -21,7 +21,7 @@ from robo_al.errors import ConfigError, ModelError, PluginError, UserError
 from robo_al.protocols import Acquisition, JointGain, Model, SupportsJoint
 from robo_al.types import ImaginedRollouts, Limits, Selection
 
-FIRST_LOOK = 8
+FIRST_LOOK = 64
 """Stale gains that are evaluated at once at first; twice as many each time it was not enough."""
 
 
@@ -181,10 +181,41 @@ class TopK(Sequential):
 class GreedyJoint(Sequential):
     """Picks one candidate after another, each the one that adds most to those before it."""
 
-    @staticmethod
-    def compatible(acquisition: Acquisition) -> bool:
-        """Return whether the acquisition function values sets, as this selector needs."""
-        return isinstance(acquisition, SupportsJoint)
+    def __call__(
+        self,
+        acquisition: Acquisition | None,
+        imagined: ImaginedRollouts,
+        model: Model,
+        pending: ImaginedRollouts | None,
+        k: int,
+        rng: np.random.Generator,
+    ) -> Selection:
+        """Pick k candidates; as `Sequential`, with the first gains as scores."""
+        call = copy.copy(self)
+        call._unused = []  # of this call: joint gains with nothing added yet
+        return super(GreedyJoint, call).__call__(acquisition, imagined, model, pending, k, rng)
+
+    _unused: list[JointGain]
+
+    def _scores(
+        self,
+        acquisition: Acquisition | None,
+        imagined: ImaginedRollouts,
+        model: Model,
+        pending: ImaginedRollouts | None,
+        rng: np.random.Generator,
+    ) -> Float[np.ndarray, "N"]:
+        if not isinstance(acquisition, SupportsJoint):
+            raise ConfigError(
+                f"selector greedy_joint: {type(acquisition).__name__} scores candidates one by "
+                "one (it has no `joint`); use the selector top_k"
+            )
+        joint = acquisition.joint(imagined, model, pending)
+        self._unused.append(joint)  # what it took to make is not done again
+        finite = torch.nonzero(imagined.finite)[:, 0].tolist()
+        scores = torch.full((len(imagined),), -torch.inf, dtype=torch.float64)
+        scores[imagined.finite.cpu()] = joint.gains(finite).detach().to(scores)
+        return checked_scores(acquisition, scores, imagined)
 
     def _gain(
         self,
@@ -194,12 +225,8 @@ class GreedyJoint(Sequential):
         pending: ImaginedRollouts | None,
         scores: Float[np.ndarray, "N"],
     ) -> JointGain:
-        if not isinstance(acquisition, SupportsJoint):
-            raise ConfigError(
-                f"selector greedy_joint: {type(acquisition).__name__} scores candidates one by "
-                "one (it has no `joint`); use the selector top_k"
-            )
-        return acquisition.joint(imagined, model, pending)
+        assert isinstance(acquisition, SupportsJoint), "its scores were asked for"
+        return self._unused.pop() if self._unused else acquisition.joint(imagined, model, pending)
 
 
 class Stochastic(Sequential):
