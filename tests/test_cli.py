@@ -423,3 +423,40 @@ def test_an_exception_of_a_plugin_is_told_with_its_place(robo_al: Run, tmp_path:
 def test_the_program_is_installed() -> None:
     code, out, _ = program(Path(sys.executable).with_name("robo-al"), "--version")
     assert code == 0 and out.startswith("robo-al 0.")
+
+
+# ---------------------------------------------------------------- compare
+
+TASKS = "tasks: [fake.yaml]"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"{TASKS}\nstrategies: [randm]\nseeds: 2\nbudget: 3", "did you mean 'random'"),
+        (f"{TASKS}\nstrategies: [random]\nseeds: []\nbudget: 3", "seeds: expected how many"),
+        (f"{TASKS}\nstrategies: [random]\nseeds: 2\nbudget: 1", "budget: 1 rollouts"),
+        (f"{TASKS}\nstrategies: [random]\nseeds: 2\nbudgit: 3", "did you mean budget?"),
+        ("tasks: [gone.yaml]\nstrategies: [random]\nseeds: 2\nbudget: 3", "gone"),
+    ],
+)
+def test_compare_refuses_what_cannot_be_in_a_line(
+    robo_al: Run, tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "comparison.yaml").write_text(text)
+    before = files(tmp_path)
+    code, out, err = robo_al("compare", "comparison.yaml", "--out", "out")
+    assert code == 2 and out == "" and message in err, err
+    assert "Traceback" not in err and files(tmp_path) == before
+
+
+def test_compare_goes_on_only_where_it_is_asked_to(robo_al: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    (tmp_path / "comparison.yaml").write_text(f"{TASKS}\nstrategies: [random]\nseeds: 1\nbudget: 2")
+    code, _, err = robo_al("compare", "comparison.yaml", "--out", "out")
+    assert code == 2 and "not empty" in err and "--resume" in err
+    code, _, err = robo_al("compare", "nothing.yaml")
+    assert code == 2 and "give a YAML file or one of benchmark, first, quick" in err
+    code, _, err = robo_al("compare", "comparison.yaml", "--jobs", "0")
+    assert code == 2 and "at least 1 process" in err
