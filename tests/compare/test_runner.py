@@ -19,7 +19,8 @@ from robo_al.errors import ConfigError, RunFolderError
 Write = Callable[..., Path]
 
 MAIN = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where whoever tests ignores it
 from pathlib import Path
 from robo_al.compare.plan import load_plan
 from robo_al.compare.runner import run_comparison
@@ -127,7 +128,8 @@ def test_a_failed_run_does_not_stop_the_others_and_is_tried_again(
     out, broken = tmp_path / "out", tmp_path / "broken.py"
     broken.write_text(BROKEN)
     (tmp_path / "raise").touch()
-    strategies = {"broken": f"{broken}:Acquisition", "random": "random"}
+    scored = {"acquisition": f"{broken}:Acquisition", "selector": "top_k"}
+    strategies = {"broken": scored, "random": "random"}
     plan = load_plan(write(strategies=strategies, seeds=1))
     bad, good = plan.runs
     for trouble, message in (
