@@ -27,7 +27,6 @@ from robo_al.acquisition.embedding import (
     parts,
     positions,
     step_features,
-    thinned,
 )
 from robo_al.acquisition.information import noisy_cholesky
 from robo_al.acquisition.joint import Steps, at_least_one
@@ -64,7 +63,7 @@ class Bait(Unscored):
         imagined: ImaginedRollouts,
         pending: ImaginedRollouts | None,
     ) -> JointGain:
-        steps = thinned(imagined, pending, self.steps)
+        steps = Steps.of(imagined, pending, self.steps)
         inside = steps.weights > 0
         inside[: len(imagined)] &= imagined.finite[:, None]
         inside[len(imagined) :] = False

@@ -29,9 +29,10 @@ from torch import Tensor
 from robo_al.acquisition.embedding import Embedding, embed, positions
 from robo_al.acquisition.information import require_covariance
 from robo_al.acquisition.joint import at_least_one
-from robo_al.acquisition.select import Sequential, checked_scores
+from robo_al.acquisition.scores import first_gains
+from robo_al.acquisition.select import NewGain, Sequential, checked_scores
 from robo_al.protocols import Acquisition, JointGain, Model, SupportsCovariance
-from robo_al.types import ImaginedRollouts, Selection
+from robo_al.types import ImaginedRollouts
 
 
 class Unscored(Sequential):
@@ -47,8 +48,6 @@ class Unscored(Sequential):
     without_scores = True
     name: ClassVar[str]
     """As a strategy names it."""
-    _start: JointGain
-    """The gain of one call, with nothing added but what is pending; made once for all prices."""
 
     def __init__(self, steps: int = 10) -> None:
         self.steps = at_least_one(self.name, "steps", steps)
@@ -61,26 +60,6 @@ class Unscored(Sequential):
         """
         require_covariance(model, self.name)
 
-    def __call__(
-        self,
-        acquisition: Acquisition | None,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        k: int,
-        rng: np.random.Generator,
-    ) -> Selection:
-        """Pick k candidates, in the order of picking; fewer where the limits leave no more.
-
-        Raises:
-            ConfigError: the model has no covariance.
-            UserError: fewer than k candidates are finite.
-            ModelError: the covariance is no covariance.
-        """
-        call = copy.copy(self)
-        call._start = self._first(require_covariance(model, self.name), imagined, pending)
-        return super(Unscored, call).__call__(None, imagined, model, pending, k, rng)
-
     def _first(
         self,
         model: SupportsCovariance,
@@ -90,29 +69,17 @@ class Unscored(Sequential):
         """Return the gain over `pending`; its `add` replaces what it holds, as it is copied."""
         raise NotImplementedError
 
-    def _scores(
+    def _start(
         self,
         acquisition: Acquisition | None,
         imagined: ImaginedRollouts,
         model: Model,
         pending: ImaginedRollouts | None,
         rng: np.random.Generator,
-    ) -> Float[np.ndarray, "N"]:
-        finite = torch.nonzero(imagined.finite)[:, 0].tolist()
-        gains = self._start.gains(finite)
-        scores = gains.new_full((len(imagined),), -torch.inf)
-        scores[finite] = gains
-        return checked_scores(self, scores, imagined)
-
-    def _gain(
-        self,
-        acquisition: Acquisition | None,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        scores: Float[np.ndarray, "N"],
-    ) -> JointGain:
-        return copy.copy(self._start)
+    ) -> tuple[Float[np.ndarray, "N"], NewGain]:
+        start = self._first(require_covariance(model, self.name), imagined, pending)
+        scores = checked_scores(self, first_gains(start, imagined), imagined)
+        return scores, lambda _: copy.copy(start)  # made once for all prices
 
 
 class KCenter(Unscored):

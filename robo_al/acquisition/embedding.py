@@ -57,7 +57,7 @@ def embed(
         pending: rollouts that will be recorded too, or None.
         steps: m, how many steps at most represent a rollout, evenly spaced.
     """
-    rollouts = thinned(imagined, pending, steps)
+    rollouts = Steps.of(imagined, pending, steps)
     if isinstance(model, SupportsFeatures):
         return FeatureEmbedding(model, rollouts)
     return CovarianceEmbedding(model, rollouts)
@@ -119,16 +119,6 @@ CHUNK = 64
 """Rollouts whose covariances are computed at once: bounds the memory, changes no result."""
 FEATURE_CHUNK = 512
 """Rollouts whose features are computed at once."""
-
-
-def thinned(imagined: ImaginedRollouts, pending: ImaginedRollouts | None, m: int) -> Steps:
-    """Return at most m steps of each candidate, and of each pending rollout after them."""
-    others = [] if pending is None else [pending]
-    m = min(m, max(rollouts.mask.shape[-1] for rollouts in (imagined, *others)))
-    steps = Steps.thinned(imagined, m)
-    for other in others:
-        steps = steps.followed_by(Steps.thinned(other, m))
-    return steps
 
 
 def positions(indices: Sequence[int], like: Tensor) -> Int[Tensor, "n"]:

@@ -22,13 +22,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robo_al.acquisition.information import log_determinant, noisy_cholesky, require_covariance
-from robo_al.acquisition.scores import only_finite
+from robo_al.acquisition.scores import first_gains
 from robo_al.errors import ConfigError
 from robo_al.protocols import Model, SupportsCovariance, SupportsFeatures
 from robo_al.types import ImaginedRollouts
 
 logger = logging.getLogger("robo_al")
-
 
 SMALL = 64
 """Rollouts for which it does not pay to sort them."""
@@ -60,6 +59,16 @@ class Steps:
             actions[:, rows, index],
             (position < taken).to(torch.float64),
         )
+
+    @classmethod
+    def of(cls, imagined: ImaginedRollouts, pending: ImaginedRollouts | None, m: int) -> "Steps":
+        """Take at most m steps of each candidate, and of each pending rollout after them."""
+        others = [] if pending is None else [pending]
+        m = min(m, max(rollouts.mask.shape[-1] for rollouts in (imagined, *others)))
+        steps = cls.thinned(imagined, m)
+        for other in others:
+            steps = steps.followed_by(cls.thinned(other, m))
+        return steps
 
     def followed_by(self, other: "Steps") -> "Steps":
         """Return these rollouts and those of another, whose E is the same or 1."""
@@ -225,12 +234,8 @@ class BlockGain:
         value: Callable[[Tensor], Tensor],
         shrinking: bool = True,
     ) -> None:
-        others = [] if pending is None else [pending]
-        m = min(m, max(rollouts.mask.shape[-1] for rollouts in (imagined, *others)))
-        steps = Steps.thinned(imagined, m)
-        for other in others:
-            steps = steps.followed_by(Steps.thinned(other, m))
-        self._imagined, self._value, self._m = imagined, value, m
+        steps = Steps.of(imagined, pending, m)
+        self._value, self._m = value, steps.weights.shape[-1]
         self.shrinking = shrinking
         self._blocks: PosteriorBlocks | FeatureBlocks = (
             FeatureBlocks(model, steps)
@@ -239,8 +244,8 @@ class BlockGain:
         )
         self._rank: int | None = getattr(model, "covariance_rank", None)
         self._added = 0
-        for other in others:
-            for index in torch.nonzero(other.finite)[:, 0].tolist():
+        if pending is not None:
+            for index in torch.nonzero(pending.finite)[:, 0].tolist():
                 self.add(len(imagined) + index)
 
     def gains(self, indices: Sequence[int]) -> Float[Tensor, "n"]:
@@ -263,15 +268,6 @@ class BlockGain:
                 self._m,
                 self._rank,
             )
-
-    def scores(self) -> Float[Tensor, "N"]:
-        """Return the gain of every candidate that is finite, minus infinity for the others."""
-        imagined = self._imagined
-        scores = torch.zeros(len(imagined), dtype=torch.float64, device=imagined.finite.device)
-        finite = torch.nonzero(imagined.finite)[:, 0].tolist()
-        if finite:
-            scores[finite] = self.gains(finite).to(scores)
-        return only_finite(scores, imagined)
 
 
 class JointInformation:
@@ -300,7 +296,7 @@ class JointInformation:
             ConfigError: the model has no covariance.
             ModelError: its covariance is no covariance.
         """
-        return self.joint(imagined, model, pending).scores()
+        return first_gains(self.joint(imagined, model, pending), imagined)
 
     def require(self, model: Model, members: int) -> None:
         """Refuse a model without a covariance.

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from robo_al.errors import ConfigError
+from robo_al.protocols import JointGain
 from robo_al.types import ImaginedRollouts
 
 STEPS = 4096
@@ -20,6 +21,16 @@ SAME = 1e-6
 def only_finite(scores: Float[Tensor, "N"], imagined: ImaginedRollouts) -> Float[Tensor, "N"]:
     """Return the scores in float64, minus infinity where imagination was not finite."""
     return torch.where(imagined.finite, scores.to(torch.float64), -torch.inf)
+
+
+def first_gains(gain: JointGain, imagined: ImaginedRollouts) -> Float[Tensor, "N"]:
+    """Return what each finite candidate would add now, minus infinity for the others (float64)."""
+    finite = torch.nonzero(imagined.finite)[:, 0].tolist()
+    device = imagined.finite.device
+    scores = torch.full((len(imagined),), -torch.inf, dtype=torch.float64, device=device)
+    if finite:
+        scores[imagined.finite] = gain.gains(finite).to(scores)
+    return scores
 
 
 def after_pending(

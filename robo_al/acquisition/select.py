@@ -8,8 +8,8 @@ at least (1 - 1/e) / 2 of the best batch within the budget, and neither does alo
 """
 
 import copy
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -17,12 +17,17 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from robo_al.acquisition.scores import first_gains
 from robo_al.errors import ConfigError, ModelError, PluginError, UserError
 from robo_al.protocols import Acquisition, JointGain, Model, SupportsJoint
 from robo_al.types import ImaginedRollouts, Limits, Selection
 
 FIRST_LOOK = 64
 """Stale gains that are evaluated at once at first; twice as many each time it was not enough."""
+
+
+NewGain: TypeAlias = Callable[[Float[np.ndarray, "N"]], JointGain]
+"""Makes the value of sets, with nothing added yet, of which these are the first gains [N]."""
 
 
 class Sequential:
@@ -62,40 +67,32 @@ class Sequential:
                 f"{k} candidates are to be selected, and {usable} of {len(imagined)} are finite in "
                 "imagination; propose more candidates or select fewer"
             )
-        scores = self._scores(acquisition, imagined, model, pending, rng)
+        scores, new_gain = self._start(acquisition, imagined, model, pending, rng)
         prices = [None] if self.limits.seconds is None else [None, self.limits.seconds]
         if len(prices) > 1:
             scores = gains_of(scores, acquisition, "cost: a gain per second")
         batches = []
         for price, draw in zip(prices, rng.spawn(len(prices)), strict=True):
-            gain = self._gain(acquisition, imagined, model, pending, scores)
-            batches.append(self._pick(gain, scores.copy(), k, price, draw))
+            batches.append(self._pick(new_gain(scores), scores.copy(), k, price, draw))
         picks, gains = max(batches, key=lambda batch: sum(batch[1]))  # the first of equals
         return Selection(tuple(picks), tuple(scores.tolist()), tuple(gains))
 
-    def _scores(
+    def _start(
         self,
         acquisition: Acquisition | None,
         imagined: ImaginedRollouts,
         model: Model,
         pending: ImaginedRollouts | None,
         rng: np.random.Generator,
-    ) -> Float[np.ndarray, "N"]:
-        """Return each candidate's own value, minus infinity where it must not be picked."""
+    ) -> tuple[Float[np.ndarray, "N"], NewGain]:
+        """Return each candidate's own value, and what makes the value of sets.
+
+        Here a set is worth the sum of what the acquisition function gives for each on its own.
+        """
         if acquisition is None:
             raise ConfigError(f"selector {type(self).__name__} needs an acquisition function")
-        return checked_scores(acquisition, acquisition(imagined, model, pending, rng), imagined)
-
-    def _gain(
-        self,
-        acquisition: Acquisition | None,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        scores: Float[np.ndarray, "N"],
-    ) -> JointGain:
-        """Return the value of sets, with nothing added yet; `scores` are its first gains."""
-        raise NotImplementedError
+        scores = acquisition(imagined, model, pending, rng)
+        return checked_scores(acquisition, scores, imagined), Fixed
 
     def _pick(
         self,
@@ -167,66 +164,27 @@ class Sequential:
 class TopK(Sequential):
     """Picks the k candidates with the highest scores; ties go to the lower index."""
 
-    def _gain(
-        self,
-        acquisition: Acquisition | None,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        scores: Float[np.ndarray, "N"],
-    ) -> JointGain:
-        return Fixed(scores)
-
 
 class GreedyJoint(Sequential):
     """Picks one candidate after another, each the one that adds most to those before it."""
 
-    def __call__(
-        self,
-        acquisition: Acquisition | None,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        k: int,
-        rng: np.random.Generator,
-    ) -> Selection:
-        """Pick k candidates; as `Sequential`, with the first gains as scores."""
-        call = copy.copy(self)
-        call._unused = []  # of this call: joint gains with nothing added yet
-        return super(GreedyJoint, call).__call__(acquisition, imagined, model, pending, k, rng)
-
-    _unused: list[JointGain]
-
-    def _scores(
+    def _start(
         self,
         acquisition: Acquisition | None,
         imagined: ImaginedRollouts,
         model: Model,
         pending: ImaginedRollouts | None,
         rng: np.random.Generator,
-    ) -> Float[np.ndarray, "N"]:
+    ) -> tuple[Float[np.ndarray, "N"], NewGain]:
         if not isinstance(acquisition, SupportsJoint):
             raise ConfigError(
                 f"selector greedy_joint: {type(acquisition).__name__} scores candidates one by "
                 "one (it has no `joint`); use the selector top_k"
             )
-        joint = acquisition.joint(imagined, model, pending)
-        self._unused.append(joint)  # what it took to make is not done again
-        finite = torch.nonzero(imagined.finite)[:, 0].tolist()
-        scores = torch.full((len(imagined),), -torch.inf, dtype=torch.float64)
-        scores[imagined.finite.cpu()] = joint.gains(finite).detach().to(scores)
-        return checked_scores(acquisition, scores, imagined)
-
-    def _gain(
-        self,
-        acquisition: Acquisition | None,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        scores: Float[np.ndarray, "N"],
-    ) -> JointGain:
-        assert isinstance(acquisition, SupportsJoint), "its scores were asked for"
-        return self._unused.pop() if self._unused else acquisition.joint(imagined, model, pending)
+        joint = acquisition.joint
+        unused = [joint(imagined, model, pending)]  # what it took to make is not done again
+        scores = checked_scores(acquisition, first_gains(unused[0], imagined), imagined)
+        return scores, lambda _: unused.pop() if unused else joint(imagined, model, pending)
 
 
 class Stochastic(Sequential):
@@ -247,15 +205,17 @@ class Stochastic(Sequential):
             raise ConfigError(f"stochastic: temperature is {temperature}; it must be above 0")
         self.temperature = temperature
 
-    def _gain(
+    def _start(
         self,
         acquisition: Acquisition | None,
         imagined: ImaginedRollouts,
         model: Model,
         pending: ImaginedRollouts | None,
-        scores: Float[np.ndarray, "N"],
-    ) -> JointGain:
-        return Fixed(gains_of(scores, acquisition, "stochastic: the logarithm of a score"))
+        rng: np.random.Generator,
+    ) -> tuple[Float[np.ndarray, "N"], NewGain]:
+        scores, new_gain = super()._start(acquisition, imagined, model, pending, rng)
+        gains_of(scores, acquisition, "stochastic: the logarithm of a score")
+        return scores, new_gain
 
     def _pick(
         self,

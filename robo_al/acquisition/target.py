@@ -19,6 +19,7 @@ from torch import Tensor
 
 from robo_al.acquisition.information import noisy_cholesky, require_covariance
 from robo_al.acquisition.joint import BlockGain, Steps, at_least_one
+from robo_al.acquisition.scores import first_gains
 from robo_al.errors import UserError
 from robo_al.protocols import Model, SupportsCovariance
 from robo_al.types import ImaginedRollouts
@@ -59,7 +60,7 @@ class TargetInformation:
             ConfigError: the model has no covariance.
             UserError: no candidate is finite.
         """
-        return self.joint(imagined, model, pending).scores()
+        return first_gains(self.joint(imagined, model, pending), imagined)
 
     def require(self, model: Model, members: int) -> None:
         """Refuse a model without a covariance.
