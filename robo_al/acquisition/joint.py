@@ -194,12 +194,12 @@ class FeatureBlocks:
 
     def _given(self, index: Int[Tensor, "n"]) -> Float[Tensor, "D E n m m"]:
         """Bring n rollouts' blocks up to date and return them."""
-        blocks: Tensor = self._blocks[:, :, index]
+        blocks = self._blocks.index_select(2, index)
         seen = self._seen[index]
         first = int(seen.min())
         if first == len(self._directions):
             return blocks
-        phi, m = self._features[:, index], blocks.shape[-1]
+        phi, m = self._features.index_select(1, index), blocks.shape[-1]
         directions = torch.cat(self._directions[first:], -1)  # [D, E, F, s m]
         width = directions.shape[-1]
         # outputs beside one another: a broadcast product would copy the features for each
@@ -208,7 +208,7 @@ class FeatureBlocks:
         order = torch.arange(width, device=seen.device) // m + first
         shares = shares * (order >= seen[:, None])[:, None].to(shares)
         blocks = blocks - shares @ shares.mT
-        self._blocks[:, :, index] = blocks
+        self._blocks.index_copy_(2, index, blocks)
         self._seen[index] = len(self._directions)
         return blocks
 

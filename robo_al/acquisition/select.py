@@ -22,7 +22,7 @@ from robo_al.errors import ConfigError, ModelError, PluginError, UserError
 from robo_al.protocols import Acquisition, JointGain, Model, SupportsJoint
 from robo_al.types import ImaginedRollouts, Limits, Selection
 
-FIRST_LOOK = 64
+FIRST_LOOK = 128
 """Stale gains that are evaluated at once at first; twice as many each time it was not enough."""
 
 
