@@ -5,13 +5,16 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test check build clean
+.PHONY: demo test test-drivers check build clean
 
 demo: $(INSTALLED)  ## learn to swing up a MuJoCo cart-pole from scratch, and write a report
 	$(BIN)/robo-al run configs/cartpole_swingup.yaml
 
 test: $(INSTALLED)  ## the whole test suite; one computing thread a process is fastest
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4
+
+test-drivers:  ## the LeRobot driver, in an environment of LeRobot's own (1.3 GB)
+	PYTHON=$(PYTHON) bash tests/packaging/drivers.sh
 
 check: $(INSTALLED)  ## style, types, and who may import whom
 	$(BIN)/ruff check .
@@ -22,15 +25,16 @@ check: $(INSTALLED)  ## style, types, and who may import whom
 build: $(INSTALLED)  ## wheel and sdist, each tried in an empty environment
 	rm -rf dist
 	$(BIN)/python -m build
+	$(BIN)/python -m build --outdir dist/agent agent
 	PYTHON=$(BIN)/python bash tests/packaging/smoke.sh dist/*.whl
 	PYTHON=$(BIN)/python bash tests/packaging/smoke.sh dist/*.tar.gz
 
 clean:
-	rm -rf .venv dist build .*_cache .hypothesis
+	rm -rf .venv .venv-lerobot dist agent/dist build .*_cache .hypothesis
 
 # torch comes first and exactly: the resolver then has nothing large left to weigh.
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml agent/pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --constraint constraints.txt $(TORCH)
-	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ./agent --editable '.[dev]'
 	touch $@

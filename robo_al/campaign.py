@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from robo_al.choosing import CANNOT, Chosen, choose, explore
+from robo_al.choosing import CANNOT, Admits, Chosen, choose, explore
 from robo_al.clock import Clock
 from robo_al.dataset.candidates import content_hash, context_json, controller_json, restore
 from robo_al.dataset.dataset import Dataset, episode_file
@@ -35,7 +35,7 @@ from robo_al.errors import IntegrityError, UserError
 from robo_al.events import Activity, Event, Explored, Indeterminate, RolloutDone, Withheld
 from robo_al.learning import Learner
 from robo_al.parts import Parts, Settings
-from robo_al.protocols import SupportsAct
+from robo_al.protocols import SupportsAct, SupportsData
 from robo_al.seeds import Purpose, generator, integer
 from robo_al.types import Candidate, Context, Failure, Outcome, Trajectory
 
@@ -67,6 +67,8 @@ class Campaign:
         self.settings = settings
         self.listener: Callable[[Event], None] = _ignore
         """Told what happens."""
+        self.admits: Admits | None = None
+        """Says which candidates its oracle would execute, if it can; others are not selected."""
         last = [row.record for row in dataset.ledger.rows(RoundRow) if row.record]
         record: dict[str, Any] = json.loads(last[-1]) if last else {}
         seconds, cpu_seconds = record.get("seconds", {}), record.get("cpu_seconds", 0.0)
@@ -146,10 +148,14 @@ class Campaign:
 
     @property
     def finished(self) -> bool:
-        """Whether the budget is used up, or the task solved."""
-        spent = self.rounds >= self.settings.rounds
+        """Whether the budget is used up, or the task solved, and nothing is left to do."""
+        return self.round_complete and self.enough
+
+    @property
+    def enough(self) -> bool:
+        """Whether no further round is to be selected."""
         solved = self.settings.stop_when_solved and self.solved is not None
-        return self.round_complete and (spent or solved)
+        return self.rounds >= self.settings.rounds or solved
 
     @property
     def pending(self) -> tuple[Candidate, ...]:
@@ -201,13 +207,22 @@ class Campaign:
         elif missing:
             if chosen and self.parts.task.starts is not None:
                 contexts = self._contexts(index, beside=chosen)
-            chosen += explore(self.parts, settings, self.clock, contexts, index, missing)
+            chosen += explore(
+                self.parts, settings, self.clock, contexts, index, missing, self.admits
+            )
             if reason:
                 self.emit(Explored(index, missing, reason))
         rows = [self._row(choice, index, place) for place, choice in enumerate(chosen)]
         ledger = self.dataset.ledger
         with ledger.transaction():
-            ledger.insert(RoundRow(index, to_json(scores) if scores else None), *rows)
+            ledger.insert(
+                RoundRow(
+                    index,
+                    to_json(scores) if scores else None,
+                    after=ledger.next_sequence() - 1 or None,
+                ),
+                *rows,
+            )
         candidates = []
         for row, choice in zip(rows, chosen, strict=True):
             # As a resumed campaign would make it, where it can.
@@ -263,9 +278,12 @@ class Campaign:
         """Return what the model chose, all scores, and why it chose fewer than k."""
         if not self.learner.fitted:
             return [], [], "no model could be fitted" if len(self.dataset) else None
+        acquisition = self.parts.strategy.acquisition
         try:
+            if isinstance(acquisition, SupportsData):
+                acquisition.observe(self.dataset.transitions(), self.parts.policy)
             chosen, scores = choose(
-                self.parts, self.settings, self.clock, contexts, self.pending, index, k
+                self.parts, self.settings, self.clock, contexts, self.pending, index, k, self.admits
             )
         except CANNOT as error:
             return [], [], str(error)
@@ -367,10 +385,10 @@ class Campaign:
         """
         return self.learner.learn(self.rounds)
 
-    def complete_round(self, record: Mapping[str, Any]) -> None:
-        """Close the last round: its line goes to the ledger and to metrics.jsonl."""
+    def complete_round(self, record: Mapping[str, Any], index: int | None = None) -> None:
+        """Close a round, by default the last: its line goes to the ledger and to metrics.jsonl."""
         with self.dataset.ledger.transaction():
-            self.dataset.ledger.update(RoundRow, self.rounds, record=to_json(record))
+            self.dataset.ledger.update(RoundRow, index or self.rounds, record=to_json(record))
         self.dataset.write_metrics()
 
 

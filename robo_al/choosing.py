@@ -1,22 +1,27 @@
 """How a batch is chosen: propose -> imagine -> score and select. Functions, no state."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from robo_al.acquisition.information import rollout_information
 from robo_al.clock import Clock
-from robo_al.errors import ModelError, PluginError
+from robo_al.errors import ModelError, PluginError, UserError
 from robo_al.models.imagination import imagine
 from robo_al.parts import Parts, Settings
 from robo_al.protocols import Policy
 from robo_al.seeds import Purpose, generator
 from robo_al.types import Candidate, Context, ImaginedRollouts, OpenLoop
 
+Admits = Callable[[Candidate, Float[np.ndarray, "E T A"]], bool]
+"""Says whether an oracle would execute a candidate that sends these actions."""
+EXPLORED = 64
+"""Proposals of the explorer that are looked at before it is given up."""
 CANNOT = (ModelError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
 """What a model raises where its numbers went wrong: the campaign goes on without it."""
 
@@ -43,11 +48,12 @@ def choose(
     pending: Sequence[Candidate],
     round_index: int,
     k: int,
+    admits: Admits | None = None,
 ) -> tuple[list[Chosen], list[float]]:
     """Return at most k candidates chosen by the model, best first, and all N scores.
 
-    Fewer than k where the model's imagination of the others is not finite, or where the strategy's
-    cost or constraint allows no more.
+    Fewer than k where the model's imagination of the others is not finite, where the oracle would
+    not execute them, or where the strategy's cost or constraint allows no more.
 
     Raises:
         ModelError, torch.linalg.LinAlgError: the model's numbers went wrong.
@@ -60,6 +66,8 @@ def choose(
     with clock.activity("imagine"):
         members = _members(parts, settings, round_index)
         imagined = imagine(candidates, model, parts.task, members, device=parts.device)
+        if admits is not None:
+            imagined = _admitted(candidates, imagined, admits)
         waiting = (
             imagine(pending, model, parts.task, members, device=parts.device) if pending else None
         )
@@ -100,11 +108,48 @@ def explore(
     contexts: Sequence[Context],
     round_index: int,
     k: int,
+    admits: Admits | None = None,
 ) -> list[Chosen]:
-    """Return k candidates of the explorer."""
+    """Return k candidates of the explorer that the oracle would execute.
+
+    Raises:
+        UserError: among `EXPLORED` there are not so many.
+    """
     with clock.activity("propose"):
         rng = generator(settings.seed, Purpose.PROPOSE, round_index, 1)
-        return [Chosen(c) for c in propose(parts, settings, parts.explorer, contexts, k, rng)]
+        found: list[Chosen] = []
+        for _ in range(max(1, EXPLORED // k)):
+            proposed = propose(parts, settings, parts.explorer, contexts, k - len(found), rng)
+            for candidate in proposed:
+                controller = candidate.controller
+                refused = (
+                    admits is not None
+                    and isinstance(controller, OpenLoop)
+                    and not admits(candidate, controller.actions[None])
+                )
+                if not refused:
+                    found.append(Chosen(candidate))
+            if len(found) == k:
+                return found
+    raise UserError(
+        f"the oracle would execute {len(found)} of the explorer's proposals, and {k} are needed: "
+        "they leave the robot's envelope; let the explorer propose smoother or smaller motions "
+        "(explorer.scale, explorer.beta), or widen the envelope"
+    )
+
+
+def _admitted(
+    candidates: Sequence[Candidate], imagined: ImaginedRollouts, admits: Admits
+) -> ImaginedRollouts:
+    """Return the rollouts, those that the oracle would refuse as not to be selected."""
+    actions = imagined.actions.detach().cpu().numpy().astype(np.float64)
+    allowed = [
+        bool(finite) and admits(candidate, actions[:, i, : candidate.horizon])
+        for i, (candidate, finite) in enumerate(
+            zip(candidates, imagined.finite.tolist(), strict=True)
+        )
+    ]
+    return replace(imagined, finite=torch.tensor(allowed, device=imagined.finite.device))
 
 
 def propose(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from robo_al.compare.plan import Plan
     from robo_al.config import Config
 
-GROUPS = ("envs", "policies", "models", "acquisitions", "selectors", "costs", "oracles")
+GROUPS = ("envs", "policies", "models", "acquisitions", "selectors", "costs", "oracles", "drivers")
 """Kinds of plugins."""
 INTERRUPTED = 130
 """Exit code of a program that was stopped by Ctrl-C."""
@@ -55,7 +55,10 @@ def _complain(message: str, code: int) -> int:
 
 def _place(error: BaseException) -> str:
     """Return where in a plugin's code an error began, if it did: ` (my/arm.py, line 3)`."""
-    others = [Path(__file__).parent, Path(sysconfig.get_paths()["stdlib"])]
+    import robo_al_agent
+
+    ours = [Path(__file__).parent, *map(Path, robo_al_agent.__path__)]
+    others = [*ours, Path(sysconfig.get_paths()["stdlib"])]
     cause: BaseException | None = error
     while cause is not None:
         frames = [] if isinstance(cause, RoboALError) else traceback.extract_tb(cause.__traceback__)
@@ -101,12 +104,25 @@ def _parser() -> argparse.ArgumentParser:
     show = command("show", _show, "tell what a run has come to")
     show.add_argument("folder", type=Path, metavar="DIR")
     show.add_argument("--json", action="store_true", help="as one JSON object")
+    inbox = command("inbox", _inbox, "decide about rollouts that may have run, or not to their end")
+    inbox.add_argument("folder", type=Path, metavar="DIR")
+    choice = inbox.add_mutually_exclusive_group()
+    for name, text in (
+        ("accept", "learn from the part of it that was measured"),
+        ("discard", "leave it out for good"),
+        ("again", "let it run again, under a new id, when the campaign goes on"),
+    ):
+        choice.add_argument(f"--{name}", metavar="ID", help=text)
     listing = command("list", _list, "list what is installed under a name")
     listing.add_argument("group", choices=GROUPS)
     check = command("check", _check, "check that a plugin keeps its contract")
     check.add_argument("spec", metavar="SPEC", help="a name, module:Class or path.py:Class")
     check.add_argument("--group", choices=GROUPS, help="what it is, where that is not clear")
     check.add_argument("--env", default="pendulum", help="the env to check it on (%(default)s)")
+    check.add_argument(
+        "--parameters", type=_mapping, default={}, metavar="JSON", help="of its constructor"
+    )
+    check.add_argument("--move", action="store_true", help="a driver: let the robot move a little")
     return parser
 
 
@@ -228,6 +244,30 @@ def _show(options: argparse.Namespace) -> None:
     Console().print(render(summary))
 
 
+def _inbox(options: argparse.Namespace) -> None:
+    from contextlib import closing
+
+    from robo_al import inbox
+    from robo_al.dataset.dataset import Dataset
+
+    with closing(Dataset(options.folder)) as dataset:
+        for name in ("accept", "discard", "again"):
+            rollout = getattr(options, name)
+            if rollout is not None:
+                row = getattr(inbox, name)(dataset, rollout)
+                print(f"{rollout}: {row.state}" + (f" as {row.id}" if row.id != rollout else ""))
+                return
+        rows = inbox.waiting(dataset)
+        for row in rows:
+            steps = f"{row.steps} of {row.horizon} steps measured" if row.steps else "no data"
+            print(f"{row.id}  {steps}  {row.reason}")
+        print(
+            f"decide with: robo-al inbox {options.folder} --accept|--discard|--again ID"
+            if rows
+            else "nothing waits for a decision"
+        )
+
+
 def _list(options: argparse.Namespace) -> None:
     from robo_al.plugins import known
 
@@ -243,8 +283,34 @@ def _check(options: argparse.Namespace) -> None:
 
     groups = [options.group] if options.group else _groups_of(options.spec)
     for group in groups:
-        check_plugin(group, options.spec, {}, EnvSpec(options.env))
+        if group == "drivers":
+            print(_check_driver(options))
+        else:
+            check_plugin(group, options.spec, options.parameters, EnvSpec(options.env))
         print(f"{options.spec} keeps the contract of {group}")
+
+
+def _check_driver(options: argparse.Namespace) -> object:
+    """Check a driver of a robot's agent; return what was seen of it."""
+    from robo_al_agent.conformance import check_driver
+    from robo_al_agent.errors import AgentError
+    from robo_al_agent.loading import make_driver
+
+    try:
+        driver = make_driver({"name": options.spec, **options.parameters}, Path.cwd())
+        return check_driver(driver, move=options.move)
+    except AgentError as error:
+        raise PluginError(str(error)) from error.__cause__
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f'{text!r} is no JSON object like {{"port": "/dev/x"}}')
+    return value
 
 
 def _groups_of(spec: str) -> list[str]:
@@ -265,8 +331,10 @@ def _groups_of(spec: str) -> list[str]:
             raise PluginError(f"{spec!r} is not installed under this name; see robo-al list")
         return found
     part = load("plugins", spec)
-    marks = {"reset": "envs", "propose": "policies", "fit": "models", "submit": "oracles"}
+    marks = {"propose": "policies", "fit": "models", "submit": "oracles", "safe_stop": "drivers"}
     groups = [group for method, group in marks.items() if hasattr(part, method)]
+    if not groups and hasattr(part, "reset"):  # a simulated robot's driver has one too
+        groups = ["envs"]
     if not groups and "__call__" in dir(part):
         wanted = inspect.signature(part.__call__).parameters
         by_argument = {"acquisition": "selectors", "risks": "costs"}

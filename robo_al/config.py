@@ -70,6 +70,17 @@ class Evaluation(BaseModel):
     """Rounds between evaluations; 0: never."""
 
 
+class Loop(BaseModel):
+    """How selecting and executing take turns."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    mode: Literal["sequential", "overlapped"] = "sequential"
+    """`overlapped`: while the oracle executes a round, the next ones are selected."""
+    queue: Count = 2
+    """Overlapped: rounds that wait at the oracle, so that it is never idle."""
+
+
 class Constraint(BaseModel):
     """Chance constraint: what is too likely to break the task's constraint is not selected."""
 
@@ -139,6 +150,7 @@ class Config(BaseModel):
     imagination_members: Count = 1
     """E, members of the model in which each proposal is played."""
     evaluation: Evaluation = Evaluation()
+    loop: Loop = Loop()
     stop_when_solved: bool = True
     threshold: float | None = None
     """Mean evaluation return from which the task counts as solved; None: the task's own."""

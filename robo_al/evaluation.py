@@ -19,16 +19,16 @@ from robo_al.seeds import Purpose, generator, integer
 from robo_al.types import MEAN, Candidate, Outcome, Streamed, Task
 
 
-def evaluation_due(campaign: Campaign) -> bool:
-    """Return whether the last round still needs its evaluation."""
-    every, last = campaign.settings.evaluate_every, campaign.rounds
-    wanted = every > 0 and (last % every == 0 or last >= campaign.settings.rounds)
-    done = campaign.dataset.ledger.row(EvaluationRow, last) is not None
+def evaluation_due(campaign: Campaign, index: int) -> bool:
+    """Return whether a round still needs its evaluation."""
+    every = campaign.settings.evaluate_every
+    wanted = every > 0 and (index % every == 0 or index >= campaign.settings.rounds)
+    done = campaign.dataset.ledger.row(EvaluationRow, index) is not None
     return wanted and campaign.learner.fitted and not done
 
 
-def evaluation_candidates(campaign: Campaign) -> tuple[Candidate, ...]:
-    """Return one rollout of the current policy from each fixed start.
+def evaluation_candidates(campaign: Campaign, index: int) -> tuple[Candidate, ...]:
+    """Return one rollout of the current policy from each fixed start, after a round.
 
     Start i is where the env's reset puts seed i, in every round, campaign and strategy:
     differences are the policy's.
@@ -43,19 +43,20 @@ def evaluation_candidates(campaign: Campaign) -> tuple[Candidate, ...]:
             controller=Streamed(parts.policy, parts.model, MEAN),
             horizon=parts.task.horizon,
             seed=integer(generator(settings.seed, Purpose.EVALUATE, 0, i)),
-            id=f"e{campaign.rounds:04d}-{i:02d}",
+            id=f"e{index:04d}-{i:02d}",
         )
         for i, context in enumerate(contexts)
     )
 
 
 def record_evaluation(
-    campaign: Campaign, candidates: Sequence[Candidate], outcomes: Sequence[Outcome]
+    campaign: Campaign, index: int, candidates: Sequence[Candidate], outcomes: Sequence[Outcome]
 ) -> EvaluationRow:
     """Make an evaluation durable.
 
     Args:
         campaign: whose policy was evaluated.
+        index: of the round after which it was.
         candidates: as `evaluation_candidates` returned them.
         outcomes: of each.
 
@@ -65,17 +66,17 @@ def record_evaluation(
     task = campaign.parts.task
     results = [examine(o.candidate_id, o.result, task, task.horizon) for o in outcomes]
     contexts = [candidate.context for candidate in candidates]
-    return campaign.dataset.record_evaluation(campaign.rounds, contexts, results)
+    return campaign.dataset.record_evaluation(index, contexts, results)
 
 
-def evaluate_model(campaign: Campaign) -> EvaluationRow:
-    """Score the model on each held-out rollout, and make the scores durable.
+def evaluate_model(campaign: Campaign, index: int) -> EvaluationRow:
+    """Score the model on each held-out rollout after a round, and make the scores durable.
 
     Raises:
         StorageError: the disk is full or refuses; the evaluation is done again later.
     """
     scores = held_out_scores(campaign.parts.model, campaign.parts.task)
-    return campaign.dataset.record_evaluation(campaign.rounds, (), (), scores)
+    return campaign.dataset.record_evaluation(index, (), (), scores)
 
 
 def held_out_scores(model: Model, task: Task) -> list[float | None]:

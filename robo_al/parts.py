@@ -31,6 +31,8 @@ class Settings:
     evaluate_every: int = 1
     """Rounds between evaluations; 0 for none."""
     stop_when_solved: bool = True
+    queue: int | None = None
+    """Rounds that wait at the oracle while it executes one; None: one round after the other."""
 
     def steps(self, task: Task) -> int:
         """Return the steps of a training rollout."""

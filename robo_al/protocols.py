@@ -15,7 +15,7 @@ plugin *can* do beyond its contract is a further small Protocol (`SupportsAct`),
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -91,6 +91,30 @@ class SupportsEpisodes(Protocol):
     """What cannot be chosen: the model is evaluated on it."""
 
 
+@runtime_checkable
+class SupportsRobot(Protocol):
+    """A task that a robot can do: what its samples show, and what actions command."""
+
+    joints: tuple[str, ...]
+    """[J] names, in the order of the actions."""
+    robot_command: Literal["position", "velocity", "action"]
+    """What an action is: positions (rad, m), velocities (rad/s, m/s) that are added up to
+    positions, or numbers that only the device interprets."""
+    robot_substeps: int
+    """Commands sent in one control period, on a line from the last one to the next."""
+
+    def robot_observation(self, positions, velocities, sensors, targets, options):  # type: ignore[no-untyped-def]
+        """Return what the task observes [...,O].
+
+        Args:
+            positions: [...,J] measured.
+            velocities: [...,J] measured.
+            sensors: [...,S] whatever else the robot measures.
+            targets: [...,J] positions commanded last.
+            options: of the context that the rollout started from.
+        """
+
+
 # ---------------------------------------------------------------- policies
 
 
@@ -131,6 +155,19 @@ class SupportsUpdate(Protocol):
 
     def update(self, transitions: Transitions, model: Model, rng: np.random.Generator) -> None:
         """Retrain on the recorded transitions and the model."""
+
+
+@runtime_checkable
+class SupportsParameters(Protocol):
+    """A policy whose open-loop rollouts are points in a space of parameters: primitives."""
+
+    def parameters(
+        self, actions: Float[np.ndarray, "T A"], observation: Float[np.ndarray, "O"]
+    ) -> Float[np.ndarray, "P"]:
+        """Return those of a rollout that sent these actions from this start, each about 1 large."""
+
+    def context_features(self, observations: Float[np.ndarray, "N O"]) -> Float[np.ndarray, "N C"]:
+        """Return what tells starts from one another, each about 1 large."""
 
 
 # ---------------------------------------------------------------- models
@@ -238,6 +275,19 @@ class Acquisition(Protocol):
         rng: np.random.Generator,
     ) -> torch.Tensor:
         """Return scores [N], given that `pending` rollouts will be recorded too."""
+
+
+@runtime_checkable
+class SupportsData(Protocol):
+    """An acquisition function that looks at what was recorded, not only at what is imagined."""
+
+    def observe(self, transitions: Transitions, policy: Policy) -> None:
+        """Take note, before each choice, of what is recorded and of the policy that proposes.
+
+        Raises:
+            ConfigError: it cannot do its work with this policy.
+            ModelError: its numbers went wrong.
+        """
 
 
 @runtime_checkable
@@ -362,3 +412,30 @@ class SupportsRepeat(Protocol):
     """
 
     repeatable: bool
+
+
+@runtime_checkable
+class SupportsRecall(Protocol):
+    """An oracle that knows what it executed: asked for a rollout again, it tells what became of it.
+
+    What was dispatched when a campaign died is submitted again, and never runs twice.
+    """
+
+    campaign: str
+    """Set by the campaign, before anything is submitted, to what outlives its openings."""
+
+    def acknowledge(self, ids: Sequence[str]) -> None:
+        """Take note that the outcomes of these rollouts are recorded, and may be forgotten."""
+
+
+@runtime_checkable
+class SupportsAdmission(Protocol):
+    """An oracle that knows beforehand what it would refuse: a robot's envelope."""
+
+    def admits(self, candidate: Candidate, actions: Float[np.ndarray, "E T A"]) -> bool:
+        """Say whether it would execute a candidate that sends these actions.
+
+        Args:
+            candidate: what is proposed.
+            actions: in each of E imagined rollouts of it.
+        """

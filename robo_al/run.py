@@ -37,7 +37,7 @@ from robo_al.dataset.ledger import Ledger
 from robo_al.errors import ConfigError, PluginError, RoboALError, RunFolderError
 from robo_al.models.imagination import imagine
 from robo_al.parts import Parts, Settings
-from robo_al.protocols import Oracle, SupportsRepeat
+from robo_al.protocols import Oracle, SupportsData, SupportsRepeat
 from robo_al.tasks import contexts_from, describe, sample_contexts
 from robo_al.testing import random_transitions
 from robo_al.types import EnvSpec, Task
@@ -117,6 +117,8 @@ def rehearse(config: Config) -> None:
     members = range(min(config.imagination_members, parts.model.members))
     imagined = imagine(proposed, parts.model, task, members if len(members) > 1 else None)
     strategy = parts.strategy
+    if isinstance(strategy.acquisition, SupportsData):
+        strategy.acquisition.observe(transitions, parts.policy)
     if strategy.acquisition is not None:
         check_acquisition(strategy.acquisition, imagined, parts.model)
     if strategy.cost is not None:
@@ -166,6 +168,7 @@ def _settings(config: Config) -> Settings:
         evaluation_starts=config.evaluation.starts,
         evaluate_every=config.evaluation.every,
         stop_when_solved=config.stop_when_solved,
+        queue=config.loop.queue if config.loop.mode == "overlapped" else None,
     )
 
 

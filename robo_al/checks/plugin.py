@@ -14,7 +14,7 @@ from robo_al.checks.selection import check_acquisition, check_cost, check_select
 from robo_al.errors import PluginError, RoboALError
 from robo_al.models.imagination import imagine
 from robo_al.plugins import load, make_env
-from robo_al.protocols import SupportsRepeat
+from robo_al.protocols import SupportsData, SupportsRepeat
 from robo_al.tasks import describe, sample_contexts
 from robo_al.testing import FakeAcquisition, FakeModel, FakePolicy, random_transitions
 from robo_al.types import EnvSpec
@@ -51,6 +51,8 @@ def check_plugin(group: str, spec: str, parameters: Mapping[str, Any], task_env:
         thing = _build(group, spec, **parameters)
         imagined = imagine(stage.candidates, stage.model, stage.task, members=[0, 1])
         if group == "acquisitions":
+            if isinstance(thing, SupportsData):
+                thing.observe(stage.transitions, FakePolicy(stage.task))
             check_acquisition(thing, imagined, stage.model)
         elif group == "costs":
             check_cost(thing, imagined, stage.task)

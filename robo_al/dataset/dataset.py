@@ -1,5 +1,6 @@
 """A run folder: the ledger, one file for each episode, and the trajectories of evaluations."""
 
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from robo_al.errors import IntegrityError, RunFolderError
 from robo_al.types import Context, Failure, Trajectory, Transitions
 
 CONFIG, LEDGER, METRICS = "config.yaml", "ledger.sqlite", "metrics.jsonl"
+_IDENTITY = "identity"
 _FOLDERS = ("episodes", "evaluations", "models")
 _UNFINISHED = {"lock", LEDGER, f"{LEDGER}-journal", f".{CONFIG}.tmp", *_FOLDERS}
 """What a creation that was interrupted leaves: `config.yaml` is written last."""
@@ -75,6 +77,14 @@ class Dataset:
     def __len__(self) -> int:
         """Number of recorded rollouts."""
         return self.ledger.totals()[0]
+
+    @property
+    def identity(self) -> str:
+        """What tells this campaign's rollouts from any other's at a robot: drawn once, and kept."""
+        path = self.folder / _IDENTITY
+        if not path.exists():
+            write_atomically(path, uuid.uuid4().hex.encode())
+        return path.read_text()
 
     # ------------------------------------------------------------ episodes
 
@@ -220,7 +230,7 @@ class Dataset:
         return read_evaluation(self.folder, row)
 
     def record_fit(self, row: FitRow, weights: bytes | None) -> FitRow:
-        """Make a retraining durable; keep the newest two files of weights.
+        """Make a retraining durable; keep the newest two files of weights, and those in use.
 
         Returns:
             The row, with the name and hash of the file of weights.
@@ -234,7 +244,11 @@ class Dataset:
             row = FitRow(**(values | {"weights": name, "model_hash": sha256}))
         with self.ledger.transaction():
             self.ledger.insert(row)
-        keep = {fit.weights for fit in self.ledger.rows(FitRow)[-2:]}
+        fits, used = self.ledger.rows(FitRow), set[str | None]()
+        for state in ("selected", "dispatched"):  # chosen by a fit, and perhaps controlled by it
+            used |= {rollout.model_hash for rollout in self.ledger.rows(RolloutRow, state=state)}
+        keep = {fit.weights for fit in fits[-2:]}
+        keep |= {fit.weights for fit in fits if fit.model_hash in used}
         for path in (self.folder / "models").glob("*.safetensors"):
             if path.name not in keep:
                 path.unlink()

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from robo_al.dataset.files import storage, sync_folder
 from robo_al.errors import RunFolderError
 
-FORMAT = 2
+FORMAT = 3
 """Version of the run folder's format, in `PRAGMA user_version`."""
 
 STATES = (
@@ -103,6 +103,8 @@ class RoundRow:
     """JSON: [N] scores, null for one that is not finite; null where no model chose."""
     record: str | None = None
     """JSON: the round's line in metrics.jsonl, once the round is complete."""
+    after: int | None = None
+    """`sequence` of the last rollout that was recorded when it was selected; null: none was."""
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,16 @@ class FakePolicy:
         assert len(transitions) > 0 and model is not None
         self.updates += 1
 
+    def parameters(self, actions: Array, observation: Array) -> Array:
+        """Return the mean action [A]."""
+        assert actions.ndim == 2 and observation.shape == (len(self.task.channels),)
+        mean: Array = actions.mean(0)
+        return mean
+
+    def context_features(self, observations: Array) -> Array:
+        """Return the observations [N,O]."""
+        return observations
+
 
 class FakeActor:
     """Row b answers with a linear function of the observation that its seed gives."""

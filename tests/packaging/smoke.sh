@@ -11,7 +11,8 @@ trap 'rm -rf "$folder"' EXIT
 ${PYTHON:-python3} -m venv "$folder/venv"
 bin=$folder/venv/bin
 "$bin/python" -m pip install --quiet --constraint "$constraints" "$(grep '^torch==' "$constraints")"
-"$bin/python" -m pip install --quiet --constraint "$constraints" "$distribution"
+agent=$(realpath "$(dirname "$1")"/agent/*.whl)
+"$bin/python" -m pip install --quiet --constraint "$constraints" "$agent" "$distribution"
 
 mkdir -p "$folder/lab/envs" "$folder/lab/policies"
 echo 'MINE = "envs"' >"$folder/lab/envs/__init__.py"

@@ -1,0 +1,1 @@
+"""The program on the robot's PC: imports nothing of robo-al, torch, MuJoCo or SB3."""

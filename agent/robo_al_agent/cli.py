@@ -1,0 +1,199 @@
+"""The command line of the robot's PC: `robo-al-agent serve AGENT.yaml`, and what a person says."""
+
+import argparse
+import getpass
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from robo_al_agent.calibration import calibrate
+from robo_al_agent.client import ask
+from robo_al_agent.config import AgentConfig, load_config
+from robo_al_agent.driver import SupportsReset, TrajectoryDriver
+from robo_al_agent.envelope import load_envelope
+from robo_al_agent.errors import AgentError, DriverError, SetupError
+from robo_al_agent.keys import make_keys
+from robo_al_agent.loading import make_driver
+from robo_al_agent.wire import Message
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.do(options) or 0)
+    except AgentError as error:
+        print(f"robo-al-agent: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="robo-al-agent", description="Executes a robo-al campaign's rollouts on a robot."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, do: Any, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(do=do)
+        return made
+
+    def with_config(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        made.add_argument("config", type=Path, metavar="AGENT.yaml")
+        return made
+
+    with_config(command("serve", _serve, "serve the robot until Ctrl-C"))
+    keys = command("keys", _keys, "make CURVE keys for an agent and a host")
+    keys.add_argument("folder", type=Path, metavar="FOLDER")
+    with_config(command("check", _check, "connect, read, measure the rate; moves nothing"))
+    twin = with_config(
+        command("twin", _twin, "serve a MuJoCo twin, in real time, through the same code")
+    )
+    twin.add_argument(
+        "--model", type=Path, required=True, metavar="MJCF", help="of robot and scene"
+    )
+    with_config(command("status", _status, "tell what runs, waits, and is faulty"))
+    for name, text in (
+        ("approve", "let the waiting rollout run"),
+        ("reject", "do not let the waiting rollout run"),
+    ):
+        made = with_config(command(name, _say, text))
+        made.add_argument("id", nargs="?", help="of the rollout (the first that waits)")
+    with_config(command("clear", _tell, "clear a fault, after looking at the robot"))
+    with_config(command("release", _tell, "torque off: THE ARM FALLS; hold it"))
+    with_config(command("abort", _tell, "stop the robot, and drop what waits"))
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from robo_al_agent.parent import serve
+
+    load_config(options.config)
+    return serve(options.config, lambda text: print(text, flush=True))
+
+
+def _keys(options: argparse.Namespace) -> None:
+    make_keys(options.folder)
+    print(
+        f"keys are in {options.folder}. On the robot's PC: keys: {options.folder} in AGENT.yaml.\n"
+        "On the host: a folder with agent.key and host.key_secret, as oracle.keys."
+    )
+
+
+def _check(options: argparse.Namespace) -> None:
+    config = load_config(options.config)
+    driver = make_driver(config.driver, options.config.resolve().parent)
+    spec = driver.describe()
+    load_envelope(config.envelope, spec)
+    print(f"{spec.name}: {len(spec.joints)} joints, {spec.command} commands, {spec.rate:g} Hz")
+    for joint in spec.joints:
+        print(f"  {joint.name}: {joint.low:g} to {joint.high:g} {joint.unit}")
+    if spec.watchdog == "none":
+        print("watchdog: none; after the agent's death the robot holds its last command")
+    else:
+        after = f" after {spec.watchdog_seconds:g} s" if spec.watchdog_seconds else ""
+        print(f"watchdog: {spec.watchdog}{after}")
+    if spec.experimental:
+        print("EXPERIMENTAL: this driver was never tried on its device")
+    abilities = [
+        "whole trajectories" if isinstance(driver, TrajectoryDriver) else "streamed commands",
+        *(["resets its scene"] if isinstance(driver, SupportsReset) else []),
+    ]
+    print(f"can do: {', '.join(abilities)}")
+    try:
+        driver.connect()
+        sample = driver.read()
+        print("positions: " + ", ".join(f"{value:.4f}" for value in sample.positions))
+        rate = calibrate(driver)
+        fault = driver.fault()
+    except AgentError:
+        raise
+    except Exception as error:
+        raise DriverError(f"{spec.name}: {type(error).__name__}: {error}") from error
+    finally:
+        driver.close()
+    print(
+        f"read and hold: p50 {rate.p50 * 1e3:.2f} ms, p99 {rate.p99 * 1e3:.2f} ms, largest "
+        f"{rate.largest * 1e3:.2f} ms, {rate.misses} of {rate.cycles} later than {spec.rate:g} Hz; "
+        f"rollouts may command at {1 / rate.shortest_period:.0f} Hz"
+    )
+    if fault is not None:
+        print(f"FAULT {fault.code}: {fault.message}")
+
+
+def _twin(options: argparse.Namespace) -> int:
+    """Start the simulated robot, then serve it like any other."""
+    from robo_al_agent.parent import serve
+
+    config = load_config(options.config)
+    if config.driver["name"] != "mujoco_twin":
+        raise SetupError(f"{options.config}: driver.name is not mujoco_twin")
+    socket = Path(str(config.driver.get("socket", "")))
+    config.journal.mkdir(parents=True, exist_ok=True, mode=0o700)
+    world = subprocess.Popen(
+        [sys.executable, "-m", "robo_al_agent.twin_world"]
+        + ["--model", str(options.model), "--socket", str(socket)]
+        + ["--log", str(config.journal / "twin.jsonl")],
+        start_new_session=True,  # Ctrl-C is for the agent, which stops the robot first
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while not socket.exists():
+            if world.poll() is not None or time.monotonic() > deadline:
+                raise SetupError(f"the simulated robot of {options.model} did not start")
+            time.sleep(0.05)
+        return serve(options.config, lambda text: print(text, flush=True))
+    finally:
+        world.send_signal(signal.SIGTERM)
+        world.wait()
+
+
+# ---------------------------------------------------------------- what a person says
+
+
+def _operator(config: AgentConfig) -> str:
+    return f"ipc://{config.journal.resolve() / 'operator.sock'}"
+
+
+def _ask(config: AgentConfig, kind: str, **fields: Any) -> Message:
+    name = getpass.getuser() if os.environ.get("USER") else str(os.getuid())
+    who = {"who": name} if kind == "abort" else {"operator": name}
+    return ask(_operator(config), Message(kind, {"request": 0, **who, **fields}), None)
+
+
+def _status(options: argparse.Namespace) -> None:
+    status = _ask(load_config(options.config), "status").fields
+    print(f"{status['robot']}: " + (f"runs {status['running']}" if status["running"] else "idle"))
+    if status["fault"]:
+        print(f"  FAULT {status['fault']['code']}: {status['fault']['message']}")
+    print(f"  held by {status['lease'] or 'nobody'}; approval: {status['approval']}")
+    for rollout in status["waiting"]:
+        seconds = rollout["horizon"] * rollout["period"]
+        print(f"  waits: {rollout['id']}, {seconds:g} s  {rollout['why']}")
+
+
+def _say(options: argparse.Namespace) -> None:
+    config = load_config(options.config)
+    waiting = _ask(config, "status").fields["waiting"]
+    chosen = [rollout for rollout in waiting if options.id in (None, rollout["id"])]
+    if not chosen:
+        raise SetupError("no such rollout waits" if options.id else "no rollout waits")
+    rollout = chosen[0]
+    _ask(config, options.command, id=rollout["id"], hash=rollout["hash"])
+    print(f"{options.command}: {rollout['id']}")
+
+
+def _tell(options: argparse.Namespace) -> None:
+    _ask(load_config(options.config), options.command)
+    print(f"{options.command}: done")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

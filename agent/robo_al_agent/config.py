@@ -1,0 +1,91 @@
+"""AGENT.yaml: which robot, where it listens, what it may do.
+
+    address: tcp://127.0.0.1:5555      # abort listens on the next port
+    keys: keys                         # a folder made by `robo-al-agent keys`; needed off loopback
+    driver: {name: feetech, port: /dev/ttyACM0, ...}
+    envelope: envelope.yaml
+    journal: journal
+    approval: {mode: first-n, n: 10}
+
+Paths are relative to the file.
+"""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from robo_al_agent.approval import Approval
+from robo_al_agent.errors import SetupError
+from robo_al_agent.settings import problems, read_settings
+
+
+class AgentConfig(BaseModel):
+    """The content of AGENT.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    address: str = "tcp://127.0.0.1:5555"
+    keys: Path | None = None
+    driver: dict[str, Any]
+    """`name`, and the parameters of its constructor."""
+    envelope: Path
+    journal: Path
+    approval: Approval = Field(default_factory=Approval)
+
+    @property
+    def abort_address(self) -> str:
+        """Where only aborts are heard."""
+        host, port = split_address(self.address, "address")
+        return f"tcp://{host}:{port + 1}"
+
+
+def load_config(path: Path) -> AgentConfig:
+    """Read AGENT.yaml.
+
+    Raises:
+        SetupError: naming every key that is wrong.
+    """
+    try:
+        config = AgentConfig.model_validate(read_settings(path))
+    except ValidationError as error:
+        raise SetupError("\n  ".join([f"{path}: cannot be used", *problems(error)])) from None
+    if not isinstance(config.driver.get("name"), str):
+        raise SetupError(f"{path}: driver.name is missing; say which driver")
+    host, _ = split_address(config.address, f"{path}: address")
+    if config.keys is None and not is_loopback(host):
+        raise SetupError(
+            f"{path}: address is {config.address}, which others can reach, and there are no keys: "
+            "make some with `robo-al-agent keys FOLDER` and set `keys: FOLDER`, or listen on "
+            "tcp://127.0.0.1:PORT"
+        )
+    base = path.resolve().parent
+    moved = {
+        key: base / value
+        for key in ("keys", "envelope", "journal")
+        if (value := getattr(config, key)) is not None
+    }
+    return config.model_copy(update=moved)
+
+
+def split_address(address: str, where: str) -> tuple[str, int]:
+    """Return host and port of `tcp://host:port`.
+
+    Raises:
+        SetupError: it is none.
+    """
+    match = re.fullmatch(r"tcp://(\[[0-9a-fA-F:]+\]|[\w.*-]+):(\d{1,5})", address)
+    if match is None or not 0 < int(match[2]) < 65535:
+        raise SetupError(f"{where} is {address!r}; tcp://HOST:PORT is needed, PORT below 65535")
+    return match[1], int(match[2])
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,82 @@
+"""What LeRobot's numbers mean: the parameter `joints` of the driver `lerobot`."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as validated
+
+from robo_al_agent.errors import SetupError
+
+
+@validated(frozen=True, config=ConfigDict(extra="forbid"))
+class LeRobotJoint:
+    """One entry of the parameter `joints`."""
+
+    scale: Literal["degrees", "range_0_100", "range_m100_100", "radians"]
+    """What LeRobot's number is: LeRobot's own words, and `radians`. The two ranges go from `low` to
+    `high`, which then are the ends of the joint's calibrated range."""
+    low: FiniteFloat
+    """Smallest position (rad)."""
+    high: FiniteFloat
+    """Largest position (rad)."""
+    zero: FiniteFloat = 0.0
+    """Position at LeRobot's 0 (rad), for degrees and radians."""
+    direction: Literal[1, -1] = 1
+    """-1 where LeRobot's number falls as the position grows, for degrees and radians."""
+
+    @property
+    def _line(self) -> tuple[float, float]:
+        """Position at LeRobot's 0, and rad of one unit of its number."""
+        span = self.high - self.low
+        if self.scale == "range_0_100":
+            return self.low, span / 100
+        if self.scale == "range_m100_100":
+            return (self.low + self.high) / 2, span / 200
+        return self.zero, self.direction * (math.radians(1) if self.scale == "degrees" else 1.0)
+
+    def position(self, number: float) -> float:
+        """Return the position (rad) that LeRobot's number stands for."""
+        offset, unit = self._line
+        return offset + unit * number
+
+    def number(self, position: float) -> float:
+        """Return LeRobot's number of a position (rad)."""
+        offset, unit = self._line
+        return (position - offset) / unit
+
+    def check_span(self, name: str, span: float) -> None:
+        """Compare the limits with the calibrated range (rad): LeRobot and the servos clip to it.
+
+        Raises:
+            SetupError: the limits do not fit.
+        """
+        if self.scale == "degrees":
+            furthest = max(abs(self.number(end)) for end in (self.low, self.high))
+            if math.radians(furthest) > span / 2 + 0.01:
+                told = f"low or high is {furthest:.1f} degrees from the middle of the"
+                most = f"calibrated range, which ends at {math.degrees(span / 2):.1f}"
+                raise SetupError(f"joints.{name}: {told} {most}")
+        elif abs(self.high - self.low - span) > 0.05 * span:
+            told = f"high - low is {self.high - self.low:.3f} rad, the calibrated range {span:.3f}"
+            raise SetupError(f"joints.{name}: {told}: LeRobot's number is a share of that range")
+
+
+def checked_joints(joints: Mapping[str, Any]) -> dict[str, LeRobotJoint]:
+    """Return the parameter `joints`, checked.
+
+    Raises:
+        SetupError: naming every entry that cannot be used.
+    """
+    try:
+        checked = TypeAdapter(dict[str, LeRobotJoint]).validate_python(joints)
+    except ValidationError as error:
+        wrong = [f"joints.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        raise SetupError("; ".join(wrong)) from error
+    if not checked:
+        raise SetupError("joints: none; one entry for each joint is needed")
+    for name, joint in checked.items():
+        if joint.low >= joint.high:
+            raise SetupError(f"joints.{name}: low {joint.low} is not below high {joint.high}")
+    return checked

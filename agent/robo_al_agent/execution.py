@@ -1,0 +1,411 @@
+"""One rollout in motion: to its start, then step after step, and what was measured.
+
+Step k of a rollout that begins at t0: at t0 + k period the robot is read, and the commands of that
+step are sent (streamed ones from half a period later on, for the host needs time to answer). A
+rollout of T steps has T + 1 samples. Whatever goes wrong ends it with a safe stop.
+"""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from robo_al_agent.driver import RobotDriver, SupportsReset, TrajectoryDriver
+from robo_al_agent.envelope import Envelope, Stream, check_trajectory
+from robo_al_agent.policy import OnnxPolicy
+from robo_al_agent.requests import Content
+from robo_al_agent.robot import (
+    Array,
+    JointTrajectory,
+    OutcomeKind,
+    RobotSpec,
+    Sample,
+    Tolerance,
+)
+from robo_al_agent.wire import Message
+
+SETTLE_NS = 10**9
+"""How long the robot may take to be at rest at the start of a rollout."""
+REST = 0.05
+"""rad/s or m/s below which a joint is at rest."""
+GOAL_SECONDS = 2.0
+"""How long after its planned end a trajectory may take to be at its goal."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a rollout ended."""
+
+    kind: OutcomeKind
+    reason: str = ""
+
+
+@dataclass
+class Recorded:
+    """What was measured and sent, step by step."""
+
+    spec: RobotSpec
+    samples: list[Sample] = field(default_factory=list)
+    proposed: list[Array] = field(default_factory=list)
+    """What the controller asked for."""
+    sent: list[Array] = field(default_factory=list)
+    """What the driver said it sent."""
+    misses: int = 0
+    """Steps that came late, or a host's answer that did."""
+
+    def row(self) -> bytes:
+        """Return the last step, for the journal."""
+        parts = [*_numbers(self.samples[-1]), self.proposed[-1], self.sent[-1]]
+        return np.concatenate(parts).astype("<f8").tobytes()
+
+    def result(self, id: str, hash: str, ending: Ending, horizon: int) -> Message:
+        """Return everything, with how it ended."""
+        joints, samples = len(self.spec.joints), self.samples
+        commands = {"proposed": self.proposed, "sent": self.sent}
+        return Message(
+            "result",
+            {
+                "id": id,
+                "hash": hash,
+                "kind": ending.kind,
+                "reason": ending.reason,
+                "fraction": len(self.sent) / horizon,
+                "misses": self.misses,
+            },
+            {
+                "time_ns": np.array([sample.time_ns for sample in samples], np.int64),
+                "sequence": np.array([sample.sequence for sample in samples], np.int64),
+                "positions": _rows([sample.positions for sample in samples], joints),
+                "velocities": _rows([sample.velocities for sample in samples], joints),
+                "efforts": _rows([sample.efforts for sample in samples], joints),
+                "sensors": _rows([sample.sensors for sample in samples], len(self.spec.sensors)),
+                **{name: _rows(values, joints) for name, values in commands.items()},
+            },
+        )
+
+    @classmethod
+    def of_rows(cls, spec: RobotSpec, data: bytes) -> "Recorded":
+        """Return what a journal kept of a rollout that was interrupted; a torn row is left out."""
+        joints, sensors = len(spec.joints), len(spec.sensors)
+        width = 2 + 5 * joints + sensors
+        whole = len(data) // (8 * width) * 8 * width
+        recorded = cls(spec)
+        ends = np.cumsum([2, joints, joints, joints, sensors, joints])
+        for row in np.frombuffer(data[:whole], "<f8").reshape(-1, width):
+            head, *parts, proposed, sent = np.split(row, ends)
+            recorded.samples.append(Sample(int(head[0]), int(head[1]), *parts))
+            recorded.proposed.append(proposed)
+            recorded.sent.append(sent)
+        return recorded
+
+
+def _numbers(sample: Sample) -> list[Array]:
+    head = np.array([sample.time_ns, sample.sequence], float)  # exact up to 2^53 ns: 104 days
+    return [head, sample.positions, sample.velocities, sample.efforts, sample.sensors]
+
+
+def _rows(values: list[Array], width: int) -> Array:
+    return np.array(values, np.float64).reshape(len(values), width)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A rollout that was accepted."""
+
+    id: str
+    hash: str
+    content: Content
+    not_after_ns: int
+    commands: Array | None
+    """[T, J] of an open-loop rollout."""
+    policy: OnnxPolicy | None
+    """Of a rollout whose policy travelled."""
+
+
+class Execution:
+    """A rollout from its start to its end; called by the control loop alone.
+
+    Args:
+        plan: what to do.
+        driver: of a robot that is connected and healthy.
+        spec: of the driver.
+        envelope: what it must keep to.
+        push: told each sample of a streamed rollout: step, sample, last command, deadline (ns).
+        keep: told each step as the journal has it.
+        now_ns: monotonic time.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        driver: RobotDriver,
+        spec: RobotSpec,
+        envelope: Envelope,
+        push: Callable[[int, Sample, Array, int], None],
+        keep: Callable[[bytes], None],
+        now_ns: int,
+    ) -> None:
+        self.plan, self.recorded = plan, Recorded(spec)
+        self.answers: dict[int, Array] = {}
+        """Commands [J] of a streamed rollout by step, as they come."""
+        self.handed_over = False
+        """Whether the robot's own controller executes the trajectory now."""
+        self._driver, self._spec, self._envelope = driver, spec, envelope
+        self._push, self._keep = push, keep
+        self._step_ns = round(plan.content.period * 1e9)
+        self._between = plan.content.period / plan.content.substeps
+        self._between_ns = round(self._between * 1e9)
+        self._due: list[tuple[int, int, Callable[[int, int], Ending | None]]] = []
+        self._ordinal = 0
+        self._target = np.zeros(0)
+        self._stream: Stream | None = None
+        self._misses_in_a_row = 0
+        self._sequence: int | None = None
+        self._settled_ns = now_ns
+        self._cancelled: Ending | None = None
+        self._at(now_ns, self._begin)
+
+    @property
+    def step(self) -> int:
+        """How many steps have their command."""
+        return len(self.recorded.sent)
+
+    @property
+    def next_ns(self) -> int:
+        """When `advance` wants to be called."""
+        return self._due[0][0]
+
+    def advance(self, now_ns: int) -> Ending | None:
+        """Do the next thing that is due; return how the rollout ended, if it did.
+
+        Raises:
+            Exception: whatever the driver raises: then the robot is faulty.
+        """
+        due_ns, _, act = heapq.heappop(self._due)
+        return act(now_ns, due_ns)
+
+    def cancel(self, ending: Ending) -> None:
+        """End what the controller executes; from another thread."""
+        if self._cancelled is None and isinstance(self._driver, TrajectoryDriver):
+            self._cancelled = ending
+            self._driver.cancel()
+
+    def _at(self, time_ns: int, act: Callable[[int, int], Ending | None]) -> None:
+        self._ordinal += 1
+        heapq.heappush(self._due, (time_ns, self._ordinal, act))
+
+    def _begin(self, now_ns: int, due_ns: int) -> Ending | None:
+        """Put the robot at the start, or plan the way to it."""
+        start = self.plan.content.start
+        if isinstance(self._driver, SupportsReset):
+            self._driver.reset(start, self.plan.content.seed)
+        sample = self._read()
+        self._target = np.array(start["joints"]) if "joints" in start else sample.positions
+        if self._spec.command == "position" and "joints" in start:
+            way = approach(sample.positions, self._target, self._envelope, self._between)
+            violation = None
+            if len(way):
+                violation = check_trajectory(self._envelope, way, self._between, sample.positions)
+            if violation is not None:
+                return Ending("REJECTED_ENVELOPE", f"on the way to the start: {violation}")
+            for i, pose in enumerate(way):
+                self._at(now_ns + i * self._between_ns, self._sender(pose, None))
+            self._settled_ns = now_ns + len(way) * self._between_ns + SETTLE_NS
+            now_ns += len(way) * self._between_ns
+        self._at(now_ns, self._settle)
+        return None
+
+    def _settle(self, now_ns: int, due_ns: int) -> Ending | None:
+        """Wait until the robot is at rest at the start, then go."""
+        if self._spec.command == "position":
+            sample = self._read()
+            if np.abs(sample.velocities).max() > REST and now_ns < self._settled_ns:
+                self._at(now_ns + self._between_ns, self._settle)
+                return None
+            away = np.abs(sample.positions - self._target)
+            worst = int(away.argmax())
+            if away[worst] > self._envelope.start_distance:
+                return Ending(
+                    "REJECTED_ENVELOPE",
+                    f"joint {self._spec.joints[worst].name} is {away[worst]:.3g} from the start; "
+                    f"limit {self._envelope.start_distance:g}",
+                )
+        if self.plan.commands is not None and "joints" not in self.plan.content.start:
+            path = filled(self._target, self.plan.commands, self.plan.content.substeps)
+            violation = check_trajectory(self._envelope, path, self._between, self._target)
+            if violation is not None:
+                return Ending("REJECTED_ENVELOPE", str(violation))
+        self._stream = Stream(self._envelope, self._target, self._between)
+        whole = isinstance(self._driver, TrajectoryDriver) and self.plan.commands is not None
+        self._at(now_ns, self._hand_over if whole else self._sample)
+        return None
+
+    def _hand_over(self, now_ns: int, due_ns: int) -> Ending | None:
+        """Let the controller execute the trajectory, and take its samples at the steps' times."""
+        driver, commands = self._driver, self.plan.commands
+        assert isinstance(driver, TrajectoryDriver) and commands is not None
+        path = filled(self._target, commands, self.plan.content.substeps)
+        seconds: Array = np.arange(1.0, len(path) + 1) * self._between
+        rates: Array = np.diff(np.concatenate([self._target[None], path]), axis=0) / self._between
+        rates[-1] = 0  # it ends at rest
+        tracking = float(np.max(self._envelope.tracking_error))
+        samples: list[Sample] = []
+        self.handed_over = True
+        try:
+            ended = driver.execute(
+                JointTrajectory(seconds, path, rates),
+                Tolerance(tracking, tracking, GOAL_SECONDS),
+                samples.append,
+            )
+        finally:
+            self.handed_over = False
+        steps = min(len(commands), round(ended.fraction * len(commands)))
+        self.recorded.proposed = list(commands[:steps])
+        self.recorded.sent = list(commands[:steps])
+        times = np.array([sample.time_ns for sample in samples])
+        for k in range(steps + 1 if samples else 0):
+            nearest = np.abs(times - (times[0] + k * self._step_ns)).argmin()
+            self.recorded.samples.append(samples[int(nearest)])
+        return self._cancelled or Ending(ended.kind, ended.reason)
+
+    def _sample(self, now_ns: int, due_ns: int) -> Ending | None:
+        """Read the robot at the beginning of a step."""
+        late = now_ns - due_ns
+        if self.plan.content.controller != "streamed":
+            self._count(late > self._between_ns // 2)
+        sample = self._read()
+        self.recorded.samples.append(sample)
+        ending = self._unsafe(sample, now_ns)
+        if ending is not None:
+            return ending
+        if self.step == self.plan.content.horizon:
+            return Ending("SUCCEEDED")
+        begin = now_ns if late > self._between_ns // 4 else due_ns  # nothing is hurried after it
+        command = begin
+        if self.plan.content.controller == "streamed":
+            command = begin + self._step_ns // 2
+            self._push(self.step, sample, self._target, command)
+        self._at(command, self._command)
+        self._at(begin + self._step_ns, self._sample)
+        return None
+
+    def _command(self, now_ns: int, due_ns: int) -> Ending | None:
+        """Decide the command of a step, and send the first part of it."""
+        assert self._stream is not None
+        k, content = self.step, self.plan.content
+        if self.plan.commands is not None:
+            target = self.plan.commands[k]
+        elif self.plan.policy is not None:
+            target = self.plan.policy.act(self.recorded.samples[-1], self._target)
+        else:
+            answer = self.answers.pop(k, None)
+            self._count(answer is None)
+            if self._misses_in_a_row > self._envelope.missed_deadlines:
+                missed = self._misses_in_a_row
+                return Ending("LINK_LOST", f"the host missed {missed} deadlines in a row")
+            target = self._target if answer is None else answer  # hold, once or twice
+        for i, pose in enumerate(filled(self._target, target[None], content.substeps)):
+            violation = self._stream.check(pose)
+            if violation is not None:
+                return Ending("ABORTED_SAFETY", f"step {k}: {violation}")
+            self._stream.add(pose)
+            last = k if i == content.substeps - 1 else None
+            self._at(due_ns + i * self._between_ns, self._sender(pose, last))
+        self._target = target
+        self.recorded.proposed.append(target)
+        self.recorded.sent.append(target)
+        self._keep(self.recorded.row())
+        return None
+
+    def _sender(self, pose: Array, step: int | None) -> Callable[[int, int], Ending | None]:
+        """Return what sends one command; the last one of a step is what was sent in it."""
+
+        def send(now_ns: int, due_ns: int) -> Ending | None:
+            sent = np.asarray(self._driver.command(pose, self._between), np.float64)
+            if step is not None:
+                self.recorded.sent[step] = sent
+            return None
+
+        return send
+
+    def _count(self, missed: bool) -> None:
+        self.recorded.misses += missed
+        self._misses_in_a_row = self._misses_in_a_row + 1 if missed else 0
+
+    def _unsafe(self, sample: Sample, now_ns: int) -> Ending | None:
+        envelope, names = self._envelope, [joint.name for joint in self._spec.joints]
+        if self._misses_in_a_row > envelope.missed_deadlines:
+            return Ending(
+                "ABORTED_SAFETY",
+                f"{self._misses_in_a_row} control steps in a row came more than half a period late",
+            )
+        age = (now_ns - sample.time_ns) / 1e9
+        if age > envelope.sample_age:
+            return Ending("FAULTED", f"the reading is {age:.3g} s old; limit {envelope.sample_age}")
+        if self._spec.command != "position":
+            return None
+        for what, values, limit in (
+            ("tracking error", np.abs(sample.positions - self._target), envelope.tracking_error),
+            ("effort", np.abs(sample.efforts), envelope.effort),
+        ):
+            worst = int((values - np.asarray(limit)).argmax())
+            allowed = float(np.broadcast_to(np.asarray(limit), values.shape)[worst])
+            if values[worst] > allowed:
+                kind: OutcomeKind = (
+                    "TOLERANCE_VIOLATED" if what == "tracking error" else "ABORTED_SAFETY"
+                )
+                return Ending(
+                    kind,
+                    f"joint {names[worst]} at step {self.step}: {what} {values[worst]:.3g}, limit "
+                    f"{allowed:g}",
+                )
+        return None
+
+    def _read(self) -> Sample:
+        """Return a reading that is new and finite; raises `ValueError` for any other."""
+        sample = self._driver.read()
+        shape, sensors = (len(self._spec.joints),), (len(self._spec.sensors),)
+        parts = (sample.positions, sample.velocities, sample.efforts)
+        if any(part.shape != shape for part in parts) or sample.sensors.shape != sensors:
+            raise ValueError("the driver's reading has another shape than its description")
+        if not all(np.isfinite(part).all() for part in (*parts, sample.sensors)):
+            raise ValueError("the driver's reading is not finite")
+        if sample.sequence == self._sequence:
+            raise ValueError(f"the reading is stale: its sequence number stays {sample.sequence}")
+        self._sequence = sample.sequence
+        return sample
+
+
+def approach(now: Array, start: Array, envelope: Envelope, period: float) -> Array:
+    """Return a minimum-jerk way [n, J] from one pose to another at half the envelope's limits.
+
+    For a distance d in time T its largest velocity is 1.875 d / T, acceleration 5.774 d / T^2 and
+    jerk 60 d / T^3 (Flash & Hogan 1985, "The coordination of arm movements").
+    """
+    distance = np.abs(start - now)
+    seconds = max(
+        float((1.875 * distance / (0.5 * envelope.velocities)).max()),
+        float(np.sqrt(5.774 * distance / (0.5 * envelope.accelerations)).max()),
+        float(np.cbrt(60 * distance / (0.5 * envelope.jerks)).max()),
+    )
+    steps = int(np.ceil(seconds / period))
+    s = (np.arange(1, steps + 1) / max(steps, 1))[:, None]
+    way: Array = now + (start - now) * (10 * s**3 - 15 * s**4 + 6 * s**5)
+    return way
+
+
+def filled(start: Array, commands: Array, substeps: int) -> Array:
+    """Return the commands [T * substeps, J] on the lines from each command to the next.
+
+    Args:
+        start: [J] where the first line begins.
+        commands: [T, J] where the lines end.
+        substeps: how many each line has.
+    """
+    before = np.concatenate([start[None], commands[:-1]])[:, None]
+    share = (np.arange(1, substeps + 1) / substeps)[None, :, None]
+    path = before + (commands[:, None] - before) * share
+    path[:, -1] = commands  # exactly
+    flat: Array = path.reshape(-1, commands.shape[-1])
+    return flat

@@ -1,0 +1,199 @@
+"""An `sb3` policy as an ONNX graph: the mean policy, as it is evaluated, for robots and elsewhere.
+
+The graph is written operator by operator (an actor is a few dense layers), so that it holds nothing
+but what is computed, and the same policy gives the same bytes.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import nn
+
+from robo_al.errors import UserError
+from robo_al.plugins import make_env
+from robo_al.protocols import SupportsContext, SupportsRobot
+from robo_al_policies.sb3 import SB3
+
+Array = NDArray[np.float64]
+OPSET, IR_VERSION = 17, 8
+"""Versions of the format that any onnxruntime from 1.13 on reads."""
+ACTIVATIONS = {nn.ReLU: "Relu", nn.Tanh: "Tanh"}
+
+
+def export_onnx(policy: SB3, path: str | Path) -> None:
+    """Write a graph: input `observation` [batch, O], output `action` [batch, A], float32.
+
+    Raises:
+        UserError: the package onnx is not installed.
+    """
+    graph = _Graph()
+    action = graph.act(policy, "observation")
+    graph.rename(action, "action")
+    sizes = len(policy.task.channels), len(policy.task.action_low)
+    graph.write(path, {"observation": ["batch", sizes[0]]}, {"action": ["batch", sizes[1]]})
+
+
+def export_robot_onnx(
+    policy: SB3,
+    path: str | Path,
+    sensors: int = 0,
+    limits: tuple[Float[np.ndarray, "J"], Float[np.ndarray, "J"]] | None = None,
+) -> None:
+    """Write the graph that a robot's agent runs: from what it measures [1,n] to `command` [1,J].
+
+    Inputs are those of positions, velocities, sensors, targets and `start.<option>` that the
+    policy's answer depends on.
+
+    Args:
+        policy: of a task that a robot can do.
+        path: of the file.
+        sensors: how many the robot has beside its joints.
+        limits: lowest and highest targets, between which a velocity is added up to one.
+
+    Raises:
+        UserError: the package onnx is not installed, or the task is none of a robot, or what it
+            observes is not an affine function of what the robot measures.
+    """
+    task = policy.task
+    env: Any = make_env(task.env)
+    robot: Any = env.unwrapped
+    if not isinstance(robot, SupportsRobot):
+        raise UserError(f"env {task.env.name}: no robot's (it has no `robot_observation`)")
+    env.reset(seed=0)
+    options = robot.context() if isinstance(robot, SupportsContext) else {}
+    joints = len(robot.joints)
+    sizes = {"positions": joints, "velocities": joints, "sensors": sensors, "targets": joints}
+    sizes |= {f"start.{name}": len(values) for name, values in options.items()}
+    matrix, constant = _observed(robot, sizes, task.env.name)
+    ends = np.cumsum(list(sizes.values()))
+    blocks = dict(zip(sizes, np.split(matrix, ends[:-1], axis=1), strict=True))
+    needed = [name for name, block in blocks.items() if block.any()]
+    graph = _Graph()
+    measured = graph.add("Concat", *needed, axis=1)
+    weights = np.concatenate([blocks[name] for name in needed], axis=1)
+    observation = graph.dense(measured, weights, constant)
+    command = graph.act(policy, observation)
+    if robot.robot_command == "velocity":
+        moved = graph.add("Mul", command, graph.constant(np.array(task.control_period)))
+        command = graph.add("Add", "targets", moved)
+        needed += ["targets"] * ("targets" not in needed)
+        if limits is not None:
+            command = graph.add("Max", command, graph.constant(limits[0]))
+            command = graph.add("Min", command, graph.constant(limits[1]))
+    graph.rename(command, "command")
+    graph.write(path, {name: [1, sizes[name]] for name in needed}, {"command": [1, joints]})
+
+
+def _observed(robot: Any, sizes: Mapping[str, int], env: str) -> tuple[Array, Array]:
+    """Return M [O,n] and c [O] with which a task observes M x + c of everything measured, x [n].
+
+    Raises:
+        UserError: no such are found.
+    """
+    total = sum(sizes.values())
+    ends = np.cumsum(list(sizes.values()))[:-1]
+
+    def observe(x: Array) -> Array:
+        known = dict(zip(sizes, np.split(x, ends), strict=True))
+        plain = [known.pop(name) for name in ("positions", "velocities", "sensors", "targets")]
+        options = {name.removeprefix("start."): value.tolist() for name, value in known.items()}
+        return np.asarray(robot.robot_observation(*plain, options), np.float64)
+
+    constant = observe(np.zeros(total))
+    matrix = np.stack([observe(row) - constant for row in np.eye(total)], axis=1)
+    points = np.random.default_rng(0).uniform(-3, 3, (8, total))
+    if not all(np.allclose(observe(x), matrix @ x + constant, atol=1e-9) for x in points):
+        raise UserError(
+            f"env {env}: its `robot_observation` is not affine in what the robot measures, so its "
+            "policy cannot be written as one graph here; stream it from the host instead"
+        )
+    return matrix, constant
+
+
+class _Graph:
+    """Operators, in the order in which they were added."""
+
+    def __init__(self) -> None:
+        try:
+            import onnx
+        except ImportError:
+            raise UserError("a policy as ONNX needs the package onnx: pip install onnx") from None
+        self._onnx = onnx
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
+
+    def constant(self, values: NDArray[Any]) -> str:
+        """Add a constant, float32 unless it is of integers; return its name."""
+        name = f"constant_{len(self._constants)}"
+        kind = np.int64 if values.dtype.kind == "i" else np.float32
+        array = np.ascontiguousarray(values, dtype=kind).reshape(values.shape)
+        self._constants.append(self._onnx.numpy_helper.from_array(array, name))
+        return name
+
+    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Add an operator; return the name of its output."""
+        name = f"{operator.lower()}_{len(self._nodes)}"
+        node = self._onnx.helper.make_node(operator, list(inputs), [name], **attributes)
+        self._nodes.append(node)
+        return name
+
+    def dense(self, x: str, weights: NDArray[Any], bias: NDArray[Any]) -> str:
+        """Add weights [out,in] times x [batch,in] plus bias."""
+        return self.add("Gemm", x, self.constant(weights), self.constant(bias), transB=1)
+
+    def act(self, policy: SB3, observation: str) -> str:
+        """Add the mean of the policies' most likely actions, in the task's units."""
+        features, observer = observation, policy.observer
+        if observer.angles:
+            linear, angles = (
+                self._gather(observation, i) for i in (observer.linear, observer.angles)
+            )
+            turned = [self.add(operator, angles) for operator in ("Sin", "Cos")]
+            features = self.add("Concat", *([linear] if observer.linear else []), *turned, axis=1)
+        actions = []
+        for network in policy.networks():
+            x = features
+            for layer in network.mean:
+                if isinstance(layer, nn.Linear):
+                    weights, bias = (p.detach().cpu().numpy() for p in (layer.weight, layer.bias))
+                    x = self.dense(x, weights, bias)
+                else:
+                    x = self.add(ACTIVATIONS[type(layer)], x)
+            bounds = [self.constant(np.array(bound)) for bound in (-1.0, 1.0)]
+            actions.append(self.add("Tanh", x) if network.squash else self.add("Clip", x, *bounds))
+        high, low = policy.task.action_high, policy.task.action_low
+        scaled = self.add("Mul", self.add("Mean", *actions), self.constant((high - low) / 2))
+        return self.add("Add", scaled, self.constant((high + low) / 2))
+
+    def _gather(self, x: str, columns: Sequence[int]) -> str:
+        return self.add("Gather", x, self.constant(np.array(columns, np.int64)), axis=1)
+
+    def rename(self, last: str, name: str) -> None:
+        """Give the last operator's output the name of the graph's."""
+        assert self._nodes[-1].output[0] == last
+        self._nodes[-1].output[0] = name
+
+    def write(
+        self,
+        path: str | Path,
+        inputs: Mapping[str, Sequence[str | int]],
+        outputs: Mapping[str, Sequence[str | int]],
+    ) -> None:
+        """Check the graph and write it."""
+        onnx, helper = self._onnx, self._onnx.helper
+        ports = [
+            [
+                helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(shape))
+                for name, shape in side.items()
+            ]
+            for side in (inputs, outputs)
+        ]
+        graph = helper.make_graph(self._nodes, "policy", *ports, self._constants)
+        opset = helper.make_opsetid("", OPSET)
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+        onnx.checker.check_model(model, full_check=True)
+        Path(path).write_bytes(model.SerializeToString())

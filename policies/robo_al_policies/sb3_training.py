@@ -1,0 +1,226 @@
+"""SB3's algorithms as the `sb3` policy needs them: made, trained for a round, and taken apart."""
+
+import copy
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from stable_baselines3 import PPO, SAC, TD3
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from stable_baselines3.common.utils import set_random_seed
+from stable_baselines3.common.vec_env import VecNormalize
+from torch import Tensor, nn
+
+from robo_al.errors import ConfigError
+from robo_al_policies.imagined_env import ImaginedEnv
+
+Algorithm: TypeAlias = SAC | TD3 | PPO
+ALGORITHMS: dict[str, type[SAC] | type[TD3] | type[PPO]] = {"sac": SAC, "td3": TD3, "ppo": PPO}
+EXPLORATION = 0.1
+"""Standard deviation of TD3's exploration, in halves of the action range (Fujimoto et al. 2018)."""
+UPDATES_PER_BRANCHING = 100
+"""Gradient steps of an off-policy algorithm between two branchings of imagined rollouts."""
+BRANCHINGS_KEPT = 20
+"""Branchings whose steps are still learned from."""
+RESERVED = frozenset(
+    "policy env device seed verbose learning_starts train_freq gradient_steps replay_buffer_class "
+    "buffer_size n_steps action_noise policy_kwargs use_sde tensorboard_log".split()
+)
+"""Arguments of SB3's constructors that this policy sets itself, or cannot do with."""
+LOG_STD_RANGE = (-20.0, 2.0)
+"""Of SB3's SAC: between which its actor's log standard deviation is clipped."""
+
+
+@contextmanager
+def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the global generators that SB3 draws from, and leave them afterwards as they were."""
+    python, legacy = random.getstate(), np.random.get_state()
+    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        try:
+            set_random_seed(seed)
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)
+
+
+def make_algorithm(
+    name: str,
+    env: ImaginedEnv,
+    hidden: Sequence[int],
+    arguments: Mapping[str, Any],
+    device: str,
+    seed: int,
+) -> Algorithm:
+    """Make an algorithm with new weights.
+
+    Args:
+        name: one of `ALGORITHMS`.
+        env: where it will learn.
+        hidden: units of each hidden layer.
+        arguments: further ones of SB3's constructor.
+        device: of its networks.
+        seed: of its weights.
+
+    Raises:
+        ConfigError: SB3 refuses the arguments.
+    """
+    reserved = [key for key in arguments if key in RESERVED]
+    if reserved:
+        raise ConfigError(f"policy sb3: arguments.{reserved[0]}: it is set by the policy itself")
+    fixed: dict[str, Any] = {"policy_kwargs": {"net_arch": list(hidden)}}
+    if name == "ppo":
+        fixed |= {"n_steps": env.length, "batch_size": env.num_envs}
+    else:
+        fixed |= {"learning_starts": 0, "train_freq": (env.length, "step"), "buffer_size": 1}
+    if name == "td3":
+        size = env.action_space.shape
+        assert size is not None
+        fixed["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, EXPLORATION))
+    with own_randomness(seed, torch.device(device)):
+        try:
+            made = ALGORITHMS[name]("MlpPolicy", env, device=device, **(fixed | dict(arguments)))
+        except (TypeError, ValueError, AssertionError) as error:
+            raise ConfigError(f"policy sb3: arguments: SB3's {name} says: {error}") from error
+    made.set_logger(Logger(folder=None, output_formats=[]))  # its own makes a folder each time
+    return made
+
+
+# ---------------------------------------------------------------- learning
+
+
+class MixedReplayBuffer(ReplayBuffer):
+    """What off-policy algorithms sample: recorded steps in a fixed share, imagined ones else.
+
+    Args:
+        recorded: never forgotten.
+        share: of the recorded steps in a batch.
+        size: imagined steps that are kept.
+        env: where they come from.
+        device: where samples go.
+    """
+
+    def __init__(
+        self,
+        recorded: ReplayBuffer,
+        share: float,
+        size: int,
+        env: ImaginedEnv,
+        device: torch.device,
+    ) -> None:
+        super().__init__(size, env.observation_space, env.action_space, device, env.num_envs)
+        self.recorded, self.share = recorded, share
+
+    def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
+        """Draw a batch, with replacement."""
+        known = round(self.share * batch_size)
+        parts = [
+            buffer(n, env)
+            for buffer, n in ((self.recorded.sample, known), (super().sample, batch_size - known))
+            if n
+        ]
+        columns = zip(*(part[:5] for part in parts), strict=True)
+        return ReplayBufferSamples(*(torch.cat(column) for column in columns))
+
+
+def recorded_buffer(
+    features: Float[Tensor, "B F"],
+    actions: Float[np.ndarray, "B A"],
+    next_features: Float[Tensor, "B F"],
+    rewards: Float[np.ndarray, "B"],
+    ended: NDArray[np.bool_],
+    env: ImaginedEnv,
+    device: torch.device,
+) -> ReplayBuffer:
+    """Return recorded steps, actions scaled to [-1, 1], as SB3 samples them."""
+    n = len(actions)
+    buffer = ReplayBuffer(n, env.observation_space, env.action_space, device, n_envs=1)
+    buffer.observations[:, 0] = features.cpu().numpy()
+    buffer.next_observations[:, 0] = next_features.cpu().numpy()
+    buffer.actions[:, 0], buffer.rewards[:, 0], buffer.dones[:, 0] = actions, rewards, ended
+    buffer.full = True
+    return buffer
+
+
+def train(
+    algorithm: Algorithm,
+    env: ImaginedEnv,
+    recorded: ReplayBuffer,
+    share: float,
+    updates: int,
+    seed: int,
+) -> None:
+    """Take at least so many gradient steps, from the weights that there are.
+
+    What is drawn depends on the seed alone: nothing but weights and the optimisers' moments is
+    carried over from the last time.
+    """
+    steps = env.length * env.num_envs
+    algorithm._n_updates = 0  # TD3 counts its delays by it
+    if isinstance(algorithm, PPO):
+        per_branching = algorithm.n_epochs * -(-steps // algorithm.batch_size)
+    else:
+        per_branching = min(updates, UPDATES_PER_BRANCHING)
+    branchings = -(-updates // per_branching)
+    if not isinstance(algorithm, PPO):
+        algorithm.gradient_steps = -(-updates // branchings)
+        kept = min(branchings, BRANCHINGS_KEPT) * steps
+        algorithm.replay_buffer = MixedReplayBuffer(recorded, share, kept, env, algorithm.device)
+    with own_randomness(seed, algorithm.device):
+        algorithm.learn(branchings * steps, log_interval=None)  # type: ignore[arg-type]
+    if not isinstance(algorithm, PPO):
+        algorithm.replay_buffer = None
+
+
+# ---------------------------------------------------------------- acting
+
+
+class ActorNetwork(nn.Module):
+    """An SB3 actor, without SB3 around it: features [B,F] to actions [B,A] in [-1, 1]."""
+
+    def __init__(
+        self, mean: nn.Sequential, log_deviation: nn.Sequential | Tensor, squash: bool
+    ) -> None:
+        super().__init__()
+        self.mean = mean
+        self.log_deviation = log_deviation
+        self.squash = squash
+        """By tanh, after the noise; else actions are clipped."""
+
+    @torch.no_grad()
+    def forward(
+        self, features: Float[Tensor, "B F"], noise: Float[Tensor, "B A"] | None = None
+    ) -> Float[Tensor, "B A"]:
+        """Return the most likely actions, or those that standard normal noise leads to."""
+        action: Tensor = self.mean(features)
+        if noise is not None:
+            log = self.log_deviation
+            log = log(features).clamp(*LOG_STD_RANGE) if isinstance(log, nn.Module) else log
+            action = action + log.exp() * noise
+        return torch.tanh(action) if self.squash else action.clamp(-1, 1)
+
+
+def actor_network(algorithm: Algorithm) -> ActorNetwork:
+    """Return a copy of the present actor, which further training does not change."""
+    if isinstance(algorithm, PPO):
+        policy: Any = algorithm.policy
+        mean = nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net)
+        network = ActorNetwork(mean, policy.log_std.detach(), squash=False)
+    elif isinstance(algorithm, TD3):
+        deviation = torch.full((1,), EXPLORATION, device=algorithm.device)
+        network = ActorNetwork(algorithm.actor.mu, deviation.log(), squash=False)
+    else:
+        actor: Any = algorithm.actor
+        mean = nn.Sequential(*actor.latent_pi, actor.mu)
+        deviations = nn.Sequential(*actor.latent_pi, actor.log_std)
+        network = ActorNetwork(mean, deviations, squash=True)
+    return copy.deepcopy(network)

@@ -1,0 +1,100 @@
+"""Rollouts of which nobody knows whether they ran to their end: shown to a person, who decides.
+
+The robot's agent, or the campaign, died while they ran. Nothing here executes anything; a rollout
+that is to run again gets a new id, and is executed when the campaign goes on.
+"""
+
+from dataclasses import fields
+
+from robo_al.dataset.dataset import Dataset
+from robo_al.dataset.ledger import RolloutRow, RoundRow
+from robo_al.errors import UserError
+from robo_al.types import Trajectory
+
+
+def waiting(dataset: Dataset) -> list[RolloutRow]:
+    """Return the rollouts that wait for a decision."""
+    return dataset.ledger.rows(RolloutRow, state="indeterminate")
+
+
+def accept(dataset: Dataset, rollout: str) -> RolloutRow:
+    """Take the part that was measured as a recorded rollout; models learn from it.
+
+    Raises:
+        UserError: it waits for no decision, or nothing of it was measured.
+        IntegrityError: its file is damaged.
+    """
+    row = _open(dataset, rollout)
+    if not row.sha256 or not row.steps:
+        raise UserError(f"inbox: nothing of {rollout} was measured; discard it, or run it again")
+    part: Trajectory = dataset.trajectory(row)
+    return dataset.record(row, part, None, row.robot_seconds or 0.0, row.wall_seconds)
+
+
+def discard(dataset: Dataset, rollout: str) -> RolloutRow:
+    """Leave it out for good; what was measured of it is kept and never learned from.
+
+    Raises:
+        UserError: it waits for no decision.
+    """
+    row = _open(dataset, rollout)
+    with dataset.ledger.transaction():
+        dataset.ledger.update(
+            RolloutRow, row.id, state="aborted", reason=f"{row.reason}; discarded"
+        )
+    return _row(dataset, row.id)
+
+
+def again(dataset: Dataset, rollout: str) -> RolloutRow:
+    """Let the same candidate run again under a new id, when the campaign goes on.
+
+    Returns:
+        The new row, `selected`, in the campaign's last round.
+
+    Raises:
+        UserError: it waits for no decision.
+    """
+    row = _open(dataset, rollout)
+    ledger = dataset.ledger
+    last = ledger.last(RoundRow)
+    assert last is not None
+    index = 1 + max((r.index for r in ledger.rows(RolloutRow, round=last.round)), default=-1)
+    fresh = {field.name: getattr(row, field.name) for field in fields(RolloutRow)}
+    fresh |= dict.fromkeys(_OF_EXECUTION)
+    fresh |= {"id": f"r{last.round:04d}-{index:02d}", "round": last.round, "index": index}
+    made = RolloutRow(**(fresh | {"state": "selected"}))
+    with ledger.transaction():
+        reason = f"{row.reason}; run again as {made.id}"
+        ledger.update(RolloutRow, row.id, state="aborted", reason=reason)
+        ledger.insert(made)
+        ledger.update(RoundRow, last.round, record=None)  # the round is not complete any more
+    return made
+
+
+_OF_EXECUTION = (
+    "realised_information",
+    "sha256",
+    "steps",
+    "total_reward",
+    "reason",
+    "robot_seconds",
+    "wall_seconds",
+    "epoch",
+    "sequence",
+)
+"""Columns that say how a rollout went."""
+
+
+def _open(dataset: Dataset, rollout: str) -> RolloutRow:
+    row = dataset.ledger.row(RolloutRow, rollout)
+    if row is None or row.state != "indeterminate":
+        ids = ", ".join(row.id for row in waiting(dataset)) or "none"
+        found = "unknown" if row is None else row.state
+        raise UserError(f"inbox: rollout {rollout} is {found}; waiting for a decision: {ids}")
+    return row
+
+
+def _row(dataset: Dataset, rollout: str) -> RolloutRow:
+    row = dataset.ledger.row(RolloutRow, rollout)
+    assert row is not None
+    return row

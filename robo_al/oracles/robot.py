@@ -1,0 +1,477 @@
+"""The oracle for a robot behind a `robo-al-agent`, near or far.
+
+What the host knows of a robot is what the agent says: samples of joints and sensors. The task says
+how they are observed and what its actions command (`SupportsRobot`); of a Gymnasium env that the
+agent itself steps, the sensors are the observation. Rollouts have the campaign's identifier in
+theirs, so that asking again, after whatever died, gives what was recorded and never a second run.
+"""
+
+import logging
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+
+from robo_al.errors import OracleError, UserError
+from robo_al.plugins import make_env
+from robo_al.protocols import Actor, SupportsRobot
+from robo_al.tasks import describe
+from robo_al.types import (
+    Candidate,
+    EnvSpec,
+    Failure,
+    FailureKind,
+    OpenLoop,
+    Outcome,
+    Streamed,
+    Task,
+    Trajectory,
+)
+from robo_al_agent.client import Client, Session
+from robo_al_agent.config import is_loopback, split_address
+from robo_al_agent.envelope import check_trajectory, from_fields
+from robo_al_agent.errors import AgentError
+from robo_al_agent.execution import filled
+from robo_al_agent.wire import Message
+
+Array = NDArray[np.float64]
+logger = logging.getLogger("robo_al")
+
+KINDS: Mapping[str, FailureKind] = {
+    "REJECTED_ENVELOPE": "failed",
+    "REJECTED_OPERATOR": "aborted",
+    "EXPIRED": "failed",
+    "ABORTED_OPERATOR": "aborted",
+    "ABORTED_SAFETY": "aborted",
+    "LINK_LOST": "aborted",
+    "TOLERANCE_VIOLATED": "aborted",
+    "FAULTED": "failed",
+    "ESTOP": "failed",
+    "INTERRUPTED": "indeterminate",
+}
+"""What the agent's outcomes are in the ledger."""
+_SAID_SECONDS = 10.0
+"""How often a robot that waits for a person is mentioned."""
+
+
+@dataclass
+class _Flight:
+    """One rollout that was submitted."""
+
+    candidate: Candidate
+    start: Array
+    """[J] the first target, where the start says so; empty otherwise."""
+    actor: Actor | None = None
+    asked: dict[int, Array] = field(default_factory=dict)
+    """What a policy answered, by step."""
+
+
+class RobotOracle:
+    """Executes candidates on the robot of an agent, one at a time.
+
+    Args:
+        env: the task.
+        address: `tcp://host:port` of the agent.
+        keys: folder with `agent.key` and `host.key_secret`; needed unless it is on this machine.
+        start_timeout: seconds that the agent may take to answer at first.
+        queue: rollouts that may be submitted and not yet polled.
+
+    Raises:
+        UserError: the agent's robot is not one that the task can use, or a key is missing.
+        OracleError: no agent answers.
+    """
+
+    def __init__(
+        self,
+        env: EnvSpec,
+        address: str = "tcp://127.0.0.1:5555",
+        keys: str | None = None,
+        start_timeout: float = 10.0,
+        queue: int = 1,
+    ) -> None:
+        self.campaign = uuid.uuid4().hex
+        """Part of every rollout's identifier; a campaign sets its own, which outlives this."""
+        self.capacity = queue
+        with closing(make_env(env)) as made:
+            self._task = describe(made, env)
+            self._robot = made.unwrapped if isinstance(made.unwrapped, SupportsRobot) else None
+        try:
+            host, _ = split_address(address, "oracle.address")
+            self._client = Client(address, Path(keys) if keys else None, self._on_sample)
+        except AgentError as error:
+            raise UserError(f"oracle robot: {error}") from error
+        self._flights: dict[str, _Flight] = {}
+        self._policies = threading.Lock()
+        self._samples: SimpleQueue[Message | None] = SimpleQueue()
+        self._failure: Exception | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._stream, daemon=True)
+        self._thread.start()
+        try:
+            self._meet(address, start_timeout)
+        except BaseException:
+            self.close()
+            raise
+        if is_loopback(host) and self._spec["watchdog"] != "none":
+            logger.warning(
+                "the robot's agent is on this machine, which also trains: its control loop may "
+                "miss deadlines (they are counted with every rollout)"
+            )
+
+    # ------------------------------------------------------------ the contract
+
+    def submit(self, candidate: Candidate) -> None:
+        """Hand one candidate to the agent; the same one again asks for what became of it.
+
+        Raises:
+            UserError: its actions cannot be executed.
+            OracleError: closed, `queue` candidates are pending, or its id is among them.
+        """
+        self._refuse_closed()
+        if candidate.id in self._flights:
+            raise OracleError(f"candidate {candidate.id!r} is pending already")
+        if len(self._flights) >= self.capacity:
+            raise OracleError(f"{self.capacity} candidates are pending already; poll first")
+        content, arrays, start = self._request(candidate)
+        flight = _Flight(candidate, start)
+        controller = candidate.controller
+        if isinstance(controller, Streamed):
+            with self._policies:
+                flight.actor = controller.policy.start(
+                    controller.model, [controller.member], [candidate.seed]
+                )
+        self._flights[candidate.id] = flight
+        self._client.submit(self._wire_id(candidate.id), content, arrays)
+
+    def poll(self, timeout: float | None = None) -> list[Outcome]:
+        """Return what has come; waits for one, at most `timeout` seconds.
+
+        Raises:
+            OracleError: a policy failed while it controlled the robot.
+        """
+        self._refuse_closed()
+        names = {self._wire_id(name): name for name in self._flights}
+
+        def arrived(session: Session) -> bool:
+            return self._failure is not None or any(
+                session.jobs[name].stage == "done" for name in names
+            )
+
+        waited = 0.0
+        while names:
+            part = _SAID_SECONDS if timeout is None else min(_SAID_SECONDS, timeout - waited)
+            if self._client.wait(arrived, part):
+                break
+            waited += part
+            self._mention()
+            if timeout is not None and waited >= timeout:
+                break
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise OracleError(f"the policy failed while it controlled the robot: {failure}")
+        outcomes = []
+        for wire, name in names.items():
+            job = self._client.session.jobs[wire]
+            if job.stage == "done":
+                flight = self._flights.pop(name)
+                outcomes.append(self._outcome(flight, job.result, job.state, job.refused))
+        return outcomes
+
+    def acknowledge(self, ids: Sequence[str]) -> None:
+        """Let the agent drop its copy of rollouts that are safe here."""
+        for name in ids:
+            self._client.acknowledge(self._wire_id(name))
+
+    def admits(self, candidate: Candidate, imagined: Float[np.ndarray, "E T A"]) -> bool:
+        """Say whether the robot's envelope allows a candidate, as far as the host can know.
+
+        Args:
+            candidate: perhaps with a policy as controller.
+            imagined: the actions that it would send, in each member of the model.
+        """
+        start = self._first(candidate)
+        if not len(start):
+            return True  # from wherever the robot is then: the agent will say
+        return all(
+            self._violation(start, actions[: candidate.horizon]) is None for actions in imagined
+        )
+
+    def close(self) -> None:
+        """Give the robot back; what runs is stopped by the agent. May be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._samples.put(None)
+            self._thread.join()
+            self._client.close()
+
+    def __enter__(self) -> "RobotOracle":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------ what goes to the agent
+
+    def _meet(self, address: str, timeout: float) -> None:
+        """Learn which robot it is, and whether the task can use it."""
+        known = self._client.wait(
+            lambda s: s.agent is not None and (s.fencing is not None or s.problem is not None),
+            timeout,
+        )
+        session = self._client.session
+        if session.agent is None:
+            raise OracleError(
+                f"no agent answers at {address} within {timeout:g} s; start one there with "
+                "`robo-al-agent serve AGENT.yaml`, and check address and keys"
+            )
+        if not known or session.fencing is None:
+            raise OracleError(f"the agent at {address}: {session.problem}")
+        said = session.agent.fields
+        self._spec = said["spec"]
+        self._envelope = from_fields(said["envelope"])
+        self._joints = tuple(joint["name"] for joint in self._spec["joints"])
+        self._sensors = tuple(sensor["name"] for sensor in self._spec["sensors"])
+        wrong = self._mismatch(self._task, self._robot)
+        if wrong:
+            raise UserError(f"oracle robot: {wrong}")
+        between = self._task.control_period / self._substeps
+        fastest = said["rate"]["p99"] / 0.8
+        if between < fastest:
+            raise UserError(
+                f"oracle robot: the task commands every {between:g} s; this robot was measured at "
+                f"{fastest:.4f} s at least"
+            )
+
+    def _mismatch(self, task: Task, robot: SupportsRobot | None) -> str | None:
+        name = self._spec["name"]
+        if robot is None:
+            size = len(task.channels)
+            if self._spec["command"] != "action":
+                return (
+                    f"env {task.env.name} does not say how it is done on a robot; give it `joints`,"
+                    " `robot_command` and `robot_observation`"
+                )
+            if len(self._observed) != size or len(self._joints) != len(task.action_low):
+                return (
+                    f"{name} has {len(self._observed)} sensors and {len(self._joints)} joints; env "
+                    f"{task.env.name} has {size} observations and {len(task.action_low)} actions"
+                )
+            return None
+        if self._spec["command"] == "action" and robot.robot_command != "action":
+            return f"{name} takes actions, and env {task.env.name} commands {robot.robot_command}"
+        if tuple(robot.joints) != self._joints:
+            return (
+                f"env {task.env.name} has the joints {', '.join(robot.joints)}; {name} has "
+                f"{', '.join(self._joints)}, in this order"
+            )
+        return None
+
+    @property
+    def _observed(self) -> list[int]:
+        """Sensors that are observations."""
+        return [i for i, name in enumerate(self._sensors) if name not in ("reward", "terminated")]
+
+    @property
+    def _substeps(self) -> int:
+        return 1 if self._robot is None else int(getattr(self._robot, "robot_substeps", 1))
+
+    def _wire_id(self, name: str) -> str:
+        return f"{self.campaign}/{name}"
+
+    def _first(self, candidate: Candidate) -> Array:
+        return np.array(candidate.context.options.get("joints", ()), np.float64)
+
+    def _request(
+        self, candidate: Candidate
+    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]], Array]:
+        """Return content and arrays of a submission, and the first target."""
+        options = {
+            name: [float(value) for value in values]
+            for name, values in candidate.context.options.items()
+        }
+        opened = isinstance(candidate.controller, OpenLoop)
+        content = {
+            "controller": "open_loop" if opened else "streamed",
+            "joints": list(self._joints),
+            "period": self._task.control_period,
+            "substeps": self._substeps,
+            "horizon": candidate.horizon,
+            "start": options,
+            "seed": candidate.context.seed,
+        }
+        start = self._first(candidate)
+        if not isinstance(candidate.controller, OpenLoop):
+            return content, {}, start
+        actions = np.asarray(candidate.controller.actions, np.float64)
+        wanted = (candidate.horizon, len(self._task.action_low))
+        if actions.shape != wanted:
+            raise UserError(
+                f"candidate {candidate.id}: actions of shape {actions.shape}; [horizon, action "
+                f"size] is {wanted}"
+            )
+        if self._command == "velocity" and not len(start):
+            raise UserError(
+                f"candidate {candidate.id}: velocities in open loop need a start pose; let the "
+                "env's context have `joints`"
+            )
+        return content, {"actions": self._targets(start, actions)}, start
+
+    @property
+    def _command(self) -> str:
+        return "action" if self._robot is None else self._robot.robot_command
+
+    def _targets(self, start: Array, actions: Array) -> Array:
+        """Return what actions [T, A] command [T, J]."""
+        clipped: Array = np.clip(actions, self._task.action_low, self._task.action_high)
+        if self._command != "velocity":
+            return clipped
+        targets, target = np.empty_like(clipped), start
+        for k, action in enumerate(clipped):
+            target = self._after(target, action)
+            targets[k] = target
+        return targets
+
+    def _after(self, target: Array, velocity: Array) -> Array:
+        """Return the next target, which stays within the joints' limits."""
+        low, high = (
+            np.array([joint[side] for joint in self._spec["joints"]]) for side in ("low", "high")
+        )
+        moved: Array = np.clip(target + velocity * self._task.control_period, low, high)
+        return moved
+
+    def _violation(self, start: Array, actions: Array) -> str | None:
+        targets = self._targets(start, actions)
+        between = self._task.control_period / self._substeps
+        path = filled(start, targets, self._substeps)
+        found = check_trajectory(self._envelope, path, between, start)
+        return None if found is None else str(found)
+
+    # ------------------------------------------------------------ while one runs
+
+    def _on_sample(self, message: Message) -> None:
+        self._samples.put(message)
+
+    def _stream(self) -> None:
+        """Answer samples of streamed rollouts: the life of a thread."""
+        while (message := self._samples.get()) is not None:
+            try:
+                self._answer(message)
+            except Exception as error:
+                self._failure = error
+
+    def _answer(self, message: Message) -> None:
+        prefix, _, name = str(message.fields["id"]).rpartition("/")
+        flight = self._flights.get(name)
+        if flight is None or flight.actor is None or prefix != self.campaign:
+            return
+        options = flight.candidate.context.options
+        target = message.arrays["targets"]
+        observation = self._observe(message.arrays, target, options)
+        with self._policies:
+            action = np.asarray(flight.actor.act(observation[None]), np.float64)[0]
+        if not np.isfinite(action).all():
+            raise ValueError("its action is not finite")
+        step = int(message.fields["step"])
+        flight.asked[step] = action
+        command = np.clip(action, self._task.action_low, self._task.action_high)
+        if self._command == "velocity":
+            command = self._after(target, command)
+        self._client.answer(str(message.fields["id"]), step, command)
+
+    def _observe(
+        self, arrays: Mapping[str, NDArray[Any]], targets: Array, options: Mapping[str, Any]
+    ) -> Array:
+        if self._robot is None:
+            sensed: Array = arrays["sensors"][..., self._observed]
+            return sensed
+        observed: Array = self._robot.robot_observation(  # type: ignore[no-untyped-call]
+            arrays["positions"], arrays["velocities"], arrays["sensors"], targets, options
+        )
+        return observed
+
+    def _mention(self) -> None:
+        """Say what a campaign waits for."""
+        session = self._client.session
+        if session.fault is not None:
+            logger.warning(
+                "the robot is stopped: %s; look at it, then `robo-al-agent clear AGENT.yaml` there",
+                session.fault["message"],
+            )
+        elif session.problem is not None:
+            logger.warning("waiting for the robot: %s", session.problem)
+
+    # ------------------------------------------------------------ what comes back
+
+    def _outcome(
+        self,
+        flight: _Flight,
+        result: Message | None,
+        state: Message | None,
+        refused: str | None,
+    ) -> Outcome:
+        name = flight.candidate.id
+        if refused is not None:
+            return Outcome(name, Failure("failed", f"the agent refused it: {refused}"), 0.0)
+        assert state is not None
+        kind, reason = str(state.fields["kind"]), str(state.fields["reason"])
+        trajectory, seconds = None, 0.0
+        if result is not None and len(result.arrays.get("sent", ())):
+            trajectory = self._trajectory(flight, result.arrays)
+            times = result.arrays["time_ns"]
+            seconds = float(times[-1] - times[0]) / 1e9
+        if kind == "SUCCEEDED" and trajectory is not None:
+            return Outcome(name, trajectory, seconds)
+        if kind == "SUCCEEDED":
+            return Outcome(name, Failure("failed", "it ended at its first observation"), seconds)
+        text = f"{kind}: {reason}" if reason else kind
+        return Outcome(name, Failure(KINDS[kind], text, trajectory), seconds)
+
+    def _trajectory(self, flight: _Flight, arrays: Mapping[str, NDArray[Any]]) -> Trajectory:
+        """Return what was measured as the task sees it."""
+        steps = min(len(arrays["sent"]), len(arrays["positions"]) - 1)
+        steps = max(steps, 0)
+        kept = {name: values[: steps + 1] for name, values in arrays.items()}
+        sent, controller = arrays["sent"][:steps], flight.candidate.controller
+        first = flight.start if len(flight.start) else arrays["positions"][0]
+        targets = np.concatenate([first[None], sent])
+        observations = self._observe(kept, targets, flight.candidate.context.options)
+        actions = sent
+        if self._command == "velocity":
+            actions = (sent - targets[:-1]) / self._task.control_period
+        if isinstance(controller, OpenLoop):
+            asked = np.asarray(controller.actions[:steps], np.float64)
+        else:  # a step whose answer was missed has only what was sent
+            asked = np.array([flight.asked.get(k, actions[k]) for k in range(steps)])
+        rewards, ends = self._rewards(observations, actions, kept["sensors"])
+        stop = int(ends.argmax()) + 1 if ends.any() else steps
+        return Trajectory(
+            observations[: stop + 1], actions[:stop], asked[:stop], rewards[:stop], bool(ends.any())
+        )
+
+    def _rewards(
+        self, observations: Array, actions: Array, sensors: Array
+    ) -> tuple[Array, Bool[np.ndarray, "T"]]:
+        """Return rewards [T], and where the task ended by itself [T]."""
+        ends = np.zeros(len(actions), bool)
+        if "terminated" in self._sensors:
+            ends = sensors[1:, self._sensors.index("terminated")] > 0.5
+        if "reward" in self._sensors:
+            return np.array(sensors[1:, self._sensors.index("reward")], np.float64), ends
+        if self._task.reward is None:
+            raise OracleError(
+                f"env {self._task.env.name} has no `reward` function, and the robot measures none"
+            )
+        rewards = self._task.reward(observations[:-1], actions, observations[1:])
+        return np.asarray(rewards, np.float64), ends
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise OracleError("the oracle is closed")

@@ -1,0 +1,150 @@
+"""The loop that never lets the oracle be idle: the next rounds are chosen while one is executed.
+
+    fill the queue:  retrain on what has come -> select, given what is under way -> submit
+    then wait for an outcome, record it, and fill the queue again
+
+What is under way is known to the acquisition function as pending. A policy that answers from the
+host does so with what it had learned when the rollout was selected: retraining works on another
+copy. Until there is a model, rounds follow one another: nothing can be chosen yet.
+
+A campaign is a function of the order in which outcomes come in and selections are made, and the
+ledger has both: `sequence` of every rollout, and `after` of every round.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from robo_al.campaign import Campaign
+from robo_al.dataset.ledger import FitRow, RolloutRow, RoundRow
+from robo_al.errors import IntegrityError, OracleError
+from robo_al.protocols import Oracle
+from robo_al.rounds import acknowledge, complete, left, repeated
+from robo_al.types import Candidate, Outcome, Streamed
+from robo_al.weights import load_weights
+
+
+def run_overlapped(campaign: Campaign, oracle: Oracle, queue: int) -> None:
+    """Turn the loop until the budget is used up or the task solved.
+
+    Args:
+        campaign: new, or opened again.
+        oracle: takes `queue` + 1 rounds at a time.
+        queue: rounds that wait while one is executed.
+
+    Raises:
+        RoboALError: what stops a campaign.
+    """
+    _Overlapped(campaign, oracle, queue).run()
+
+
+class _Overlapped:
+    def __init__(self, campaign: Campaign, oracle: Oracle, queue: int) -> None:
+        self._campaign, self._oracle, self._queue = campaign, oracle, queue
+        self._flying: set[str] = set()
+        self._waiting: list[Candidate] = []
+        """Selected, and more than the oracle takes now."""
+        self._frozen: dict[str | None, Any] = {}
+        """Policy and model by the hash of what they had learned."""
+        self._tell = repeated(campaign)
+
+    def run(self) -> None:
+        """Turn the loop."""
+        campaign = self._campaign
+        for index in self._open_rounds():
+            rows = {row.id: row for row in campaign.dataset.ledger.rows(RolloutRow, round=index)}
+            self._waiting += [
+                self._freeze(candidate, rows[candidate.id].model_hash)
+                for candidate in left(campaign, self._oracle, index)
+            ]
+        self._close_rounds()
+        while True:
+            self._fill()
+            if not self._flying and not self._waiting:
+                return
+            with campaign.clock.activity("feedback"):
+                outcomes = self._oracle.poll()
+            if not outcomes:
+                raise OracleError(
+                    f"{type(self._oracle).__name__}.poll() without a timeout returned nothing, "
+                    f"with {len(self._flying)} rollouts pending"
+                )
+            for outcome in outcomes:
+                self._take(outcome)
+            self._close_rounds()
+
+    def _fill(self) -> None:
+        """Select and submit until the queue is full."""
+        campaign = self._campaign
+        self._submit()
+        while not campaign.enough and len(self._open_rounds()) < self._room():
+            candidates = campaign.select()
+            self._waiting += [
+                self._freeze(candidate, campaign.learner.model_hash) for candidate in candidates
+            ]
+            self._submit()
+
+    def _room(self) -> int:
+        """Return how many rounds may be under way."""
+        return self._queue + 1 if self._campaign.learner.fitted else 1
+
+    def _submit(self) -> None:
+        free = max(0, self._oracle.capacity - len(self._flying))
+        batch, self._waiting = self._waiting[:free], self._waiting[free:]
+        self._campaign.dispatch(batch)
+        for candidate in batch:
+            self._oracle.submit(candidate)
+            self._flying.add(candidate.id)
+
+    def _take(self, outcome: Outcome) -> None:
+        self._flying.discard(outcome.candidate_id)
+        self._tell(outcome)
+        acknowledge(self._oracle, [outcome.candidate_id])
+
+    def _open_rounds(self) -> list[int]:
+        rows = self._campaign.dataset.ledger.rows(RoundRow)
+        return [row.round for row in rows if row.record is None]
+
+    def _close_rounds(self) -> None:
+        """Close the rounds all of whose outcomes are told, in their order."""
+        ledger = self._campaign.dataset.ledger
+        while opened := self._open_rounds():
+            rows = ledger.rows(RolloutRow, round=opened[0])
+            if any(row.state in ("selected", "dispatched") for row in rows):
+                return
+            complete(self._campaign, self._oracle, opened[0], self._take)
+            self._forget()
+
+    def _freeze(self, candidate: Candidate, model_hash: str | None) -> Candidate:
+        """Return a candidate whose policy and model stay as they were when it was selected."""
+        controller = candidate.controller
+        if not isinstance(controller, Streamed):
+            return candidate
+        if model_hash not in self._frozen:
+            self._frozen[model_hash] = self._copy(model_hash)
+        policy, model, explorer = self._frozen[model_hash]
+        exploring: object = self._campaign.parts.explorer
+        whose = explorer if controller.policy is exploring else policy
+        return replace(candidate, controller=Streamed(whose, model, controller.member))
+
+    def _copy(self, model_hash: str | None) -> Sequence[Any]:
+        """Return policy, model and explorer with what the weights of a fit say."""
+        parts = self._campaign.parts
+        copies = copy.deepcopy((parts.policy, parts.model, parts.explorer))
+        fits = self._campaign.dataset.ledger.rows(FitRow)
+        wanted = [fit for fit in fits if fit.model_hash == model_hash]
+        if wanted and model_hash not in (None, self._campaign.learner.model_hash):
+            try:
+                load_weights(self._campaign.dataset.weights(wanted[-1]), copies[1], copies[0])
+            except IntegrityError:
+                pass  # its file was lost: the present model acts in its place
+        return copies
+
+    def _forget(self) -> None:
+        """Drop copies that no rollout under way needs."""
+        ledger = self._campaign.dataset.ledger
+        rows = ledger.rows(RolloutRow, state="selected")
+        rows += ledger.rows(RolloutRow, state="dispatched")
+        needed = {row.model_hash for row in rows} | {self._campaign.learner.model_hash}
+        self._frozen = {name: parts for name, parts in self._frozen.items() if name in needed}

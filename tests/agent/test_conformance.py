@@ -1,0 +1,389 @@
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from robo_al_agent import conformance_motion
+from robo_al_agent.conformance import ConformanceError, check_driver
+from robo_al_agent.errors import DriverError
+from robo_al_agent.robot import Ended, Fault, Joint, RobotSpec, Sample, Sensor
+
+SPEC = RobotSpec(
+    name="arm in memory",
+    joints=(Joint("shoulder", -1.0, 1.0, velocity=2.0), Joint("elbow", 0.0, 2.0, velocity=2.0)),
+    rate=100.0,
+    watchdog="none",
+    watchdog_seconds=None,
+    stop_seconds=0.1,
+    sensors=(Sensor("force", "N"),),
+)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(conformance_motion, "RAMP", 0.2)
+    monkeypatch.setattr(conformance_motion, "SETTLE", 0.5)
+    monkeypatch.setattr(conformance_motion, "PLANNED", 0.5)
+
+
+class Arm:
+    """Joints that go towards their goal with 2 rad/s, in real time."""
+
+    spec = SPEC
+
+    def __init__(self):
+        self.positions = np.array([0.2, 0.4])
+        self.goal = self.positions.copy()
+        self.when = 0.0
+        self.sequence = 0
+        self.connected = False
+
+    def describe(self):
+        return self.spec
+
+    def connect(self):
+        self.connected = True
+        self.when = time.monotonic()
+
+    def advance(self):
+        if not self.connected:
+            raise DriverError("not connected")
+        now = time.monotonic()
+        most = 2.0 * (now - self.when)
+        self.when = now
+        self.positions = self.positions + np.clip(self.goal - self.positions, -most, most)
+
+    def read(self):
+        self.advance()
+        self.sequence += 1
+        zeros = np.zeros(2)
+        return Sample(
+            time_ns=time.monotonic_ns(),
+            sequence=self.sequence,
+            positions=self.positions.copy(),
+            velocities=zeros,
+            efforts=zeros.copy(),
+            sensors=np.array([9.81]),
+        )
+
+    def command(self, target, seconds):
+        self.advance()
+        self.goal = np.round(target, 3)
+        return self.goal.copy()
+
+    def safe_stop(self):
+        self.advance()
+        self.goal = self.positions.copy()
+
+    def release(self):
+        pass
+
+    def fault(self):
+        return None
+
+    def clear_fault(self, operator):
+        pass
+
+    def close(self):
+        self.connected = False
+
+
+def test_a_good_driver_passes_and_is_closed():
+    arm = Arm()
+    report = check_driver(arm, move=True, cycles=20)
+    assert report.moved and report.cycles == 20 and not arm.connected
+    assert 0 < report.cycle_p50 <= report.cycle_p99
+    assert "2 joints, 100 Hz" in str(report) and "no watchdog" in str(report)
+
+
+def test_without_move_nothing_moves():
+    arm = Arm()
+    report = check_driver(arm, cycles=5)
+    np.testing.assert_allclose(arm.positions, [0.2, 0.4], atol=1e-12)
+    assert "unchecked" in str(report)
+
+
+def test_an_action_is_never_sent_to_a_device_that_only_it_understands():
+    class Torques(Arm):
+        spec = replace(
+            SPEC, command="action", joints=tuple(replace(j, unit="1") for j in SPEC.joints)
+        )
+
+        def command(self, target, seconds):
+            assert not self.connected, "a command was sent"
+            raise DriverError("not connected")
+
+    check_driver(Torques(), move=True, cycles=5)
+
+
+def test_a_driver_that_fails_is_stopped_and_closed():
+    class Failing(Arm):
+        stopped = False
+
+        def command(self, target, seconds):
+            raise OSError("cable pulled")
+
+        def safe_stop(self):
+            self.stopped = True
+
+    arm = Failing()
+    with pytest.raises(ConformanceError, match=r"Failing.command: raised OSError: cable pulled"):
+        check_driver(arm, cycles=5)
+    assert arm.stopped and not arm.connected
+
+
+def described(**changes):
+    class Described(Arm):
+        spec = replace(SPEC, **changes)
+
+    return Described()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"joints": ()}, "no joints"),
+        ({"joints": (SPEC.joints[0],) * 2}, "joints of the same name"),
+        ({"joints": (Joint("a", 1.0, -1.0),)}, "joint a: low 1.0 is not below high -1.0"),
+        ({"joints": (Joint("a", -1.0, float("inf")),)}, "joint a: limits .* are not finite"),
+        ({"joints": (Joint("a", -90, 90, unit="deg"),)}, "unit 'deg'; one of rad, m, 1"),
+        ({"rate": 0.0}, "rate is 0.0; finite and above 0"),
+        ({"stop_seconds": float("nan")}, "stop_seconds is nan"),
+        ({"watchdog": "hardware"}, "watchdog 'hardware'; one of controller, device, none"),
+        ({"watchdog": "device"}, "watchdog 'device' with watchdog_seconds None"),
+        ({"watchdog_seconds": 0.5}, "watchdog 'none' with watchdog_seconds 0.5"),
+    ],
+)
+def test_a_description_that_is_wrong(changes, message):
+    with pytest.raises(ConformanceError, match=rf"Described.describe: .*{message}"):
+        check_driver(described(**changes))
+
+
+def refusal(driver, move=False):
+    with pytest.raises(ConformanceError) as caught:
+        check_driver(driver, move=move, cycles=5)
+    return str(caught.value)
+
+
+def test_a_method_that_is_missing():
+    class Without(Arm):
+        release = None
+
+    assert refusal(Without()).endswith("Without.release: there is no such method")
+
+
+def test_a_description_that_changes():
+    class Moody(Arm):
+        def describe(self):
+            self.sequence += 1
+            return replace(SPEC, name=str(self.sequence))
+
+    assert "Moody.describe: says something else" in refusal(Moody())
+
+
+def test_a_fault_before_anything_was_done():
+    class Faulty(Arm):
+        def fault(self):
+            return Fault("overload", "elbow")
+
+    assert "Faulty.fault: says overload: clear it first" in refusal(Faulty())
+
+
+def reading(**changes):
+    class Reading(Arm):
+        def read(self):
+            sample = super().read()
+            return replace(sample, **{name: change(sample) for name, change in changes.items()})
+
+    return Reading()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"time_ns": lambda s: time.time_ns()}, "time.monotonic_ns"),
+        ({"time_ns": lambda s: s.time_ns - 10**10}, "before now"),
+        ({"sequence": lambda s: 7}, "sequence 7 after 7, two periods later: it must grow"),
+        ({"positions": lambda s: s.positions[:1]}, r"positions has shape (1,), not (2,)"),
+        ({"velocities": lambda s: s.velocities * np.nan}, "velocities is not finite"),
+        ({"efforts": lambda s: s.efforts.astype(np.float32)}, "efforts has dtype float32; float64"),
+        ({"sensors": lambda s: np.zeros(0)}, r"sensors has shape (0,), not (1,)"),
+        ({"positions": lambda s: np.degrees(s.positions)}, "does it read degrees?"),
+        ({"positions": lambda s: s.positions + 90}, "move it inside by hand, or calibrate"),
+    ],
+)
+def test_a_reading_that_is_wrong(changes, message):
+    told = refusal(reading(**changes))
+    assert "Reading.read: " in told and message in told
+
+
+def test_a_reading_in_arrays_that_the_next_one_overwrites():
+    class Sharing(Arm):
+        def read(self):
+            return replace(super().read(), efforts=self.goal)
+
+    assert "Sharing.read: efforts of two readings share memory" in refusal(Sharing())
+
+
+def test_a_reading_without_a_connection():
+    class Cached(Arm):
+        def advance(self):
+            pass
+
+    assert "Cached.read: did not raise before connect" in refusal(Cached())
+
+
+def test_a_driver_that_lives_on_after_close():
+    class Undead(Arm):
+        def close(self):
+            pass
+
+    assert "Undead.read: did not raise after close" in refusal(Undead())
+
+
+def test_close_that_works_once():
+    class Once(Arm):
+        def close(self):
+            if not self.connected:
+                raise DriverError("no port")
+            super().close()
+
+    assert "Once.close: raised DriverError: no port" in refusal(Once())
+
+
+def test_what_was_sent_is_what_is_returned():
+    class Silent(Arm):
+        def command(self, target, seconds):
+            super().command(target, seconds)
+
+    class Scaled(Arm):
+        def command(self, target, seconds):
+            return super().command(target, seconds) * 1.2
+
+    assert "Silent.command: what was sent is a NoneType" in refusal(Silent())
+    assert "Scaled.command: joint elbow: 0.4 was asked for" in refusal(Scaled())
+
+
+def test_an_arm_that_falls_when_it_is_stopped():
+    class Limp(Arm):
+        def safe_stop(self):
+            self.goal = self.goal - [0, 0.4]
+
+    assert "Limp.safe_stop: joint elbow was at rest; it must be held" in refusal(Limp())
+
+
+def test_a_stop_that_takes_too_long():
+    class Slow(Arm):
+        def safe_stop(self):
+            time.sleep(0.8)
+
+    assert "Slow.safe_stop: took 0.8" in refusal(Slow())
+
+
+def test_joints_in_another_order():
+    class Swapped(Arm):
+        def __init__(self):
+            super().__init__()
+            self.positions = self.goal = np.array([0.4, 0.4])
+
+        def command(self, target, seconds):
+            return super().command(target[::-1], seconds)[::-1].copy()
+
+    told = refusal(Swapped(), move=True)
+    assert "Swapped.command: joint shoulder was commanded and elbow moved: order" in told
+
+
+def test_the_wrong_sign():
+    class Mirrored(Arm):
+        def __init__(self):
+            super().__init__()
+            self.positions = self.goal = np.array([0.0, 0.4])
+
+        def command(self, target, seconds):
+            super().command(target * [-1, 1], seconds)
+            return target.copy()
+
+    told = refusal(Mirrored(), move=True)
+    assert "joint shoulder was told to move by -0.08 and moved by 0.08" in told and "sign" in told
+
+
+def test_no_torque():
+    class Off(Arm):
+        def command(self, target, seconds):
+            return target.copy()
+
+    assert "is torque on" in refusal(Off(), move=True)
+
+
+def test_motion_that_the_stop_does_not_end():
+    class Runaway(Arm):
+        def safe_stop(self):
+            self.goal = self.goal + 1.0
+
+        def advance(self):
+            now = time.monotonic()
+            self.when = max(self.when, now - 0.01) if self.goal.max() > 1 else self.when
+            super().advance()
+
+    told = refusal(Runaway(), move=True)
+    assert "Runaway.safe_stop: joint" in told and "still moves after stop_seconds" in told
+
+
+class Planned(Arm):
+    """Takes whole trajectories too."""
+
+    def __init__(self):
+        super().__init__()
+        self.cut = threading.Event()
+
+    def execute(self, trajectory, tolerance, on_sample):
+        self.cut.clear()
+        begin = time.monotonic()
+        for seconds, goal in zip(trajectory.seconds, trajectory.positions, strict=True):
+            if self.cut.wait(max(0.0, begin + seconds - time.monotonic())):
+                self.safe_stop()
+                return Ended("ABORTED_OPERATOR", "cancelled", seconds / trajectory.seconds[-1] / 2)
+            self.command(goal, 0.1)
+            on_sample(self.read())
+        self.follow(goal)
+        return Ended("SUCCEEDED", "", 1.0)
+
+    def follow(self, goal):
+        while np.abs(self.read().positions - goal).max() > 0.01:
+            time.sleep(0.01)
+
+    def cancel(self):
+        self.cut.set()
+
+
+def test_trajectories_that_are_executed_and_cancelled():
+    check_driver(Planned(), move=True, cycles=5)
+
+
+def test_a_cancel_that_fails():
+    class Failing(Planned):
+        def cancel(self):
+            raise OSError("cable pulled")
+
+    assert "Failing.cancel: raised OSError: cable pulled" in refusal(Failing(), move=True)
+
+
+def test_a_trajectory_that_nothing_cancels():
+    class Stubborn(Planned):
+        def cancel(self):
+            pass
+
+    told = refusal(Stubborn(), move=True)
+    assert "Stubborn.cancel: the trajectory went on to its end" in told
+
+
+def test_a_trajectory_that_succeeded_elsewhere():
+    class Boasting(Planned):
+        def execute(self, trajectory, tolerance, on_sample):
+            on_sample(self.read())
+            return Ended("SUCCEEDED", "", 1.0)
+
+    told = refusal(Boasting(), move=True)
+    assert "Boasting.execute: joint" in told and "succeeded, and is off its goal by" in told

@@ -1,0 +1,24 @@
+"""The protocol keeps its promises in a simulated time, and the simulation finds broken ones."""
+
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+simulation = SimpleNamespace(
+    **runpy.run_path(str(Path(__file__).with_name("protocol_simulation.py")))
+)
+
+
+def test_no_history_breaks_a_promise() -> None:
+    assert simulation.violations(range(150)) == []
+
+
+@pytest.mark.parametrize("broken", ["WithoutDeduplication", "WithoutMemory", "RunsAgain"], ids=str)
+def test_a_broken_agent_is_found_out(broken: str) -> None:
+    assert simulation.violations(range(80), getattr(simulation, broken))
+
+
+def test_a_host_that_acknowledges_before_it_records_is_found_out() -> None:
+    assert simulation.violations(range(5), hurried=True)

@@ -1,0 +1,175 @@
+"""The robot's oracle, against a real agent with a driver of a file."""
+
+import runpy
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robo_al import loop
+from robo_al.checks import check_oracle
+from robo_al.config import load_config
+from robo_al.dataset.ledger import RolloutRow
+from robo_al.errors import OracleError, UserError
+from robo_al.oracles.robot import RobotOracle
+from robo_al.plugins import make_env
+from robo_al.run import create_campaign, make_oracle, open_campaign
+from robo_al.tasks import contexts_from, describe
+from robo_al.testing import FakeModel, FakePolicy
+from robo_al.types import Candidate, EnvSpec, Failure, OpenLoop, Streamed, Trajectory
+
+_agent = runpy.run_path(str(Path(__file__).parents[1] / "agent" / "conftest.py"))
+serve = _agent["serve"]
+TASK = EnvSpec(f"{Path(__file__).with_name('slider_env.py')}:SliderEnv", {})
+SLOW = {"missed_deadlines": 100}
+
+
+def candidates(count: int, scale: float = 0.3) -> list[Candidate]:
+    with closing(make_env(TASK)) as env:
+        contexts = contexts_from(env, range(count))
+    rng = np.random.default_rng(0)
+    return [
+        Candidate(context, OpenLoop(rng.uniform(-scale, scale, (8, 2))), 8, i, f"c{i}")
+        for i, context in enumerate(contexts)
+    ]
+
+
+def executed(oracle: RobotOracle, candidate: Candidate) -> Trajectory | Failure:
+    oracle.submit(candidate)
+    (outcome,) = oracle.poll(60.0)
+    assert outcome.candidate_id == candidate.id
+    return outcome.result
+
+
+def test_it_keeps_the_contract(serve: Callable[..., Any]) -> None:
+    agent = serve(envelope=SLOW)
+    with RobotOracle(TASK, agent.address) as oracle:
+        check_oracle(oracle, candidates(1))
+
+
+def test_what_is_recorded_is_what_the_robot_did(serve: Callable[..., Any]) -> None:
+    agent = serve(envelope=SLOW)
+    (candidate,) = candidates(1)
+    assert isinstance(candidate.controller, OpenLoop)
+    with RobotOracle(TASK, agent.address) as oracle:
+        result = executed(oracle, candidate)
+    assert isinstance(result, Trajectory)
+    np.testing.assert_array_equal(result.proposed, candidate.controller.actions)
+    # the robot rounds commands to 1e-3 rad; what was sent explains what was measured, exactly
+    moved = np.diff(result.observations[:, :2], axis=0) / 0.2
+    np.testing.assert_allclose(result.actions, moved, atol=1e-9)
+    assert np.abs(result.actions - candidate.controller.actions).max() > 1e-6
+    np.testing.assert_array_equal(
+        result.observations[:, 2:], np.tile(result.observations[0, 2:], (9, 1))
+    )
+
+
+def test_the_same_rollout_is_not_run_again_and_waits_until_it_is_acknowledged(
+    serve: Callable[..., Any],
+) -> None:
+    agent = serve(envelope=SLOW)
+    (candidate,) = candidates(1)
+    results = []
+    for _ in range(2):
+        with RobotOracle(TASK, agent.address) as oracle:
+            oracle.campaign = "the-same"
+            results.append(executed(oracle, candidate))
+            moved = len(agent.log())
+    assert len(agent.log()) == moved
+    first, second = results
+    assert isinstance(first, Trajectory) and isinstance(second, Trajectory)
+    np.testing.assert_array_equal(first.observations, second.observations)
+    with RobotOracle(TASK, agent.address) as oracle:
+        oracle.campaign = "the-same"
+        executed(oracle, candidate)
+        oracle.acknowledge([candidate.id])
+        assert oracle._client.wait(lambda session: not session.jobs, 10)
+        gone = executed(oracle, candidate)
+    assert isinstance(gone, Failure) and "is gone" in gone.reason
+    with RobotOracle(TASK, agent.address) as oracle:  # another campaign's rollout of this name
+        assert isinstance(executed(oracle, candidate), Trajectory)
+    assert len(agent.log()) > moved
+
+
+def test_a_policy_at_the_host_answers_each_step(serve: Callable[..., Any]) -> None:
+    agent = serve(envelope=SLOW)
+    (candidate,) = candidates(1)
+    with closing(make_env(TASK)) as env:
+        task = describe(env, TASK)
+    policy = FakePolicy(task)
+    streamed = Candidate(candidate.context, Streamed(policy, FakeModel(task), 0), 8, 3, "s0")
+    with RobotOracle(TASK, agent.address) as oracle:
+        result = executed(oracle, streamed)
+    assert isinstance(result, Trajectory) and result.steps == 8
+    assert np.abs(result.actions).max() > 0
+
+
+def test_the_envelope_constrains_what_is_proposed(serve: Callable[..., Any]) -> None:
+    agent = serve(envelope=SLOW | {"tracking_error": 0.5})
+    (candidate,) = candidates(1)
+    slow, fast = np.full((1, 8, 2), 0.1), np.zeros((1, 8, 2))
+    fast[0, 4:] = 0.45
+    with RobotOracle(TASK, agent.address) as oracle:
+        assert oracle.admits(candidate, slow)
+        limits = [(joint.velocity, joint.acceleration) for joint in oracle._envelope.joints]
+        assert limits == [(2.0, 100.0)] * 2
+        assert oracle.admits(candidate, fast)
+        tight = oracle._envelope.model_copy(
+            update={
+                "joints": tuple(
+                    joint.model_copy(update={"velocity": 0.2}) for joint in oracle._envelope.joints
+                )
+            }
+        )
+        oracle._envelope = tight
+        assert oracle.admits(candidate, slow) and not oracle.admits(candidate, fast)
+
+
+def test_a_robot_that_is_not_the_tasks_is_refused(serve: Callable[..., Any]) -> None:
+    agent = serve()
+    with pytest.raises(UserError, match="does not say how it is done on a robot"):
+        RobotOracle(EnvSpec("pendulum", {}), agent.address)
+    with pytest.raises(UserError, match="tcp://HOST:PORT"):
+        RobotOracle(TASK, "127.0.0.1:5")
+    with pytest.raises(OracleError, match="robo-al-agent serve"):
+        RobotOracle(TASK, "tcp://127.0.0.1:9", start_timeout=0.3)
+    with pytest.raises(UserError, match="robo-al-agent keys"):
+        RobotOracle(TASK, agent.address, keys="no/such/folder")
+
+
+def campaign_config(address: str) -> Any:
+    return load_config(
+        "pendulum",
+        [
+            *("--env", TASK.name, "--oracle.name", "robot", "--oracle.address", address),
+            *("--policy", "robo_al.testing:FakePolicy", "--explorer.scale", "0.3"),
+            *("--model", "robo_al.testing:FakeModel", "--rounds", "2", "--candidates", "3"),
+            *("--strategy", "random", "--imagination_members", "1"),
+            *("--evaluation.starts", "1", "--contexts", "1", "--rollout_steps", "6"),
+        ],
+    )
+
+
+def test_a_campaign_runs_on_a_robot_and_fetches_what_it_missed(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    agent = serve(envelope=SLOW)
+    config = campaign_config(agent.address)
+    folder = tmp_path / "run"
+    with create_campaign(config, folder) as campaign, make_oracle(config) as oracle:
+        oracle.campaign = campaign.dataset.identity
+        (candidate,) = campaign.ask()
+        oracle.submit(candidate)
+        oracle.poll()  # it ran; the host dies before it is told
+    moved = len(agent.log())
+    with open_campaign(folder) as campaign, make_oracle(config) as oracle:
+        loop.run(campaign, oracle, lambda event: None)
+        rows = campaign.dataset.ledger.rows(RolloutRow)
+    assert [row.state for row in rows] == ["recorded", "recorded"]
+    assert rows[0].steps == 6
+    log = agent.log()
+    assert sum(line.endswith("stop") for line in log[:moved]) == 1
+    assert len(log) > moved
