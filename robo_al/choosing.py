@@ -197,13 +197,16 @@ def _members(parts: Parts, settings: Settings, round_index: int) -> list[int] | 
 def _information(parts: Parts, imagined: ImaginedRollouts, index: int) -> float | None:
     """Return what rollout `index` is expected to tell, the mean over members, in nats."""
     steps = int(imagined.mask[index].sum())
-    values = [
-        rollout_information(
-            parts.model,
-            imagined.observations[member, index, :steps].cpu().numpy().astype(np.float64),
-            imagined.actions[member, index, :steps].cpu().numpy().astype(np.float64),
-        )
-        for member in range(imagined.observations.shape[0])
-    ]
+    try:
+        values = [
+            rollout_information(
+                parts.model,
+                imagined.observations[member, index, :steps].cpu().numpy().astype(np.float64),
+                imagined.actions[member, index, :steps].cpu().numpy().astype(np.float64),
+            )
+            for member in range(imagined.observations.shape[0])
+        ]
+    except CANNOT:  # it is told, and nothing is chosen by it
+        return None
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None

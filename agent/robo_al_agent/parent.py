@@ -31,6 +31,8 @@ def serve(path: Path, say: Any = print) -> int:
         say: told, in words, what happens.
     """
     stopping: list[int] = []
+    # So that nothing has to be imported when it counts.
+    make_driver(load_config(path).driver, path.resolve().parent)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: stopping.append(number))
     starts: list[float] = []

@@ -230,6 +230,5 @@ class TwinRobot:
 
     def _check(self, target: Array) -> None:
         if target.shape != self._scene.low.shape or not np.isfinite(target).all():
-            raise ValueError(
-                f"command: target {target.tolist()} is no {len(self._scene.low)} numbers"
-            )
+            needed = len(self._scene.low)
+            raise ValueError(f"command: target {target.tolist()} is not {needed} finite numbers")

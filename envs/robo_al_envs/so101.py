@@ -121,7 +121,7 @@ class So101(PhysicsEnv):
         if "goal" not in options:
             raise UserError(f"{type(self).__name__}: the start's options {list(options)} lack goal")
         wanted = np.broadcast_to(options["goal"], (*positions.shape[:-1], len(options["goal"])))
-        table = self._on_table(positions, sensors)
+        table = self._on_table(sensors)
         return np.concatenate([positions, velocities, targets - positions, table, wanted], -1)
 
     def observe(
@@ -129,17 +129,14 @@ class So101(PhysicsEnv):
     ) -> Float[np.ndarray, "*batch O"]:
         """Return what a robot in this state would show."""
         puck = np.concatenate([qpos[..., 5:], qvel[..., 5:]], -1)
-        options = {"goal": self._start["goal"].tolist()}
+        goal = self._start["goal"] if self._start else np.zeros(self.goal.stop - self.goal.start)
+        options = {"goal": goal.tolist()}
         return self.robot_observation(qpos[..., :5], qvel[..., :5], puck, data.ctrl, options)
 
     def dynamics(
         self, observation: Float[Any, "*batch O"], action: Float[Any, "*batch 5"]
     ) -> Float[Any, "*batch O"]:
-        """Return the next observations [...,O]; actions [...,5] are within the limits.
-
-        Raises:
-            gymnasium.error.ResetNeeded: there was no reset yet.
-        """
+        """Return the next observations [...,O]; actions [...,5] are within the limits."""
         if namespace(observation) is not np:
             return super().dynamics(observation, action)
         after = observation
@@ -164,8 +161,8 @@ class So101(PhysicsEnv):
     def draw(self) -> NDArray[np.uint8]:
         """Draw arm, puck and goal as seen from a corner, without perspective."""
         canvas = Canvas(width=0.8)
-        canvas.line(_flat(-0.3, -0.3), _flat(0.3, -0.3), 0.003, "body")
-        canvas.line(_flat(0.3, -0.3), _flat(0.3, 0.3), 0.003, "body")
+        canvas.line(_flat(-0.45, -0.45), _flat(0.45, -0.45), 0.003, "body")
+        canvas.line(_flat(0.45, -0.45), _flat(0.45, 0.45), 0.003, "body")
         self._draw_table(canvas)
         at = [_flat(*self.data.body(name).xpos) for name in LINKS]
         at = [_flat(0.0, 0.0, 0.0), *at, _flat(*tip(self.data.qpos[:5]))]
@@ -182,9 +179,7 @@ class So101(PhysicsEnv):
         end = _on_grid(np.clip(targets + action * self.dt, LOW, HIGH))
         return [targets + (end - targets) * (k / SUBSTEPS) for k in range(1, SUBSTEPS + 1)]
 
-    def _on_table(
-        self, positions: Float[np.ndarray, "*batch 5"], sensors: Float[np.ndarray, "*batch S"]
-    ) -> Float[np.ndarray, "*batch P"]:
+    def _on_table(self, sensors: Float[np.ndarray, "*batch S"]) -> Float[np.ndarray, "*batch P"]:
         """Return the part of the sensors that the task observes."""
         return sensors[..., :0]
 
@@ -277,12 +272,10 @@ class So101Push(So101):
         Channel("puck y", "m"),
         Channel("puck velocity x", "m/s"),
         Channel("puck velocity y", "m/s"),
-        Channel("puck - tip x", "m"),
-        Channel("puck - tip y", "m"),
         Channel("goal x", "m", "constant"),
         Channel("goal y", "m", "constant"),
     )
-    goal = slice(21, 23)
+    goal = slice(19, 21)
     threshold = -1.05
     starts = {
         "joints": spaces.Box(LOW, HIGH, dtype=np.float64),
@@ -292,7 +285,7 @@ class So101Push(So101):
     home = np.array([0.0, -0.36, 0.68, 0.9, 0.0])
 
     def state_of(
-        self, observation: Float[np.ndarray, "*batch 23"]
+        self, observation: Float[np.ndarray, "*batch 21"]
     ) -> tuple[Float[np.ndarray, "*batch 7"], Float[np.ndarray, "*batch 7"]]:
         """Return positions and velocities."""
         return (
@@ -302,9 +295,9 @@ class So101Push(So101):
 
     def reward(
         self,
-        observation: Float[Any, "*batch 23"],
+        observation: Float[Any, "*batch 21"],
         action: Float[Any, "*batch 5"],
-        next_observation: Float[Any, "*batch 23"],
+        next_observation: Float[Any, "*batch 21"],
     ) -> Float[Any, "*batch"]:
         """Return -norm(puck - goal) - norm(tip - puck) / 2 - 0.005 norm(a)^2, after the step.
 
@@ -330,10 +323,8 @@ class So101Push(So101):
         """Return positions and velocities, before the arm has settled."""
         return np.concatenate([start["joints"], start["puck"]]), np.zeros(7)
 
-    def _on_table(
-        self, positions: Float[np.ndarray, "*batch 5"], sensors: Float[np.ndarray, "*batch S"]
-    ) -> Float[np.ndarray, "*batch 6"]:
-        return np.concatenate([sensors[..., :4], sensors[..., :2] - tip(positions)[..., :2]], -1)
+    def _on_table(self, sensors: Float[np.ndarray, "*batch S"]) -> Float[np.ndarray, "*batch 4"]:
+        return sensors[..., :4]
 
     def _draw_table(self, canvas: Canvas) -> None:
         x, y = self.data.qpos[5:]

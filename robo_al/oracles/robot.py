@@ -360,8 +360,12 @@ class RobotOracle:
         self._samples.put(message)
 
     def _stream(self) -> None:
-        """Answer samples of streamed rollouts: the life of a thread."""
+        """Answer samples of streamed rollouts, always the newest: the life of a thread."""
         while (message := self._samples.get()) is not None:
+            while not self._samples.empty():  # what was not answered in time is not any more
+                message = self._samples.get()
+            if message is None:
+                return
             try:
                 self._answer(message)
             except Exception as error:

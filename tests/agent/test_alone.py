@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,7 +49,7 @@ def test_alone_it_serves_a_rollout(tmp_path: Path) -> None:
     joints = [{"name": name, **joint, "jerk": 1e4, "effort": 1.0} for name in ("left", "right")]
     envelope = {"joints": joints, "duration": 30.0, "start_distance": 0.1, "tracking_error": 0.2}
     (tmp_path / "envelope.yaml").write_text(
-        yaml.safe_dump({**envelope, "sample_age": 1.0, "missed_deadlines": 100})
+        json.dumps({**envelope, "sample_age": 1.0, "missed_deadlines": 100})
     )
     robots = Path(__file__).with_name("robots.py")
     config = {
@@ -60,7 +59,7 @@ def test_alone_it_serves_a_rollout(tmp_path: Path) -> None:
         "journal": "journal",
         "approval": {"mode": "auto"},
     }
-    (tmp_path / "agent.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "agent.yaml").write_text(json.dumps(config))
     agent = subprocess.Popen(
         [tmp_path / "venv" / "bin" / "robo-al-agent", "serve", tmp_path / "agent.yaml"],
         stdout=subprocess.PIPE,

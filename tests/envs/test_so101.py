@@ -262,7 +262,6 @@ def test_the_threshold_lies_between_doing_nothing_and_planning_on_the_truth(task
     name = f"{task.__module__}:{task.__name__}"
     described = describe(env, EnvSpec(name))
     model = TrueDynamics(described)
-    model._env.reset(seed=0)
     policy = ICEM(described, planning_horizon=4, samples=24, iterations=3, elites=6)
     returns = {}
     for kind in ("idle", "planned"):

@@ -176,10 +176,11 @@ def test_learns_in_the_model_over_rounds(algorithm):
         hidden=[32, 32],
         worlds=128,
         updates_per_transition=1.0,
+        recorded_share=0.5,
         arguments=LEARNING[algorithm],
     )
     before = returns(policy)
-    for i in range(1, 5):
+    for i in range(1, 6):
         transitions = random_transitions(np.random.default_rng(0), 10 * i, 10)
         policy.update(transitions, TrueDynamics(fake_task()), np.random.default_rng(i))
     assert returns(policy) > before + 1.0, (before, returns(policy))

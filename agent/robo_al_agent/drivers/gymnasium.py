@@ -65,7 +65,7 @@ class GymnasiumRobot:
 
     def read(self) -> Sample:
         """Return the last action as positions, and the last observation as sensors."""
-        self._need_connection()
+        self._need_health()
         self._sequence += 1
         return Sample(
             time_ns=time.monotonic_ns(),
@@ -82,9 +82,7 @@ class GymnasiumRobot:
         Raises:
             DriverError: the action is not finite, or there is a fault.
         """
-        self._need_connection()
-        if self._fault is not None:
-            raise DriverError(self._fault.message)
+        self._need_health()
         space = self._made().action_space
         if target.shape != space.shape or not np.isfinite(target).all():
             raise DriverError(f"{self._id}: action {target.tolist()} is no {space}")
@@ -122,6 +120,11 @@ class GymnasiumRobot:
         if not self._connected:
             raise DriverError(f"{self._id}: not connected")
 
+    def _need_health(self) -> None:
+        self._need_connection()
+        if self._fault is not None:
+            raise DriverError(self._fault.message)
+
     def _made(self) -> Any:
         """Return the env, made when it is needed first."""
         if self._env is None:
@@ -148,13 +151,12 @@ class GymnasiumRobot:
         action, observation = env.action_space, env.observation_space
         for which, space in (("action", action), ("observation", observation)):
             if len(getattr(space, "shape", None) or ()) != 1 or not hasattr(space, "low"):
-                raise SetupError(
-                    f"env {self._id}: its {which} space is {space}; a flat Box is needed"
-                )
+                wrong = f"its {which} space is {space}; a flat Box is needed"
+                raise SetupError(f"env {self._id}: {wrong}")
         if not action.is_bounded():
             raise SetupError(f"env {self._id}: its action space {action} has no limits")
-        period = getattr(env.unwrapped, "dt", None)
-        if self._rate is None and period is None:
+        period = 1 / self._rate if self._rate else getattr(env.unwrapped, "dt", None)
+        if period is None:
             raise SetupError(f"env {self._id}: it has no `dt`; give its `rate` in steps a second")
         limits = zip(action.low.tolist(), action.high.tolist(), strict=True)
         seen = tuple(Sensor(f"observation[{i}]", "1") for i in range(observation.shape[0]))
@@ -163,10 +165,10 @@ class GymnasiumRobot:
             joints=tuple(
                 Joint(f"action[{i}]", low, high, "1") for i, (low, high) in enumerate(limits)
             ),
-            rate=float(1 / period if self._rate is None else self._rate),
-            watchdog="controller",
-            watchdog_seconds=0.001,
-            stop_seconds=0.001,
+            rate=1 / float(period),
+            watchdog="controller",  # its time stands when nobody commands
+            watchdog_seconds=float(period),
+            stop_seconds=float(period),
             command="action",
             sensors=(*seen, Sensor("reward", "1"), Sensor("terminated", "1")),
         )

@@ -1,0 +1,356 @@
+"""A campaign on the twin, in real time, while everything around it is killed, cut and garbled.
+
+    python benchmarks/robot_faults.py --agent-kills 200 --host-kills 50
+
+The robot (a MuJoCo world in a process of its own) keeps a log that nobody else writes. The agent is
+killed (SIGKILL) as soon as its journal has a record of each kind, and at random moments in motion;
+the host is killed at random moments; between them a proxy loses, doubles, delays and reorders
+messages and cuts the link; both see a clock that jumps by a day. A "person" clears faults. In the
+end the three records are held against each other: the robot's log, the agent's journal, the ledger.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from robo_al_agent.client import ask
+from robo_al_agent.errors import WireError
+from robo_al_agent.wire import Message
+
+ROOT = Path(__file__).parent.parent
+KINDS = ("accepted", "started", "ended", "acknowledged", "lease", "fault", "cleared")
+JUMP = """
+import time
+_began, _time, _ns = time.monotonic(), time.time, time.time_ns
+time.time = lambda: _time() + (86400 if time.monotonic() - _began > 8 else 0)
+time.time_ns = lambda: _ns() + (86400 * 10**9 if time.monotonic() - _began > 8 else 0)
+"""
+STOP_NS = 200_000_000
+
+
+class Proxy(threading.Thread):
+    """Forwards messages between a host and the agent, badly."""
+
+    def __init__(self, front: str, back: str, draw: random.Random) -> None:
+        super().__init__(daemon=True)
+        self.calm = self.ended = False
+        self.counts: Counter[str] = Counter()
+        self._draw, self._back = draw, back
+        self._context = zmq.Context()
+        self._front = self._context.socket(zmq.ROUTER)
+        self._front.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        self._front.bind(front)
+        self._backs: dict[bytes, zmq.Socket[bytes]] = {}
+        self._late: list[tuple[float, Any]] = []
+        self._cut_until = 0.0
+
+    def run(self) -> None:
+        """Forward until told to end."""
+        while not self.ended:
+            if not self.calm and self._draw.random() < 0.0005:
+                self._cut_until = time.monotonic() + self._draw.uniform(0.1, 2.0)
+                self.counts["cuts"] += 1
+            for identity, back in list(self._backs.items()):
+                while back.poll(0):
+                    frames = back.recv_multipart()
+                    self._pass(lambda i=identity, f=frames: self._front.send_multipart([i, *f]))
+            while self._front.poll(2):
+                identity, *frames = self._front.recv_multipart()
+                if identity not in self._backs:
+                    self._backs[identity] = self._context.socket(zmq.DEALER)
+                    self._backs[identity].setsockopt(zmq.IDENTITY, identity)
+                    self._backs[identity].connect(self._back)
+                back = self._backs[identity]
+                self._pass(lambda b=back, f=frames: b.send_multipart(f))
+            now = time.monotonic()
+            due = [act for at, act in self._late if at <= now]
+            self._late = [(at, act) for at, act in self._late if at > now]
+            for act in due:
+                act()
+        self._context.destroy(linger=0)
+
+    def _pass(self, act: Any) -> None:
+        if self.calm:
+            act()
+            return
+        if time.monotonic() < self._cut_until or self._draw.random() < 0.02:
+            self.counts["lost"] += 1
+            return
+        for _ in range(1 + (self._draw.random() < 0.05)):
+            if self._draw.random() < 0.05:
+                self.counts["delayed"] += 1
+                self._late.append((time.monotonic() + self._draw.uniform(0.02, 1.0), act))
+            else:
+                act()
+
+
+class Scene:
+    """The processes."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder, self.draw = folder, random.Random(seed)
+        self.port = 21000 + self.draw.randrange(2000) * 4
+        shutil.copy(ROOT / "configs" / "robots" / "so101_twin" / "envelope.yaml", folder)
+        text = (folder / "envelope.yaml").read_text()
+        lines = [line for line in text.splitlines() if not line.startswith("missed_deadlines")]
+        (folder / "envelope.yaml").write_text("\n".join([*lines, "missed_deadlines: 15"]) + "\n")
+        (folder / "agent.yaml").write_text(
+            f"address: tcp://127.0.0.1:{self.port}\n"
+            f"driver: {{name: mujoco_twin, socket: {folder}/twin.sock}}\n"
+            "envelope: envelope.yaml\njournal: journal\napproval: {mode: auto}\n"
+        )
+        (folder / "jump").mkdir()
+        (folder / "jump" / "sitecustomize.py").write_text(JUMP)
+        self.environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        self.environment["PYTHONPATH"] = os.pathsep.join(
+            [str(folder / "jump"), os.environ.get("PYTHONPATH", "")]
+        )
+        self.world = self._start(
+            "robo_al_agent.twin_world",
+            *("--model", ROOT / "envs" / "robo_al_envs" / "assets" / "so101.xml"),
+            *("--socket", folder / "twin.sock", "--log", folder / "world.jsonl"),
+        )
+        while not (folder / "twin.sock").exists():
+            time.sleep(0.1)
+        self.agent = self._start("robo_al_agent.cli", "serve", folder / "agent.yaml")
+        self.proxy = Proxy(
+            f"tcp://127.0.0.1:{self.port + 2}", f"tcp://127.0.0.1:{self.port}", self.draw
+        )
+        self.proxy.start()
+        self.host: subprocess.Popen[str] | None = None
+        self.cleared = 0
+        self.ended = False
+        threading.Thread(target=self._person, daemon=True).start()
+
+    def _start(self, module: str, *words: object) -> "subprocess.Popen[str]":
+        log = (self.folder / f"{module}.log").open("a")
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *map(str, words)],
+            stdout=log,
+            stderr=log,
+            text=True,
+            env=self.environment,
+            start_new_session=True,
+        )
+
+    def start_host(self) -> None:
+        """Begin the campaign, or go on with it."""
+        run = self.folder / "run"
+        if (run / "config.yaml").exists():
+            words: list[object] = ["resume", run]
+        else:
+            shutil.rmtree(run, ignore_errors=True)
+            words = ["run", "so101_reach", "--out", run, "--oracle.name", "robot"]
+            words += ["--oracle.address", f"tcp://127.0.0.1:{self.port + 2}"]
+            words += ["--oracle.start_timeout", "60.0", "--evaluation.every", "0"]
+            words += ["--rounds", "2000", "--candidates", "4", "--stop_when_solved", "false"]
+        self.host = self._start("robo_al.cli", *words)
+
+    def child(self) -> int | None:
+        """Return the agent's process, which its parent watches."""
+        with contextlib.suppress(OSError, IndexError):
+            path = Path(f"/proc/{self.agent.pid}/task/{self.agent.pid}/children")
+            return int(path.read_text().split()[0])
+        return None
+
+    def _person(self) -> None:
+        address = f"ipc://{self.folder / 'journal' / 'operator.sock'}"
+        while not self.ended:
+            time.sleep(0.3)
+            with contextlib.suppress(WireError, zmq.ZMQError):
+                who = {"request": 0, "operator": "a person"}
+                if ask(address, Message("status", who), None, 1.0).fields["fault"]:
+                    ask(address, Message("clear", who), None, 1.0)
+                    self.cleared += 1
+
+    def end(self) -> None:
+        """End all processes."""
+        self.ended = self.proxy.ended = True
+        for process in (self.host, self.agent, self.world):
+            if process is not None and process.poll() is None:
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(20)
+                process.kill()
+
+
+def journal(folder: Path) -> list[dict[str, Any]]:
+    """Return the agent's records."""
+    path, records = folder / "journal" / "journal.log", []
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        if line[:8] == b"%08x" % zlib.crc32(line[9:]):
+            records.append(json.loads(line[9:]))
+    return records
+
+
+def trouble(scene: Scene, agent_kills: int, host_kills: int) -> list[tuple[int, str, bool]]:
+    """Kill until it is enough; return when the agent was killed (ns), after what, in motion?"""
+    kills: list[tuple[int, str, bool]] = []
+    hosts, size, counts = 0, 0, Counter(dict.fromkeys(KINDS, 0))
+    next_host = time.monotonic() + 30
+    path = scene.folder / "journal" / "journal.log"
+    random_at = None
+    while len(kills) < agent_kills or hosts < host_kills:
+        time.sleep(0.002)
+        now = time.monotonic()
+        if scene.host is None or scene.host.poll() is not None:
+            scene.start_host()
+            next_host = max(next_host, now + 10)
+        if hosts < host_kills and now > next_host and scene.host is not None:
+            scene.host.kill()
+            scene.host.wait()
+            hosts += 1
+            next_host = now + scene.draw.uniform(8, 25)
+        if len(kills) >= agent_kills or not path.exists():
+            continue
+        grown = path.stat().st_size
+        if grown == size:
+            if random_at is None or now < random_at:
+                continue
+            why = "in motion"
+        else:
+            with path.open("rb") as file:
+                file.seek(size)
+                lines = file.read().splitlines()
+            size = grown
+            records = [json.loads(line[9:]) for line in lines if len(line) > 10]
+            names = [record["record"] for record in records]
+            if "started" in names and scene.draw.random() < 0.6:
+                random_at = now + scene.draw.uniform(0.05, 2.2)
+                continue
+            rarest = min(names, key=lambda name: counts.get(name, 10**6), default="")
+            if rarest not in counts or counts[rarest] > min(counts.values()) + 20:
+                continue
+            why = rarest
+        child = scene.child()
+        if child is None:
+            continue
+        states = [r for r in journal(scene.folder) if r["record"] in ("started", "ended")]
+        moving = bool(states) and states[-1]["record"] == "started"
+        with contextlib.suppress(ProcessLookupError):
+            at = time.monotonic_ns()
+            os.kill(child, signal.SIGKILL)
+            kills.append((at, why, moving))
+            print(f"{len(kills)} kills of the agent (last: {why}), {hosts} of the host", flush=True)
+        random_at = None
+        counts[why] += why in counts
+    return kills
+
+
+def violations(
+    scene: Scene, kills: list[tuple[int, str, bool]]
+) -> tuple[list[str], dict[str, Any]]:
+    """Hold the three records against each other."""
+    folder, wrong = scene.folder, []
+    world = [json.loads(line) for line in (folder / "world.jsonl").read_text().splitlines()]
+    starts = Counter(
+        json.dumps(event["options"], sort_keys=True) for event in world if event["event"] == "reset"
+    )
+    ledger = sqlite3.connect(folder / "run" / "ledger.sqlite")
+    columns = "id, state, context, steps, reason"
+    rows = ledger.execute(f"SELECT {columns} FROM rollouts").fetchall()
+    states = Counter(state for _, state, *_ in rows)
+    records = journal(folder)
+    started = {r["id"].rsplit("/")[-1] for r in records if r["record"] == "started"}
+    ended = {r["id"].rsplit("/")[-1] for r in records if r["record"] == "ended"}
+    executed = 0
+    for name, state, context, steps, _ in rows:
+        options = json.dumps(json.loads(context)["options"], sort_keys=True)
+        times = starts[options]
+        executed += times > 0
+        if times > 1:
+            wrong.append(f"{name} was executed {times} times")
+        if state == "recorded" and (times == 0 or steps != 20):
+            wrong.append(f"{name} is recorded with {steps} steps, and was executed {times} times")
+        if times and state in ("selected", "dispatched"):
+            wrong.append(f"{name} was executed, and is {state} at the host")
+        if times and name not in started:
+            wrong.append(f"{name} moved the robot before it was in the journal")
+    for name in started - ended:
+        wrong.append(f"{name} has no end in the journal")
+    delays = []
+    for at, why, moving in kills:
+        commands = [e["time_ns"] for e in world if e["event"] == "command" and e["time_ns"] < at]
+        if not moving or not commands or at - commands[-1] > 150_000_000:
+            continue  # it had not begun to move, or stood at its start
+        stops = [e["time_ns"] - at for e in world if e["event"] == "stop" and e["time_ns"] > at]
+        delays.append(min(stops, default=10**18))
+        if delays[-1] > STOP_NS:
+            wrong.append(f"killed at {at} ({why}): stopped after {delays[-1] / 1e6:.0f} ms")
+    known = sorted(delay / 1e6 for delay in delays)
+    figures = {
+        "rollouts": len(rows),
+        "executed": executed,
+        "states": dict(states),
+        "agent_kills": dict(Counter(why for _, why, _ in kills)),
+        "kills_in_motion": len(known),
+        "stop_ms": {
+            "p50": known[len(known) // 2] if known else None,
+            "largest": known[-1] if known else None,
+        },
+        "messages": dict(scene.proxy.counts),
+        "faults_cleared_by_a_person": scene.cleared,
+        "violations": len(wrong),
+    }
+    return wrong, figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--agent-kills", type=int, default=200)
+    parser.add_argument("--host-kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--keep", type=Path, help="a new folder to work in")
+    options = parser.parse_args()
+    folder = options.keep or Path(tempfile.mkdtemp(prefix="robot-faults-"))
+    folder.mkdir(exist_ok=True, parents=True)
+    began = time.monotonic()
+    scene = Scene(folder.resolve(), options.seed)
+    try:
+        kills = trouble(scene, options.agent_kills, options.host_kills)
+        scene.proxy.calm = True
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:  # what was under way comes to its end
+            if scene.host is None or scene.host.poll() is not None:
+                scene.start_host()
+            time.sleep(1)
+            last = journal(scene.folder)[-6:]
+            if [r["record"] for r in last].count("acknowledged") >= 2 and not any(
+                r["record"] == "fault" for r in last
+            ):
+                break
+        assert scene.host is not None
+        scene.host.send_signal(signal.SIGINT)
+        scene.host.terminate()
+        scene.host.wait(30)
+        time.sleep(2)
+    finally:
+        scene.end()
+    wrong, figures = violations(scene, kills)
+    figures |= {"host_kills": options.host_kills, "minutes": (time.monotonic() - began) / 60}
+    print("\n".join(wrong))
+    print(json.dumps(figures, indent=1))
+    if options.out:
+        options.out.write_text(json.dumps(figures, indent=1) + "\n")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()

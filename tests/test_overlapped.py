@@ -1,0 +1,167 @@
+"""The loop that selects while the oracle executes."""
+
+import threading
+import time
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from robo_al import loop
+from robo_al.campaign import Campaign
+from robo_al.config import load_config
+from robo_al.dataset.ledger import RolloutRow, RoundRow
+from robo_al.oracles.simulation import SimulationOracle
+from robo_al.run import create_campaign, open_campaign
+from robo_al.types import Candidate, EnvSpec, Outcome
+
+ROUNDS = 8
+
+
+def config(**changes: object) -> Any:
+    overrides = {
+        "loop.mode": "overlapped",
+        "loop.queue": 2,
+        "rounds": ROUNDS,
+        "candidates": 4,
+        "contexts": 2,
+        "imagination_members": 1,
+        "rollout_steps": 5,
+        "evaluation.starts": 2,
+        "evaluation.every": 4,
+        "model": "robo_al.testing:FakeModel",
+        "policy": "robo_al.testing:FakePolicy",
+        "stop_when_solved": False,
+    } | changes
+    words = [
+        word
+        for key, value in overrides.items()
+        for word in (f"--{key}", str(value).lower() if isinstance(value, bool) else str(value))
+    ]
+    return load_config("pendulum", words)
+
+
+class Robot:
+    """A simulation in which one rollout takes its time, in a thread of its own, one by one.
+
+    Args:
+        seconds: of a training rollout.
+        repeatable: whether it says that it may be asked again.
+        stop_after: rollouts after which `poll` raises: the campaign's process dies.
+    """
+
+    capacity = 8
+
+    def __init__(
+        self, seconds: float = 0.0, repeatable: bool = True, stop_after: int = 10**9
+    ) -> None:
+        self.repeatable, self._seconds, self._left = repeatable, seconds, stop_after
+        self._inner = SimulationOracle(EnvSpec("pendulum", {}))
+        self._jobs: SimpleQueue[Candidate | None] = SimpleQueue()
+        self._done: SimpleQueue[Outcome] = SimpleQueue()
+        self.most, self.order = 0, list[str]()
+        """Most training rollouts at once, and their order."""
+        self._pending = 0
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def submit(self, candidate: Candidate) -> None:
+        if candidate.id.startswith("r"):
+            self.order.append(candidate.id)
+            self._pending += 1
+            self.most = max(self.most, self._pending)
+        self._jobs.put(candidate)
+
+    def poll(self, timeout: float | None = None) -> list[Outcome]:
+        outcome = self._done.get(timeout=60)
+        if self._left == 0:
+            raise KeyboardInterrupt
+        self._left -= 1
+        self._pending -= outcome.candidate_id.startswith("r")
+        return [outcome]
+
+    def close(self) -> None:
+        self._jobs.put(None)
+        self._thread.join()
+        self._inner.close()
+
+    def __enter__(self) -> "Robot":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _work(self) -> None:
+        while (candidate := self._jobs.get()) is not None:
+            if candidate.id.startswith("r"):
+                time.sleep(self._seconds)
+            self._inner.submit(candidate)
+            for outcome in self._inner.poll():
+                self._done.put(outcome)
+
+
+def rows(campaign: Campaign) -> list[RolloutRow]:
+    return campaign.dataset.ledger.rows(RolloutRow)
+
+
+def test_the_next_rounds_are_selected_while_one_runs(tmp_path: Path) -> None:
+    with create_campaign(config(), tmp_path / "run") as campaign, Robot(0.02) as robot:
+        loop.run(campaign, robot, lambda event: None)
+        assert [row.state for row in rows(campaign)] == ["recorded"] * ROUNDS
+        after = [row.after for row in campaign.dataset.ledger.rows(RoundRow)]
+        assert campaign.finished and campaign.solved is None
+    assert robot.most == 3
+    assert after[:2] == [None, 1]  # alone until there is a model
+    assert after[2:] == [1, 1, *range(2, ROUNDS - 2)]
+
+
+def test_every_round_has_its_record_and_evaluations_come_when_due(tmp_path: Path) -> None:
+    with create_campaign(config(), tmp_path / "run") as campaign, Robot() as robot:
+        loop.run(campaign, robot, lambda event: None)
+        assert all(row.record for row in campaign.dataset.ledger.rows(RoundRow))
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == ROUNDS
+    assert ['"mean_return"' in line for line in lines] == [i % 4 == 3 for i in range(ROUNDS)]
+
+
+def test_the_order_of_arrival_decides_everything(tmp_path: Path) -> None:
+    digests = []
+    for name, seconds in (("slow", 0.03), ("fast", 0.0)):
+        with create_campaign(config(), tmp_path / name) as campaign, Robot(seconds) as robot:
+            loop.run(campaign, robot, lambda event: None)
+            digests.append(campaign.dataset.ledger.digest())
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 3, 5, 7])
+@pytest.mark.parametrize("policy", ["robo_al.testing:FakePolicy", "streamed"])
+def test_a_stopped_campaign_goes_on(tmp_path: Path, stop_after: int, policy: str) -> None:
+    changes: dict[str, object] = {}
+    if policy == "streamed":
+        changes = {"policy.name": "robo_al.testing:FakePolicy", "policy.streamed": True}
+        changes |= {"policy": "robo_al.testing:FakePolicy"}
+    with create_campaign(config(**changes), tmp_path / "whole") as campaign, Robot() as robot:
+        loop.run(campaign, robot, lambda event: None)
+        whole = [(row.id, row.content_hash, row.sha256) for row in rows(campaign)]
+    with create_campaign(config(**changes), tmp_path / "run") as campaign:
+        with Robot(stop_after=stop_after) as robot, pytest.raises(KeyboardInterrupt):
+            loop.run(campaign, robot, lambda event: None)
+    with open_campaign(tmp_path / "run") as campaign, Robot() as robot:
+        loop.run(campaign, robot, lambda event: None)
+        again = [(row.id, row.content_hash, row.sha256) for row in rows(campaign)]
+    assert again == whole
+
+
+def test_what_may_have_run_is_not_run_again(tmp_path: Path) -> None:
+    with create_campaign(config(), tmp_path / "run") as campaign:
+        with Robot(repeatable=False, stop_after=3) as robot, pytest.raises(KeyboardInterrupt):
+            loop.run(campaign, robot, lambda event: None)
+        flying = [row.id for row in rows(campaign) if row.state == "dispatched"]
+    assert flying
+    with open_campaign(tmp_path / "run") as campaign, Robot(repeatable=False) as robot:
+        loop.run(campaign, robot, lambda event: None)
+        states = {row.id: row.state for row in rows(campaign)}
+    assert {states[name] for name in flying} == {"indeterminate"}
+    assert not set(flying) & set(robot.order)
+    assert sum(state == "recorded" for state in states.values()) == ROUNDS - len(flying)
