@@ -4,7 +4,7 @@
 
 The robot is a simulation whose rollouts last as long as the host computes for one (fit, propose,
 imagine, select: measured first, in the same run). Busy is the share of the time from the first
-rollout's beginning to the last one's end in which the robot moves. Evaluations cost it no time: in a
+rollout's beginning to the last one's end in which it moves. Evaluations cost it no time: in a
 lab they are not made after every round.
 """
 

@@ -134,7 +134,8 @@ class Scene:
         )
         self.proxy.start()
         self.host: subprocess.Popen[str] | None = None
-        self.cleared = 0
+        self.cleared = self.hosts_killed = 0
+        self._kill_host_at: float | None = None
         self.ended = False
         threading.Thread(target=self._person, daemon=True).start()
 
@@ -161,6 +162,23 @@ class Scene:
             words += ["--oracle.start_timeout", "60.0", "--evaluation.every", "0"]
             words += ["--rounds", "2000", "--candidates", "4", "--stop_when_solved", "false"]
         self.host = self._start("robo_al.cli", *words)
+
+    def keep_host(self, kills: int) -> None:
+        """Let there be a host, and kill it when it is time."""
+        if self.host is None or self.host.poll() is not None:
+            self.start_host()
+            self._kill_host_at = None  # not before it has done something
+        due = self._kill_host_at
+        if self.hosts_killed < kills and due is not None and time.monotonic() > due:
+            assert self.host is not None
+            self.host.kill()
+            self.host.wait()
+            self.hosts_killed += 1
+
+    def host_did_something(self) -> None:
+        """Let it be killed some time after this."""
+        if self._kill_host_at is None:
+            self._kill_host_at = time.monotonic() + self.draw.uniform(0.2, 15)
 
     def child(self) -> int | None:
         """Return the agent's process, which its parent watches."""
@@ -202,22 +220,14 @@ def journal(folder: Path) -> list[dict[str, Any]]:
 def trouble(scene: Scene, agent_kills: int, host_kills: int) -> list[tuple[int, str, bool]]:
     """Kill until it is enough; return when the agent was killed (ns), after what, in motion?"""
     kills: list[tuple[int, str, bool]] = []
-    hosts, size, counts = 0, 0, Counter(dict.fromkeys(KINDS, 0))
-    next_host = time.monotonic() + 30
+    size, counts = 0, Counter(dict.fromkeys(KINDS, 0))
     path = scene.folder / "journal" / "journal.log"
-    random_at = None
-    while len(kills) < agent_kills or hosts < host_kills:
+    random_at, rested = None, 0.0
+    while len(kills) < agent_kills or scene.hosts_killed < host_kills:
         time.sleep(0.002)
         now = time.monotonic()
-        if scene.host is None or scene.host.poll() is not None:
-            scene.start_host()
-            next_host = max(next_host, now + 10)
-        if hosts < host_kills and now > next_host and scene.host is not None:
-            scene.host.kill()
-            scene.host.wait()
-            hosts += 1
-            next_host = now + scene.draw.uniform(8, 25)
-        if len(kills) >= agent_kills or not path.exists():
+        scene.keep_host(host_kills)
+        if not path.exists():
             continue
         grown = path.stat().st_size
         if grown == size:
@@ -231,15 +241,17 @@ def trouble(scene: Scene, agent_kills: int, host_kills: int) -> list[tuple[int, 
             size = grown
             records = [json.loads(line[9:]) for line in lines if len(line) > 10]
             names = [record["record"] for record in records]
+            if "started" in names:
+                scene.host_did_something()
             if "started" in names and scene.draw.random() < 0.6:
                 random_at = now + scene.draw.uniform(0.05, 2.2)
                 continue
             rarest = min(names, key=lambda name: counts.get(name, 10**6), default="")
-            if rarest not in counts or counts[rarest] > min(counts.values()) + 20:
+            if rarest not in counts or counts[rarest] > min(counts.values()) + 6:
                 continue
             why = rarest
         child = scene.child()
-        if child is None:
+        if child is None or len(kills) >= agent_kills or now < rested:
             continue
         states = [r for r in journal(scene.folder) if r["record"] in ("started", "ended")]
         moving = bool(states) and states[-1]["record"] == "started"
@@ -247,8 +259,11 @@ def trouble(scene: Scene, agent_kills: int, host_kills: int) -> list[tuple[int, 
             at = time.monotonic_ns()
             os.kill(child, signal.SIGKILL)
             kills.append((at, why, moving))
-            print(f"{len(kills)} kills of the agent (last: {why}), {hosts} of the host", flush=True)
-        random_at = None
+            print(
+                f"{len(kills)} kills of the agent (last: {why}), {scene.hosts_killed} of the host",
+                flush=True,
+            )
+        random_at, rested = None, now + scene.draw.uniform(3, 6)
         counts[why] += why in counts
     return kills
 

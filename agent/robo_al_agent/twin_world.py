@@ -117,20 +117,18 @@ def parsed(line: bytes) -> object:
 
 def listen(path: Path) -> socket.socket:
     """Return a socket that listens at a path; raises `SetupError` where it cannot."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
+    if path.exists():
+        if not path.is_socket():
+            raise SetupError(f"{path}: a file that is no socket; choose another path")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
-            other.connect(str(path))
-        raise SetupError(f"{path}: another twin serves there; end it or choose another socket")
-    except ConnectionRefusedError:
+            if other.connect_ex(str(path)) == 0:
+                raise SetupError(f"{path}: another twin serves there; end it, or choose another")
         path.unlink()  # its owner was killed
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise SetupError(f"{path}: {error}") from None
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(str(path))
     except OSError as error:
+        listener.close()
         raise SetupError(f"{path}: {error}") from None
     path.chmod(0o600)
     listener.listen()

@@ -208,6 +208,8 @@ class So101Reach(So101):
     )
     goal = slice(15, 18)
     threshold = -0.75
+    """Nine tenths of the way from doing nothing (-2.79) to planning on the true dynamics (-0.52):
+    means of 20 starts, with the planner of configs/so101_reach.yaml."""
     starts = {
         "joints": spaces.Box(LOW, HIGH, dtype=np.float64),
         "goal": spaces.Box(-0.5, 0.5, (3,), np.float64),
@@ -277,6 +279,8 @@ class So101Push(So101):
     )
     goal = slice(19, 21)
     threshold = -1.05
+    """0.86 of the way from doing nothing (-2.17) to planning on the true dynamics (-0.87): means of
+    20 starts, with the planner of configs/so101_push.yaml. Contacts are learned only in part."""
     starts = {
         "joints": spaces.Box(LOW, HIGH, dtype=np.float64),
         "goal": spaces.Box(-0.5, 0.5, (2,), np.float64),

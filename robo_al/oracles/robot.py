@@ -155,7 +155,8 @@ class RobotOracle:
         """Return what has come; waits for one, at most `timeout` seconds.
 
         Raises:
-            OracleError: a policy failed while it controlled the robot.
+            OracleError: a policy failed while it controlled the robot, or the agent refuses a
+                rollout for another reason than its envelope.
         """
         self._refuse_closed()
         names = {self._wire_id(name): name for name in self._flights}
@@ -422,8 +423,10 @@ class RobotOracle:
         refused: str | None,
     ) -> Outcome:
         name = flight.candidate.id
-        if refused is not None:
-            return Outcome(name, Failure("failed", f"the agent refused it: {refused}"), 0.0)
+        if refused is not None and "acknowledged" in refused:
+            return Outcome(name, Failure("indeterminate", f"the agent says: {refused}"), 0.0)
+        if refused is not None:  # so would be all others: nothing is gained by going on
+            raise OracleError(f"the robot's agent refuses rollout {name}: {refused}")
         assert state is not None
         kind, reason = str(state.fields["kind"]), str(state.fields["reason"])
         trajectory, seconds = None, 0.0

@@ -10,6 +10,7 @@ from robo_al.models.true_dynamics import TrueDynamics
 from robo_al.protocols import SupportsConstraint, SupportsContext, SupportsDynamics
 from robo_al.tasks import describe
 from robo_al.types import MEAN, EnvSpec
+from robo_al_agent.twin_scene import Scene
 from robo_al_envs.physics import ASSETS, PhysicsEnv
 from robo_al_envs.so101 import HIGH, JOINTS, LOW, So101Push, So101Reach, tip
 from robo_al_policies.icem import ICEM
@@ -304,6 +305,22 @@ def test_a_sweep_pushes_the_puck_and_it_stops_by_friction():
 
 
 # ---------------------------------------------------------------- a robot's samples
+
+
+def test_the_twin_moves_as_the_task_does():
+    """The same commands in both; the twin goes to each of them evenly."""
+    env, scene = So101Push(), Scene(ASSETS / "so101.xml")
+    observation, _ = env.reset(seed=0)
+    scene.reset(env.context())
+    np.testing.assert_allclose(scene.positions, observation[:5], atol=1e-12)
+    target = observation[:5] + observation[10:15]
+    for action in np.random.default_rng(0).uniform(-0.8, 0.8, (20, 5)):
+        observation, *_ = env.step(action)
+        for _ in range(5):
+            target = scene.move(target + 0.02 * action, 0.02)
+            for _ in range(2):
+                scene.advance()
+        assert np.abs(scene.positions - observation[:5]).max() < 0.02
 
 
 @both

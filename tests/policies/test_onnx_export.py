@@ -12,7 +12,7 @@ from robo_al.testing import FakeModel, fake_task
 from robo_al.types import MEAN, EnvSpec
 from robo_al_agent.policy import OnnxPolicy
 from robo_al_agent.robot import Joint, RobotSpec, Sample, Sensor
-from robo_al_envs.so101 import HIGH, JOINTS, LOW
+from robo_al_envs.so101 import HIGH, JOINTS, LOW, So101Reach
 from robo_al_policies.onnx_export import export_onnx, export_robot_onnx
 from robo_al_policies.sb3 import SB3
 
@@ -115,7 +115,13 @@ def test_a_task_of_no_robot_is_refused(tmp_path):
         export_robot_onnx(SB3(fake_task(), **SMALL), tmp_path / "policy.onnx")
 
 
-def test_an_observation_that_is_not_affine_is_refused(tmp_path):
-    policy = SB3(task_of("so101_push"), **SMALL)  # observes where the tip is
+def test_an_observation_that_is_not_affine_is_refused(tmp_path, monkeypatch):
+    policy = SB3(task_of("so101_reach"), **SMALL)
+    straight = So101Reach.robot_observation
+
+    def bent(self, positions, *rest):
+        return straight(self, np.sin(positions), *rest)
+
+    monkeypatch.setattr(So101Reach, "robot_observation", bent)
     with pytest.raises(UserError, match="not affine"):
-        export_robot_onnx(policy, tmp_path / "policy.onnx", sensors=4)
+        export_robot_onnx(policy, tmp_path / "policy.onnx")

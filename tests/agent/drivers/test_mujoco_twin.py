@@ -17,6 +17,7 @@ from robo_al_agent.drivers.mujoco_twin import MujocoTwin
 from robo_al_agent.errors import DriverError, SetupError
 from robo_al_agent.loading import make_driver
 from robo_al_agent.twin_scene import Scene
+from robo_al_agent.twin_world import main
 
 MODEL = Path(__file__).parents[3] / "envs" / "robo_al_envs" / "assets" / "so101.xml"
 HOME = (0.0, -0.3, 0.6, 0.4, 0.0)
@@ -29,6 +30,7 @@ class World:
     def __init__(self, folder, *arguments):
         self.folder, self.arguments = folder, arguments
         self.socket, self.log = folder / "twin.sock", folder / "twin.jsonl"
+        self.past = 0
         self.start()
 
     def start(self):
@@ -46,7 +48,8 @@ class World:
         self.process.stdout.close()
 
     def events(self, kind=None):
-        entries = [json.loads(line) for line in self.log.read_text().splitlines()]
+        """What the log has since the test began."""
+        entries = [json.loads(line) for line in self.log.read_text().splitlines()[self.past :]]
         return [entry for entry in entries if kind in (None, entry["event"])]
 
     def driver(self, connect=True, timeout=5.0):
@@ -76,13 +79,21 @@ def world(tmp_path_factory):
         each.kill()
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    home = World(tmp_path_factory.mktemp("twin"))
+    yield home
+    home.kill()
+
+
 @pytest.fixture
-def arm(world):
-    """A twin at home, and the driver that has control."""
-    home = world()
-    driver = home.driver()
+def arm(shared):
+    """A twin at home, its log from now on, and the driver that has control."""
+    driver = shared.driver()
+    driver.clear_fault("test")
+    shared.past = len(shared.log.read_text().splitlines())
     driver.reset({"joints": HOME}, 0)
-    yield home, driver
+    yield shared, driver
     driver.close()
 
 
@@ -109,9 +120,8 @@ def test_keeps_the_contract_of_a_driver(world):
     assert report.moved and "watchdog of the device" in str(report)
 
 
-def test_is_found_by_its_name(world):
-    home = world()
-    driver = make_driver({"name": "mujoco_twin", "socket": str(home.socket)}, Path())
+def test_is_found_by_its_name(tmp_path):
+    driver = make_driver({"name": "mujoco_twin", "socket": "twin.sock"}, tmp_path)
     assert isinstance(driver, RobotDriver) and isinstance(driver, SupportsReset)
 
 
@@ -205,10 +215,9 @@ def test_a_stop_holds_an_arm_that_a_jump_had_sent_far(arm):
     assert driver.read().positions[0] < 1.45
 
 
-def test_closing_stops_what_was_sent(world):
-    home = world()
-    driver = home.driver()
-    driver.command(np.array([1.5, 0, 0, 0, 0]), 3.0)
+def test_closing_stops_what_was_sent(arm):
+    home, driver = arm
+    driver.command(np.array(HOME) + [1.5, 0, 0, 0, 0], 3.0)
     until(lambda: driver.read().velocities[0] > 0.1)
     driver.close()
     driver.close()
@@ -270,14 +279,14 @@ def test_a_start_that_cannot_be_is_refused(arm, options, message):
 # ---------------------------------------------------------------- several clients
 
 
-def test_the_death_of_its_client_leaves_it_holding_where_it_was_sent(world):
-    home = world()
+def test_the_death_of_its_client_leaves_it_holding_where_it_was_sent(arm):
+    home, _ = arm
     code = (
         "import sys, time, numpy as np\n"
         "from robo_al_agent.drivers.mujoco_twin import MujocoTwin\n"
         "driver = MujocoTwin(socket=sys.argv[1], timeout=5.0)\n"
         "driver.connect()\n"
-        "driver.command(np.array([0.5, 0, 0, 0, 0]), 1.0)\n"
+        "driver.command(np.array([0.5, -0.3, 0.6, 0.4, 0]), 1.0)\n"
         "print('sent', flush=True)\n"
         "time.sleep(60)\n"
     )
@@ -288,10 +297,10 @@ def test_the_death_of_its_client_leaves_it_holding_where_it_was_sent(world):
     client.stdout.close()
     mover = home.events("command")[0]["client"]
     until(lambda: mover in [entry["client"] for entry in home.events("gone")])
-    driver = home.driver()
-    until(lambda: near(driver.read().positions, (0.5, 0, 0, 0, 0)) and at_rest(driver))
+    driver, there = home.driver(), (0.5, *HOME[1:])
+    until(lambda: near(driver.read().positions, there) and at_rest(driver))
     time.sleep(0.5)
-    assert near(driver.read().positions, (0.5, 0, 0, 0, 0))
+    assert near(driver.read().positions, there)
     assert not home.events("stop") and len(home.events("command")) == 1
     driver.close()
 
@@ -477,13 +486,7 @@ def test_ends_when_it_is_terminated_and_leaves_no_socket(world):
     assert not home.socket.exists()
 
 
-def started(*arguments):
-    command = [sys.executable, "-m", "robo_al_agent.twin_world", *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-
-
-def test_what_cannot_be_started_says_why(world, tmp_path):
-    home = world()
+def test_what_cannot_be_started_says_why(shared, tmp_path, monkeypatch, capsys):
     usual = ["--socket", tmp_path / "s", "--log", tmp_path / "log"]
     (tmp_path / "torque.xml").write_text(
         "<mujoco><worldbody><body><joint name='j'/><geom size='1'/></body></worldbody>"
@@ -493,33 +496,17 @@ def test_what_cannot_be_started_says_why(world, tmp_path):
         (["--model", tmp_path / "none.xml", *usual], "none.xml"),
         (["--model", tmp_path / "torque.xml", *usual], "actuator m is no <position> servo"),
         (["--model", MODEL, *usual, "--watchdog", "-1"], "--watchdog -1.0: it must be above 0"),
-        (["--model", MODEL, "--socket", home.socket, "--log", tmp_path / "log"], "another twin"),
+        (["--model", MODEL, "--socket", shared.socket, "--log", tmp_path / "log"], "another twin"),
+        (["--model", MODEL, "--socket", MODEL, "--log", tmp_path / "log"], "is no socket"),
         (["--model", MODEL, "--socket", tmp_path / ("x" * 200), "--log", tmp_path / "log"], "long"),
     ]:
-        result = started(*arguments)
-        assert result.returncode == 2 and message in result.stderr, result.stderr
-    home.driver().close()
+        monkeypatch.setattr(sys, "argv", ["twin_world", *map(str, arguments)])
+        assert main() == 2
+        assert message in capsys.readouterr().err
+    shared.driver().close()
 
 
 # ---------------------------------------------------------------- the physics
-
-
-def test_the_twin_moves_as_the_task_expects():
-    """The same commands in the task and in the twin, which goes to each of them evenly."""
-    from robo_al_envs.so101 import So101Push
-
-    env, scene = So101Push(), Scene(MODEL)
-    observation, _ = env.reset(seed=0)
-    scene.reset(env.context())
-    np.testing.assert_allclose(scene.positions, observation[:5], atol=1e-12)
-    target = observation[:5] + observation[10:15]
-    for action in np.random.default_rng(0).uniform(-0.8, 0.8, (20, 5)):
-        observation, *_ = env.step(action)
-        for _ in range(5):
-            target = scene.move(target + 0.02 * action, 0.02)
-            for _ in range(2):
-                scene.advance()
-        assert np.abs(scene.positions - observation[:5]).max() < 0.02
 
 
 def test_a_servo_sensor_and_unit_of_each_kind(tmp_path):

@@ -1,0 +1,27 @@
+"""A short run of benchmarks/robot_faults.py: the agent and the host are killed, the link is cut."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_and_nothing_runs_twice(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "robot_faults.py"]
+        + ["--agent-kills", "4", "--host-kills", "1", "--keep", tmp_path / "work"]
+        + ["--out", tmp_path / "figures.json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=550,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["violations"] == 0
+    assert figures["executed"] > 0 and sum(figures["agent_kills"].values()) == 4

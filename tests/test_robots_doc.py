@@ -1,0 +1,82 @@
+"""docs/robots.md, followed by a newcomer: driver, envelope, agent, a first approved rollout."""
+
+import re
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robo_al_agent.client import Client, ask
+from robo_al_agent.wire import Message
+
+ROOT = Path(__file__).parent.parent
+_agent = runpy.run_path(str(ROOT / "tests" / "agent" / "conftest.py"))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Path]:
+    text = (ROOT / "docs" / "robots.md").read_text(encoding="utf-8")
+    named = re.findall(r"^```\w+\n# ([\w/]+\.\w+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert [name for name, _ in named] == ["my/robot.py", "envelope.yaml", "agent.yaml"]
+    for name, content in named:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    yield tmp_path
+
+
+def run(folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_driver_is_as_short_as_promised_and_keeps_its_contract(lab: Path) -> None:
+    code = (lab / "my" / "robot.py").read_text().split("class MyRobot:")[1]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 32
+    said = run(lab, "robo_al.cli", "check", "my/robot.py:MyRobot", "--move")
+    assert "keeps the contract of drivers" in said and "not moved" not in said
+
+
+def test_a_first_rollout_waits_for_a_person_and_runs(lab: Path) -> None:
+    path = lab / "agent.yaml"
+    port = _agent["free_port"]()
+    path.write_text(path.read_text().replace("5555", str(port)))
+    assert "watchdog: none" in run(lab, "robo_al_agent.cli", "check", "agent.yaml")
+    process = _agent["run_agent"](path)
+    client = Client(f"tcp://127.0.0.1:{port}")
+    try:
+        content: dict[str, Any] = {
+            "controller": "open_loop",
+            "joints": ["base", "elbow"],
+            "period": 0.2,
+            "horizon": 5,
+            "start": {"joints": [0.0, 0.0]},
+            "seed": 0,
+        }
+        still = {"actions": np.zeros((5, 2))}
+        client.submit("first", content, still)
+        waiting: list[Any] = []
+
+        def waits(session: Any) -> bool:
+            return session.jobs["first"].stage == "state"
+
+        assert client.wait(waits, 20)
+        address = f"ipc://{lab / 'journal' / 'operator.sock'}"
+        asked = Message("status", {"request": 0, "operator": "me"})
+        waiting = ask(address, asked, None).fields["waiting"]
+        assert [rollout["id"] for rollout in waiting] == ["first"]
+        assert "first" in run(lab, "robo_al_agent.cli", "status", "agent.yaml")
+        assert "approve: first" in run(lab, "robo_al_agent.cli", "approve", "agent.yaml")
+        assert client.wait(lambda session: session.jobs["first"].stage == "done", 30)
+        state = client.session.jobs["first"].state
+        assert state is not None and state.fields["kind"] == "SUCCEEDED", state
+    finally:
+        client.close()
+        _agent["end"](process)
