@@ -415,6 +415,24 @@ class SupportsRepeat(Protocol):
 
 
 @runtime_checkable
+class SupportsGraph(Protocol):
+    """A policy that can travel to a robot's agent, as numbers and operators: ONNX."""
+
+    def robot_graph(
+        self, sensors: int, limits: tuple[Float[np.ndarray, "J"], Float[np.ndarray, "J"]]
+    ) -> bytes:
+        """Return its mean as a graph, from what the robot measures to `command` [1,J].
+
+        Args:
+            sensors: how many the robot has beside its joints.
+            limits: lowest and highest positions that may be commanded.
+
+        Raises:
+            UserError: what the task observes cannot be computed there.
+        """
+
+
+@runtime_checkable
 class SupportsRecall(Protocol):
     """An oracle that knows what it executed: asked for a rollout again, it tells what became of it.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from robo_al_agent.errors import SetupError
 from robo_al_agent.robot import Array
 from robo_al_agent.twin_scene import BRAKING, Scene
 
@@ -23,10 +24,17 @@ SILENT = ("frozen", "stale")
 
 
 class Log:
-    """Appends events to a file, each of them on its way to the disk before the call returns."""
+    """Appends events to a file, each of them with the operating system when the call returns.
+
+    Raises:
+        SetupError: the file cannot be written.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise SetupError(f"{path}: {error}") from None
 
     def write(self, event: str, at: float, /, **fields: Any) -> None:
         """Append an event at a simulated time."""

@@ -10,7 +10,9 @@ random from one start; its seed decides which, and all its noise. Evaluated is t
 most likely actions (as in SUNRISE; Lee et al. 2021).
 """
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -151,6 +153,17 @@ class SB3:
     def start(self, model: Model, members: Sequence[int], seeds: Sequence[int]) -> "SB3Actor":
         """Begin B rollouts of the present policies; row b acts at random unless it is `MEAN`."""
         return SB3Actor(self, members, seeds)
+
+    def robot_graph(
+        self, sensors: int, limits: tuple[Float[np.ndarray, "J"], Float[np.ndarray, "J"]]
+    ) -> bytes:
+        """Return the graph that a robot's agent runs; see `onnx_export.export_robot_onnx`."""
+        from robo_al_policies.onnx_export import export_robot_onnx
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "policy.onnx"
+            export_robot_onnx(self, path, sensors, limits)
+            return path.read_bytes()
 
     def networks(self) -> list[ActorNetwork]:
         """Return a copy of each policy's actor."""

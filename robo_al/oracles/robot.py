@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from robo_al.errors import OracleError, UserError
 from robo_al.plugins import make_env
-from robo_al.protocols import Actor, SupportsRobot
+from robo_al.protocols import Actor, SupportsGraph, SupportsRobot
 from robo_al.tasks import describe
 from robo_al.types import (
+    MEAN,
     Candidate,
     EnvSpec,
     Failure,
@@ -83,6 +84,8 @@ class RobotOracle:
         keys: folder with `agent.key` and `host.key_secret`; needed unless it is on this machine.
         start_timeout: seconds that the agent may take to answer at first.
         queue: rollouts that may be submitted and not yet polled.
+        onnx: whether a policy that can travel (`SupportsGraph`) runs at the agent where its mean is
+            asked for, as in evaluations; else it answers each step from here.
 
     Raises:
         UserError: the agent's robot is not one that the task can use, or a key is missing.
@@ -96,10 +99,12 @@ class RobotOracle:
         keys: str | None = None,
         start_timeout: float = 10.0,
         queue: int = 1,
+        onnx: bool = False,
     ) -> None:
         self.campaign = uuid.uuid4().hex
         """Part of every rollout's identifier; a campaign sets its own, which outlives this."""
         self.capacity = queue
+        self._onnx = onnx
         with closing(make_env(env)) as made:
             self._task = describe(made, env)
             self._robot = made.unwrapped if isinstance(made.unwrapped, SupportsRobot) else None
@@ -143,7 +148,8 @@ class RobotOracle:
         content, arrays, start = self._request(candidate)
         flight = _Flight(candidate, start)
         controller = candidate.controller
-        if isinstance(controller, Streamed):
+        if content["controller"] == "streamed":
+            assert isinstance(controller, Streamed)
             with self._policies:
                 flight.actor = controller.policy.start(
                     controller.model, [controller.member], [candidate.seed]
@@ -308,10 +314,18 @@ class RobotOracle:
             "start": options,
             "seed": candidate.context.seed,
         }
-        start = self._first(candidate)
-        if not isinstance(candidate.controller, OpenLoop):
+        start, controller = self._first(candidate), candidate.controller
+        if not isinstance(controller, OpenLoop):
+            if (
+                self._onnx
+                and controller.member == MEAN
+                and isinstance(controller.policy, SupportsGraph)
+            ):
+                graph = controller.policy.robot_graph(len(self._sensors), self._limits)
+                arrays = {"policy": np.frombuffer(graph, np.uint8)}
+                return content | {"controller": "onnx"}, arrays, start
             return content, {}, start
-        actions = np.asarray(candidate.controller.actions, np.float64)
+        actions = np.asarray(controller.actions, np.float64)
         wanted = (candidate.horizon, len(self._task.action_low))
         if actions.shape != wanted:
             raise UserError(
@@ -342,11 +356,13 @@ class RobotOracle:
 
     def _after(self, target: Array, velocity: Array) -> Array:
         """Return the next target, which stays within the joints' limits."""
-        low, high = (
-            np.array([joint[side] for joint in self._spec["joints"]]) for side in ("low", "high")
-        )
-        moved: Array = np.clip(target + velocity * self._task.control_period, low, high)
+        moved: Array = np.clip(target + velocity * self._task.control_period, *self._limits)
         return moved
+
+    @property
+    def _limits(self) -> tuple[Array, Array]:
+        joints = self._spec["joints"]
+        return tuple(np.array([joint[side] for joint in joints]) for side in ("low", "high"))  # type: ignore[return-value]
 
     def _violation(self, start: Array, actions: Array) -> str | None:
         targets = self._targets(start, actions)

@@ -19,7 +19,7 @@ from robo_al.plugins import make_env
 from robo_al.run import create_campaign, make_oracle, open_campaign
 from robo_al.tasks import contexts_from, describe
 from robo_al.testing import FakeModel, FakePolicy
-from robo_al.types import Candidate, EnvSpec, Failure, OpenLoop, Streamed, Trajectory
+from robo_al.types import MEAN, Candidate, EnvSpec, Failure, OpenLoop, Streamed, Trajectory
 
 _agent = runpy.run_path(str(Path(__file__).parents[1] / "agent" / "conftest.py"))
 serve = _agent["serve"]
@@ -105,6 +105,26 @@ def test_a_policy_at_the_host_answers_each_step(serve: Callable[..., Any]) -> No
         result = executed(oracle, streamed)
     assert isinstance(result, Trajectory) and result.steps == 8
     assert np.abs(result.actions).max() > 0
+
+
+def test_a_policy_that_can_travel_runs_at_the_agent(serve: Callable[..., Any]) -> None:
+    from robo_al_policies.sb3 import SB3
+
+    agent = serve(envelope=SLOW)
+    (candidate,) = candidates(1)
+    with closing(make_env(TASK)) as env:
+        task = describe(env, TASK)
+    policy, model = SB3(task, device="cpu"), FakeModel(task)
+    travels = Candidate(candidate.context, Streamed(policy, model, MEAN), 8, 3, "t0")
+    with RobotOracle(TASK, agent.address, onnx=True) as oracle:
+        assert oracle._request(travels)[0]["controller"] == "onnx"
+        result = executed(oracle, travels)
+    assert isinstance(result, Trajectory) and result.steps == 8
+    actor = policy.start(model, [MEAN], [3])
+    answers = np.concatenate([actor.act(row[None]) for row in result.observations[:-1]])
+    moved = np.cumsum(answers * 0.2, axis=0)
+    assert np.abs(moved[-1]).min() > 0.005
+    np.testing.assert_allclose(result.observations[1:, :2], moved, atol=6e-4)  # it rounds to 1e-3
 
 
 def test_the_envelope_constrains_what_is_proposed(serve: Callable[..., Any]) -> None:

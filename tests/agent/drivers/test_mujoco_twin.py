@@ -497,6 +497,7 @@ def test_what_cannot_be_started_says_why(shared, tmp_path, monkeypatch, capsys):
         (["--model", tmp_path / "torque.xml", *usual], "actuator m is no <position> servo"),
         (["--model", MODEL, *usual, "--watchdog", "-1"], "--watchdog -1.0: it must be above 0"),
         (["--model", MODEL, "--socket", shared.socket, "--log", tmp_path / "log"], "another twin"),
+        (["--model", MODEL, "--socket", tmp_path / "s", "--log", tmp_path], "Is a directory"),
         (["--model", MODEL, "--socket", MODEL, "--log", tmp_path / "log"], "is no socket"),
         (["--model", MODEL, "--socket", tmp_path / ("x" * 200), "--log", tmp_path / "log"], "long"),
     ]:
