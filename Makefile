@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test test-drivers check build clean
+.PHONY: demo test test-drivers fuzz check build clean
 
 demo: $(INSTALLED)  ## learn to swing up a MuJoCo cart-pole from scratch, and write a report
 	$(BIN)/robo-al run configs/cartpole_swingup.yaml
@@ -15,6 +15,10 @@ test: $(INSTALLED)  ## the whole test suite; one computing thread a process is f
 
 test-drivers:  ## the LeRobot driver, in an environment of LeRobot's own (1.3 GB)
 	PYTHON=$(PYTHON) bash tests/packaging/drivers.sh
+
+fuzz: $(INSTALLED)  ## what the agent reads from the network, guided by coverage, for ten minutes
+	$(BIN)/python -m pip install --quiet atheris
+	$(BIN)/python tests/agent/fuzz.py .hypothesis/fuzz -max_total_time=600 -rss_limit_mb=1024
 
 check: $(INSTALLED)  ## style, types, and who may import whom
 	$(BIN)/ruff check .

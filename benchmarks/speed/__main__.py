@@ -51,7 +51,10 @@ def tables(about: dict[str, Any], results: dict[str, Result]) -> str:
     """Return the findings, the timings and the notes as Markdown."""
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     lines = [f"{about['date']}, {about['cores']} cores, {about['device']}; {versions}.", ""]
-    lines += ["| benchmark | case | what | measured | goal | predicted |", "|---|---|---|---|---|---|"]
+    lines += [
+        "| benchmark | case | what | measured | goal | predicted |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, result in results.items():
         for f in result.findings:
             value = f"{f.value:.3g}"
@@ -65,7 +68,9 @@ def tables(about: dict[str, Any], results: dict[str, Result]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes, once: numbers mean little")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes, once: numbers mean little"
+    )
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--out", type=Path, help="JSON; all benchmarks renew README.md's table too")
     options = parser.parse_args()

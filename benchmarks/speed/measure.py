@@ -59,9 +59,7 @@ class Result:
         self.notes.append(text)
 
 
-def interleaved(
-    alternatives: Mapping[str, Callable[[], object]], repeats: int
-) -> dict[str, float]:
+def interleaved(alternatives: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     """Return the best seconds of each alternative, each run once in every turn.
 
     Whatever else the machine does then slows all of them, and the best is the least disturbed.

@@ -17,13 +17,14 @@ import numpy as np
 from measure import CORES, Result
 
 from robo_al.oracles.simulation import SimulationOracle
+from robo_al.plugins import make_env
 from robo_al.types import MEAN, Candidate, Context, EnvSpec, Streamed
 
 ENVS = ("Reacher-v5", "HalfCheetah-v5")
 LIMIT, OURS = "mujoco.rollout, open loop (the limit)", "robo-al SimulationOracle"
 SYNC, ASYNC = "gymnasium SyncVectorEnv", "gymnasium AsyncVectorEnv"
 SUBPROC, ENVPOOL = "SB3 SubprocVecEnv", "envpool"
-WORKERS = 8 * CORES
+WORKERS = 4 * CORES
 """Processes of AsyncVectorEnv and SubprocVecEnv, which run the rollouts in several goes."""
 PREDICTED = {"Reacher-v5": ("0.05", "3"), "HalfCheetah-v5": ("0.2", "3")}
 """Of the limit, and times AsyncVectorEnv: every env's `step` is Python, 50 us or more of it."""
@@ -98,7 +99,8 @@ def run(quick: bool) -> Result:
 def _alternatives(
     name: str, rollouts: int, steps: int, stack: ExitStack, result: Result
 ) -> dict[str, Run]:
-    make = partial(gymnasium.make, name, max_episode_steps=steps + 1)
+    # silent, also in processes, where MuJoCo would write its warnings into the working folder
+    make = partial(make_env, EnvSpec(f"gymnasium:{name}", {"max_episode_steps": steps + 1}))
     env = make()
     stack.callback(env.close)
     policy, workers = Policy(env), min(WORKERS, rollouts)
