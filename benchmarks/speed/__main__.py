@@ -68,11 +68,9 @@ def tables(about: dict[str, Any], results: dict[str, Result]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="small sizes, once: numbers mean little"
-    )
+    parser.add_argument("--quick", action="store_true", help="small sizes, once; no numbers")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
-    parser.add_argument("--out", type=Path, help="JSON; all benchmarks renew README.md's table too")
+    parser.add_argument("--out", type=Path, help="JSON; of all, also renews README.md's table")
     options = parser.parse_args()
     about, results = machine(), {}
     for name in options.only:

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from measure import Result, Timing
+from measure import Result, Timing, device
 
 from robo_al import loop
 from robo_al.config import load_config
@@ -63,9 +63,10 @@ class Clocks:
 
 def run(quick: bool) -> Result:
     """Run a campaign, and share its time out."""
-    result, rounds = Result(), 2 if quick else 8
-    words = ["--rounds", str(rounds), "--evaluation.starts", "2"] if quick else []
-    config = load_config("cartpole_swingup", [*words, "--rounds", str(rounds)])
+    result, rounds = Result(), 2 if quick else 5
+    words = ["--evaluation.starts", "2", "--rollout_steps", "10"] if quick else []
+    words += ["--rounds", str(rounds), "--device", device()]
+    config = load_config("cartpole_swingup", words)
     clocks = Clocks()
     with (
         tempfile.TemporaryDirectory() as folder,

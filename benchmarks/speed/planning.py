@@ -1,8 +1,8 @@
 """One step of model-predictive control: at PETS' budget beside mbrl-lib's planner, and at ours.
 
 PETS' budget is 400 samples x 5 iterations, horizon 25, each sample in five members of three layers
-of 500. Ours is the default of `icem` and of `ensemble`, which also plans on the mean of all members.
-Campaigns let torch use one thread, so that results do not depend on the number of cores.
+of 500. Ours is the default of `icem` and of `ensemble`, which also plans on all members'
+mean. Campaigns let torch use one thread, so that results do not depend on the number of cores.
 """
 
 from collections.abc import Callable

@@ -77,7 +77,7 @@ def run(quick: bool) -> Result:
     result, place = Result(), device()
     rows, epochs, repeats = (2560, 1, 1) if quick else (10_240, 4, 4)
     x, y = data(rows)
-    for batch in PREDICTED:
+    for batch, times in PREDICTED.items():
         steps = epochs * -(-(rows * 4 // 5) // batch)
         case = f"{MEMBERS} members of {LAYERS} x {HIDDEN}, batch {batch}, {steps} steps"
         runs: dict[str, Callable[[], object]] = {
@@ -92,7 +92,7 @@ def run(quick: bool) -> Result:
             result.note(f"{MBRL}: not measured, because {error}")
         best = result.time(case, runs, repeats)
         if MBRL in best:
-            result.find(case, "x mbrl-lib", best[MBRL] / best[OURS], "5", PREDICTED[batch])
+            result.find(case, "x mbrl-lib", best[MBRL] / best[OURS], "5", times)
         forward = 2 * batch * MEMBERS * multiplications(WIDTHS)
         first = 2 * batch * MEMBERS * INPUTS * HIDDEN  # its inputs need no gradient
         share = fraction_of_peak(steps * (3 * forward - first), best[OURS], best[PEAK])

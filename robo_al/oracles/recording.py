@@ -167,25 +167,26 @@ class Watch:
             import mujoco
 
             self._env.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-        self._time, self._counts = 0.0, np.zeros(0)
+        self._time, self._counts = 0.0, b""
 
     def before_step(self) -> None:
         """Remember time and counters."""
         if self._env is not None:
             self._time = self._env.data.time
-            self._counts = self._env.data.warning.number.copy()
+            self._counts = self._env.data.warning.number.tobytes()
 
     def fault(self) -> Fault | None:
         """Return what the step did that it must not."""
         if self._env is None:
             return None
-        import mujoco
+        data, number = self._env.data, self._env.data.warning.number
+        if number.tobytes() != self._counts:
+            risen = np.flatnonzero(number > np.frombuffer(self._counts, number.dtype))
+            if len(risen):
+                import mujoco
 
-        data = self._env.data
-        risen = np.flatnonzero(data.warning.number > self._counts)
-        if len(risen):
-            names = ", ".join(mujoco.mjtWarning(int(i)).name for i in risen)
-            return Fault("quarantined", f"MuJoCo warned: {names}")
+                names = ", ".join(mujoco.mjtWarning(int(i)).name for i in risen)
+                return Fault("quarantined", f"MuJoCo warned: {names}")
         if not data.time - self._time > 0.5 * self._env.dt:
             times = f"its time went from {self._time} to {data.time} s"
             return Fault("quarantined", f"the simulator was reset silently: {times}")

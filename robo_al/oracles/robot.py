@@ -125,7 +125,7 @@ class RobotOracle:
         except BaseException:
             self.close()
             raise
-        if is_loopback(host) and self._spec["watchdog"] != "none":
+        if is_loopback(host):
             logger.warning(
                 "the robot's agent is on this machine, which also trains: its control loop may "
                 "miss deadlines (they are counted with every rollout)"

@@ -143,6 +143,7 @@ class Physics(Separate):
     """
 
     def __init__(self, first: Env, spec: EnvSpec, threads: int) -> None:
+        import mujoco
         from gymnasium.envs.mujoco.mujoco_env import MujocoEnv
 
         inner = type(first.unwrapped)
@@ -152,13 +153,20 @@ class Physics(Separate):
         )
         self._threads = threads
         self._batch: Any = None
-        self._simulated: dict[int, tuple[Array, Array]] = {}
+        self._simulated: dict[int, tuple[bytes, Array]] = {}
         """State and control of the rows whose result waits in the batch."""
+        self._inner: list[Any] = []
+        """The envs without their wrappers."""
+        self._state = int(mujoco.mjtState.mjSTATE_INTEGRATION)
+        """Everything of `MjData` that a `MujocoEnv`'s next step depends on."""
+        inner_first: Any = first.unwrapped
+        self._now = np.empty(mujoco.mj_stateSize(inner_first.model, self._state))
         super().__init__(first, spec)
 
     def _take(self, env: Env) -> None:
+        inner: Any = env.unwrapped
+        self._inner.append(inner)
         if self._batched:
-            inner: Any = env.unwrapped
             inner.do_simulation = partial(self._fetch, len(self._envs))
         super()._take(env)
 
@@ -176,24 +184,25 @@ class Physics(Separate):
 
     def _advance(self, rows: Sequence[int], actions: Float[np.ndarray, "B A"]) -> dict[int, Fault]:
         """Run the batch from the envs' states; return what MuJoCo raised, by row."""
+        import mujoco
         from mujoco.batch import Batch, SimulationError
 
-        inner: list[Any] = [env.unwrapped for env in self._envs]
+        inner = self._inner
         if self._batch is None or self._batch.nsim < len(inner):
             self._batch = Batch(inner[0].model, len(inner), self._threads, persistent=True)
-        batch = self._batch
+        batch, ids = self._batch, np.array(rows)
+        if actions.shape[1] != inner[0].model.nu:
+            self._batched = False  # its actions are no controls
+            return {}
         batch.set_models([env.model for env in inner])  # again: an env may have changed its own
-        for row, action in zip(rows, actions, strict=True):
-            env = inner[row]
-            if len(action) != env.model.nu:
-                self._batched = False  # its actions are no controls
-                return {}
-            batch.state[row] = state = _state(env)
-            batch.warning[row, :, 1] = env.data.warning.number
-            batch.ctrl[row] = action
-            self._simulated[row] = (state, action)
+        state, warning = batch.state, batch.warning
+        for row, action in zip(rows, actions.copy(), strict=True):
+            mujoco.mj_getState(inner[row].model, inner[row].data, state[row], self._state)
+            warning[row, :, 1] = inner[row].data.warning.number
+            self._simulated[row] = (state[row].tobytes(), action)
+        batch.ctrl[ids] = actions
         try:
-            batch.step(ids=np.array(rows), nstep=inner[0].frame_skip)
+            batch.step(ids=ids, nstep=inner[0].frame_skip)
         except SimulationError as error:
             failed = [int(row) for row in error.ids]
             return {row: Fault("quarantined", f"MuJoCo: {batch.error(row)}") for row in failed}
@@ -203,13 +212,12 @@ class Physics(Separate):
         """Stand in for `do_simulation` of the env of one row."""
         import mujoco
 
-        env: Any = self._envs[row].unwrapped
-        nothing = np.zeros(0)
-        state, action = self._simulated.pop(row, (nothing, nothing))
+        env = self._inner[row]
+        state, action = self._simulated.pop(row, (b"", np.zeros(0)))
         if (
             substeps == env.frame_skip
             and np.array_equal(action, control)
-            and np.array_equal(state, _state(env))
+            and self._is_at(env, state)
         ):
             self._batch.get_data(row, env.data)
             mujoco.mj_rnePostConstraint(env.model, env.data)  # as MujocoEnv does after stepping
@@ -217,12 +225,8 @@ class Physics(Separate):
             self._batched = False
             type(env).do_simulation(env, control, substeps)
 
+    def _is_at(self, env: Any, state: bytes) -> bool:
+        import mujoco
 
-def _state(env: Any) -> Array:
-    """Return everything of `MjData` that a `MujocoEnv`'s next step depends on."""
-    import mujoco
-
-    spec = int(mujoco.mjtState.mjSTATE_INTEGRATION)
-    state = np.empty(mujoco.mj_stateSize(env.model, spec))
-    mujoco.mj_getState(env.model, env.data, state, spec)
-    return state
+        mujoco.mj_getState(env.model, env.data, self._now, self._state)
+        return self._now.tobytes() == state

@@ -1,0 +1,107 @@
+"""Time of a round, and memory, against the number of rollouts recorded: 10 to 10,000.
+
+One campaign whose ledger is filled with synthetic rollouts, one a round, through the dataset; at
+each size it turns the loop for real. Only training may grow. The files are not synced while it is
+filled: that would take longer than everything else here.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import psutil
+from measure import Result, Timing, device
+
+from robo_al import loop
+from robo_al.campaign import Campaign
+from robo_al.config import load_config
+from robo_al.dataset.ledger import RolloutRow, RoundRow, to_json
+from robo_al.run import create_campaign, make_oracle
+from robo_al.types import Trajectory
+
+SETTINGS = [
+    *("--rollout_steps", "10", "--candidates", "8", "--evaluation.every", "0"),
+    *("--stop_when_solved", "false", "--policy.name", "random", "--rounds", "1000000"),
+    *("--model.name", "ensemble", "--model.max_steps", "50", "--model.hidden", "64"),
+]
+STEPS, TURNS = 10, 3
+MEBIBYTE = 2**20
+
+
+@contextmanager
+def unsynced(campaign: Campaign) -> Iterator[None]:
+    """Let files be written without waiting for the disk."""
+    connection = campaign.dataset.ledger._connection
+    connection.execute("PRAGMA synchronous=OFF")
+    with mock.patch("os.fsync"):
+        yield
+    connection.execute("PRAGMA synchronous=EXTRA")
+
+
+def fill(campaign: Campaign, until: int) -> None:
+    """Record synthetic rollouts, each a round of its own with a record like a real one."""
+    ledger, draw = campaign.dataset.ledger, np.random.default_rng(0)
+    row, record = ledger.rows(RolloutRow)[-1], ledger.rows(RoundRow)[-1].record
+    assert record is not None
+    first = campaign.dataset.trajectory(row)
+    began, shape = campaign.rounds, first.observations.shape
+    for index in range(began + 1, began + until - len(campaign.dataset) + 1):
+        fresh = replace(row, id=f"r{index:04d}-00", round=index, state="dispatched", sequence=None)
+        with ledger.transaction():
+            line = to_json(json.loads(record) | {"round": index, "rollouts": index})
+            ledger.insert(RoundRow(index, None, line), fresh)
+        made = Trajectory(
+            first.observations + draw.normal(0, 0.1, shape),
+            draw.uniform(-1, 1, first.actions.shape),
+            first.proposed,
+            draw.normal(size=len(first.rewards)),
+        )
+        campaign.dataset.record(fresh, made, 0.0, 1.0, 1.0)
+
+
+def run(quick: bool) -> Result:
+    """Measure rounds at each size."""
+    result = Result()
+    sizes = (10, 30, 100) if quick else (10, 100, 1000, 10_000)
+    config = load_config("pendulum", [*SETTINGS, "--device", device()])
+    process, found = psutil.Process(os.getpid()), {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        create_campaign(config, Path(folder) / "run") as campaign,
+        make_oracle(config) as oracle,
+    ):
+
+        def turn() -> dict[str, float]:
+            before = campaign.clock.seconds
+            limit = campaign.rounds + 1
+            campaign.settings = replace(campaign.settings, rounds=limit)
+            loop.run(campaign, oracle, lambda event: None)
+            return {name: s - before[name] for name, s in campaign.clock.seconds.items()}
+
+        for _ in range(2):
+            turn()
+        for size in sizes:
+            with unsynced(campaign):
+                fill(campaign, size)
+            turn()  # reads and trains what is new
+            rounds = [turn() for _ in range(TURNS)]
+            train = min(spent["train"] for spent in rounds)
+            rest = min(sum(spent.values()) - spent["train"] for spent in rounds)
+            found[size] = (train, rest, process.memory_info().rss)
+            case = f"{size} rollouts recorded"
+            result.timings += [Timing(case, "training", train), Timing(case, "rest", rest)]
+    (least, _, _), (most, _, _) = ((size, *found[size][1:]) for size in (sizes[0], sizes[-1]))
+    case = f"from {least} to {most} rollouts of {STEPS} steps"
+    (train, rest, memory), (later_train, later_rest, later_memory) = found[least], found[most]
+    result.find(case, "x time of a round without training", later_rest / rest, "1", "10")
+    result.find(case, "x time of training", later_train / train, "", "10")
+    per_step = (later_memory - memory) / ((most - least) * STEPS)
+    result.find(case, "bytes of memory a transition", per_step, "", "300")
+    result.find(case, "MiB of memory more", (later_memory - memory) / MEBIBYTE, "0", "30")
+    return result
