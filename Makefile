@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test test-drivers fuzz check build clean
+.PHONY: demo test test-drivers fuzz check build bench clean
 
 demo: $(INSTALLED)  ## learn to swing up a MuJoCo cart-pole from scratch, and write a report
 	$(BIN)/robo-al run configs/cartpole_swingup.yaml
@@ -32,6 +32,14 @@ build: $(INSTALLED)  ## wheel and sdist, each tried in an empty environment
 	$(BIN)/python -m build --outdir dist/agent agent
 	PYTHON=$(BIN)/python bash tests/packaging/smoke.sh dist/*.whl
 	PYTHON=$(BIN)/python bash tests/packaging/smoke.sh dist/*.tar.gz
+
+bench: $(INSTALLED) build/rivals  ## speed beside what else there is; the table of benchmarks/README.md
+	PYTHONPATH=$(CURDIR)/build/rivals $(BIN)/python benchmarks/speed --out benchmarks/results/speed.json
+
+# A rival that cannot be installed is reported as not measured.
+build/rivals: benchmarks/speed/rivals.txt
+	-$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ --requirement $<
+	mkdir -p $@ && touch $@
 
 clean:
 	rm -rf .venv .venv-lerobot dist agent/dist build .*_cache .hypothesis

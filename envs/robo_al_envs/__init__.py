@@ -11,8 +11,18 @@ from robo_al_envs.lava_path import LavaPath
 from robo_al_envs.pendulum import Pendulum
 from robo_al_envs.pendulum_penalty import PendulumPenalty
 from robo_al_envs.reacher import Reacher
+from robo_al_envs.so101 import So101Push, So101Reach
 
-TASKS = (Pendulum, CartpolePILCO, Reacher, LavaPath, CartpoleSwingup, PendulumPenalty)
+TASKS = (
+    Pendulum,
+    CartpolePILCO,
+    Reacher,
+    LavaPath,
+    CartpoleSwingup,
+    PendulumPenalty,
+    So101Reach,
+    So101Push,
+)
 
 __all__ = [
     "TASKS",
@@ -22,6 +32,8 @@ __all__ = [
     "Pendulum",
     "PendulumPenalty",
     "Reacher",
+    "So101Push",
+    "So101Reach",
 ]
 
 for _task in TASKS:

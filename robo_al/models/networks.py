@@ -58,8 +58,9 @@ def new_weights(members: int, widths: tuple[int, ...], draw: torch.Generator) ->
 
 def activations(weights: Weights, x: Float[Tensor, "E B I"]) -> Float[Tensor, "E B H"]:
     """Return the last hidden layer."""
-    for layer in range(_layers(weights) - 1):
-        x = silu(torch.baddbmm(weights[f"bias_{layer}"], x, weights[f"weight_{layer}"]))
+    for layer in range(_last(weights)):
+        x = torch.baddbmm(weights[f"bias_{layer}"], x, weights[f"weight_{layer}"])
+        x = silu(x, inplace=not x.requires_grad)  # without gradients, nothing needs what it was
     return x
 
 
@@ -67,7 +68,7 @@ def moments(
     weights: Weights, x: Float[Tensor, "E B I"]
 ) -> tuple[Float[Tensor, "E B D"], Float[Tensor, "E B D"]]:
     """Return mean and log variance."""
-    last = _layers(weights) - 1
+    last = _last(weights)
     out = torch.baddbmm(weights[f"bias_{last}"], activations(weights, x), weights[f"weight_{last}"])
     mean, log_variance = out.chunk(2, dim=-1)
     high, low = weights["max_log_variance"], weights["min_log_variance"]
@@ -122,9 +123,15 @@ def train(
     best = {key: value.clone() for key, value in weights.items()}
     best_error = torch.full((members,), math.inf, dtype=FLOAT, device=x.device)
     optimizer = torch.optim.AdamW(
-        current.values(), lr=training.learning_rate, weight_decay=training.weight_decay
+        current.values(),
+        lr=training.learning_rate,
+        weight_decay=training.weight_decay,
+        fused=True,
     )
     everything = x.expand(members, -1, -1)
+    most = int(held_out.sum(-1).max())
+    judged = held_out.int().argsort(dim=-1, descending=True, stable=True)[:, :most]
+    own = held_out.gather(-1, judged)  # False where another network holds out more
     chances = (~held_out).to("cpu", FLOAT)
     batch = min(training.batch_size, len(x))
     every, waited, step = max(10, math.ceil(len(x) / batch)), 0, 0
@@ -138,8 +145,8 @@ def train(
         optimizer.step()
         if step % every == 0 or step == training.max_steps:
             with torch.no_grad():
-                error = (y - moments(current, everything)[0]).square().mean(-1)
-            errors = (error * held_out).sum(-1) / held_out.sum(-1)
+                error = (y[judged] - moments(current, x[judged])[0]).square().mean(-1)
+            errors = (error * own).sum(-1) / own.sum(-1)
             better = errors < best_error
             best_error = torch.where(better, errors, best_error)
             for key, value in current.items():
@@ -153,5 +160,9 @@ def train(
     return best, details
 
 
-def _layers(weights: Weights) -> int:
-    return sum(key.startswith("weight_") for key in weights)
+def _last(weights: Weights) -> int:
+    """Return the number of the last layer."""
+    last = 0
+    while f"weight_{last + 1}" in weights:
+        last += 1
+    return last
