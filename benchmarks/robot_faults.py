@@ -24,6 +24,7 @@ import threading
 import time
 import zlib
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ time.time = lambda: _time() + (86400 if time.monotonic() - _began > 8 else 0)
 time.time_ns = lambda: _ns() + (86400 * 10**9 if time.monotonic() - _began > 8 else 0)
 """
 STOP_NS = 200_000_000
+"""Within which a robot has to be stopped whose agent is dead."""
+IN_MOTION_NS = 150_000_000
+"""Since its last command, at most."""
 
 
 class Proxy(threading.Thread):
@@ -210,16 +214,19 @@ class Scene:
 
 def journal(folder: Path) -> list[dict[str, Any]]:
     """Return the agent's records."""
-    path, records = folder / "journal" / "journal.log", []
-    for line in path.read_bytes().splitlines() if path.exists() else []:
-        if line[:8] == b"%08x" % zlib.crc32(line[9:]):
-            records.append(json.loads(line[9:]))
-    return records
+    path = folder / "journal" / "journal.log"
+    return parsed(path.read_bytes().splitlines() if path.exists() else [])
 
 
-def trouble(scene: Scene, agent_kills: int, host_kills: int) -> list[tuple[int, str, bool]]:
-    """Kill until it is enough; return when the agent was killed (ns), after what, in motion?"""
-    kills: list[tuple[int, str, bool]] = []
+def parsed(lines: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Return the records of lines that are whole."""
+    whole = (line.rstrip(b"\n") for line in lines)
+    return [json.loads(line[9:]) for line in whole if line[:8] == b"%08x" % zlib.crc32(line[9:])]
+
+
+def trouble(scene: Scene, agent_kills: int, host_kills: int) -> list[str]:
+    """Kill until it is enough; return after what the agent was killed each time."""
+    kills: list[str] = []
     size, counts = 0, Counter(dict.fromkeys(KINDS, 0))
     path = scene.folder / "journal" / "journal.log"
     random_at, rested = None, 0.0
@@ -237,10 +244,9 @@ def trouble(scene: Scene, agent_kills: int, host_kills: int) -> list[tuple[int, 
         else:
             with path.open("rb") as file:
                 file.seek(size)
-                lines = file.read().splitlines()
-            size = grown
-            records = [json.loads(line[9:]) for line in lines if len(line) > 10]
-            names = [record["record"] for record in records]
+                lines = file.read().rpartition(b"\n")[0].splitlines(keepends=True)
+            size += sum(map(len, lines))  # a line that is being written is read next time
+            names = [record["record"] for record in parsed(lines)]
             if "started" in names:
                 scene.host_did_something()
             if "started" in names and scene.draw.random() < 0.6:
@@ -253,12 +259,9 @@ def trouble(scene: Scene, agent_kills: int, host_kills: int) -> list[tuple[int, 
         child = scene.child()
         if child is None or len(kills) >= agent_kills or now < rested:
             continue
-        states = [r for r in journal(scene.folder) if r["record"] in ("started", "ended")]
-        moving = bool(states) and states[-1]["record"] == "started"
         with contextlib.suppress(ProcessLookupError):
-            at = time.monotonic_ns()
             os.kill(child, signal.SIGKILL)
-            kills.append((at, why, moving))
+            kills.append(why)
             print(
                 f"{len(kills)} kills of the agent (last: {why}), {scene.hosts_killed} of the host",
                 flush=True,
@@ -299,21 +302,16 @@ def violations(
             wrong.append(f"{name} moved the robot before it was in the journal")
     for name in started - ended:
         wrong.append(f"{name} has no end in the journal")
-    delays = []
-    for at, why, moving in kills:
-        commands = [e["time_ns"] for e in world if e["event"] == "command" and e["time_ns"] < at]
-        if not moving or not commands or at - commands[-1] > 150_000_000:
-            continue  # it had not begun to move, or stood at its start
-        stops = [e["time_ns"] - at for e in world if e["event"] == "stop" and e["time_ns"] > at]
-        delays.append(min(stops, default=10**18))
-        if delays[-1] > STOP_NS:
-            wrong.append(f"killed at {at} ({why}): stopped after {delays[-1] / 1e6:.0f} ms")
-    known = sorted(delay / 1e6 for delay in delays)
+    delays = stops(world)
+    for at, delay in delays:
+        if delay > STOP_NS:
+            wrong.append(f"left alone in motion at {at}: stopped after {delay / 1e6:.0f} ms")
+    known = sorted(delay / 1e6 for _, delay in delays)
     figures = {
         "rollouts": len(rows),
         "executed": executed,
         "states": dict(states),
-        "agent_kills": dict(Counter(why for _, why, _ in kills)),
+        "agent_kills": dict(Counter(kills)),
         "kills_in_motion": len(known),
         "stop_ms": {
             "p50": known[len(known) // 2] if known else None,
@@ -324,6 +322,25 @@ def violations(
         "violations": len(wrong),
     }
     return wrong, figures
+
+
+def stops(world: list[dict[str, Any]]) -> list[tuple[int, int]]:
+    """Return when the robot was left alone in motion, and how long it then was until a stop (ns).
+
+    By its own log: a client that had just commanded it is gone, and had not stopped it before.
+    """
+    found = []
+    commanded: dict[int, int] = {}
+    for i, event in enumerate(world):
+        client, at = event.get("client"), event["time_ns"]
+        if event["event"] == "command":
+            commanded[client] = at
+        elif event["event"] == "stop":
+            commanded.clear()
+        elif event["event"] == "gone" and at - commanded.pop(client, 0) < IN_MOTION_NS:
+            later = (e["time_ns"] for e in world[i:] if e["event"] == "stop")
+            found.append((at, next(later, 10**18) - at))
+    return found
 
 
 def main() -> None:

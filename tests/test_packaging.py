@@ -59,8 +59,15 @@ def test_constraints_pin_exactly_and_name_no_host() -> None:
 
 
 def test_constraints_pin_every_dependency_that_is_declared() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project, agent = (
+        tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
+        for folder in (".", "agent")
+    )
+    extras = agent["optional-dependencies"]
     declared = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    declared += agent["dependencies"]
+    declared += [line for name in extras if name != "franka" for line in extras[name]]
+    declared = [line for line in declared if not line.startswith("robo-al-agent")]
     names = {re.split(r"[\[<>=!~; ]", line)[0] for line in declared}
     pinned = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()}
 
