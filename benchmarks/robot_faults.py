@@ -244,9 +244,10 @@ def trouble(scene: Scene, agent_kills: int, host_kills: int) -> list[str]:
         else:
             with path.open("rb") as file:
                 file.seek(size)
-                lines = file.read().rpartition(b"\n")[0].splitlines(keepends=True)
-            size += sum(map(len, lines))  # a line that is being written is read next time
-            names = [record["record"] for record in parsed(lines)]
+                data = file.read()
+            whole = data[: data.rfind(b"\n") + 1]  # a line that is being written: next time
+            size += len(whole)
+            names = [record["record"] for record in parsed(whole.splitlines())]
             if "started" in names:
                 scene.host_did_something()
             if "started" in names and scene.draw.random() < 0.6:

@@ -113,7 +113,8 @@ def test_the_next_rounds_are_selected_while_one_runs(tmp_path: Path) -> None:
         assert campaign.finished and campaign.solved is None
     assert robot.most == 3
     assert after[:2] == [None, 1]  # alone until there is a model
-    assert after[2:] == [1, 1, *range(2, ROUNDS - 2)]
+    under_way = [index - (last or 0) for index, last in enumerate(after)]
+    assert max(under_way) == 2 and min(under_way) >= 0
 
 
 def test_every_round_has_its_record_and_evaluations_come_when_due(tmp_path: Path) -> None:
