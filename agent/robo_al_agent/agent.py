@@ -22,9 +22,9 @@ from robo_al_agent import requests
 from robo_al_agent.approval import Approval, Approvals, Word
 from robo_al_agent.calibration import Rate
 from robo_al_agent.driver import RobotDriver
-from robo_al_agent.envelope import Envelope, check_trajectory
+from robo_al_agent.envelope import Envelope
 from robo_al_agent.errors import AgentError, WireError
-from robo_al_agent.execution import Ending, Execution, Plan, Recorded, filled
+from robo_al_agent.execution import Ending, Execution, Plan, Recorded
 from robo_al_agent.journal import Journal, Rollout
 from robo_al_agent.policy import OnnxPolicy
 from robo_al_agent.requests import Content
@@ -135,15 +135,12 @@ class Agent:
         return Message(answer.kind, {**answer.fields, "request": number}, answer.arrays)
 
     def _hello(self, fields: requests.Hello, message: Message, now_ns: int) -> Message:
-        return Message("robot", self._describe(now_ns))
-
-    def _describe(self, now_ns: int) -> dict[str, Any]:
         robot = self._robot
         spec = dataclasses.asdict(robot.spec)
         for joint in spec["joints"]:
             for key in ("velocity", "effort"):
                 joint[key] = requests.finite(joint[key])
-        return {
+        said = {
             "epoch": self._epoch,
             "time_ns": now_ns,
             "spec": spec,
@@ -152,6 +149,7 @@ class Agent:
             "approval": robot.approval.mode,
             "fault": self._fault_fields(),
         }
+        return Message("robot", said)
 
     def _grant(self, fields: requests.Lease, message: Message, now_ns: int) -> Message:
         lease = self._lease
@@ -256,9 +254,7 @@ class Agent:
         start = content.start.get("joints")
         if plan.commands is None or start is None:
             return None  # checked when it begins, and step by step
-        first = np.array(start)
-        path = filled(first, plan.commands, content.substeps)
-        violation = check_trajectory(envelope, path, content.period / content.substeps, first)
+        violation = plan.violation(envelope, np.array(start))
         return None if violation is None else str(violation)
 
     def _state(self, fields: requests.OfRollout, message: Message, now_ns: int) -> Message:

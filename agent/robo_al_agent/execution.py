@@ -8,6 +8,7 @@ rollout of T steps has T + 1 samples. Whatever goes wrong ends it with a safe st
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from robo_al_agent.robot import (
     Sample,
     Tolerance,
 )
+from robo_al_agent.rules import Violation
 from robo_al_agent.wire import Message
 
 SETTLE_NS = 10**9
@@ -121,6 +123,13 @@ class Plan:
     """[T, J] of an open-loop rollout."""
     policy: OnnxPolicy | None
     """Of a rollout whose policy travelled."""
+
+    def violation(self, envelope: Envelope, start: Array) -> Violation | None:
+        """Return what of an open-loop rollout from a pose [J] is not allowed."""
+        assert self.commands is not None
+        substeps = self.content.substeps
+        path = filled(start, self.commands, substeps)
+        return check_trajectory(envelope, path, self.content.period / substeps, start)
 
 
 class Execution:
@@ -232,8 +241,7 @@ class Execution:
                     f"limit {self._envelope.start_distance:g}",
                 )
         if self.plan.commands is not None and "joints" not in self.plan.content.start:
-            path = filled(self._target, self.plan.commands, self.plan.content.substeps)
-            violation = check_trajectory(self._envelope, path, self._between, self._target)
+            violation = self.plan.violation(self._envelope, self._target)
             if violation is not None:
                 return Ending("REJECTED_ENVELOPE", str(violation))
         self._stream = Stream(self._envelope, self._target, self._between)
@@ -345,20 +353,23 @@ class Execution:
             return Ending("FAULTED", f"the reading is {age:.3g} s old; limit {envelope.sample_age}")
         if self._spec.command != "position":
             return None
-        for what, values, limit in (
-            ("tracking error", np.abs(sample.positions - self._target), envelope.tracking_error),
-            ("effort", np.abs(sample.efforts), envelope.effort),
-        ):
-            worst = int((values - np.asarray(limit)).argmax())
-            allowed = float(np.broadcast_to(np.asarray(limit), values.shape)[worst])
-            if values[worst] > allowed:
-                kind: OutcomeKind = (
-                    "TOLERANCE_VIOLATED" if what == "tracking error" else "ABORTED_SAFETY"
-                )
+        kinds: tuple[tuple[OutcomeKind, str, Array, Any], ...] = (
+            (
+                "TOLERANCE_VIOLATED",
+                "tracking error",
+                np.abs(sample.positions - self._target),
+                envelope.tracking_error,
+            ),
+            ("ABORTED_SAFETY", "effort", np.abs(sample.efforts), envelope.effort),
+        )
+        for kind, what, values, limit in kinds:
+            limits = np.broadcast_to(limit, values.shape)
+            worst = int((values - limits).argmax())
+            if values[worst] > limits[worst]:
                 return Ending(
                     kind,
                     f"joint {names[worst]} at step {self.step}: {what} {values[worst]:.3g}, limit "
-                    f"{allowed:g}",
+                    f"{limits[worst]:g}",
                 )
         return None
 

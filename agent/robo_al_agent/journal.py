@@ -13,6 +13,7 @@ import json
 import os
 import threading
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,7 +91,7 @@ class Journal(Protocol):
         """Return the steps that are on the disk."""
 
 
-class Records:
+class Records(ABC):
     """What follows from records, whatever they are kept in."""
 
     def __init__(self) -> None:
@@ -122,6 +123,26 @@ class Records:
             self.fault = (record["code"], record["message"])
         elif kind == "cleared":
             self.fault = None
+
+    def lease(self, fencing: int) -> None:
+        """See `Journal`."""
+        self._append(record="lease", fencing=fencing)
+
+    def latch(self, code: str, message: str) -> None:
+        """See `Journal`."""
+        self._append(record="fault", code=code, message=message)
+
+    def clear(self, operator: str) -> None:
+        """See `Journal`."""
+        self._append(record="cleared", operator=operator)
+
+    def note(self, **fields: Any) -> None:
+        """See `Journal`."""
+        self._append(record="note", **fields)
+
+    @abstractmethod
+    def _append(self, **record: Any) -> None:
+        """Keep a record, durably, and apply it."""
 
 
 class FileJournal(Records):
@@ -188,22 +209,6 @@ class FileJournal(Records):
         self._append(record="acknowledged", id=id)
         for suffix in ("request", "result", "samples"):
             self._path(id, suffix).unlink(missing_ok=True)
-
-    def lease(self, fencing: int) -> None:
-        """See `Journal`."""
-        self._append(record="lease", fencing=fencing)
-
-    def latch(self, code: str, message: str) -> None:
-        """See `Journal`."""
-        self._append(record="fault", code=code, message=message)
-
-    def clear(self, operator: str) -> None:
-        """See `Journal`."""
-        self._append(record="cleared", operator=operator)
-
-    def note(self, **fields: Any) -> None:
-        """See `Journal`."""
-        self._append(record="note", **fields)
 
     def request(self, id: str) -> Message:
         """See `Journal`; raises `JournalError` where its file was altered."""

@@ -1,74 +1,23 @@
-"""Settings as files: plain YAML, checked as a whole, every wrong entry told at once.
+"""Settings as files: plain YAML, checked as a whole, every wrong entry told at once."""
 
-Differs from `yaml.safe_load`: scalars are YAML 1.2's (`1e-3` is a number, `no` is a word), a key
-given twice is refused instead of dropped, numbers are finite, and there are no aliases, because a
-few hundred bytes of those expand without bound.
-"""
-
-import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
-from yaml.nodes import Node, ScalarNode
 
 from robo_al_agent.errors import SetupError
+from robo_al_agent.plain_yaml import Loader, problem
 
 MAX_BYTES = 1_000_000
 """From here on a file is no settings."""
-
-_SCALARS = {
-    "null": r"~|null|",
-    "bool": r"true|false",
-    "int": r"[-+]?(0|[1-9][0-9]*)",
-    "float": r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|nan)",
-}
 
 
 class Settings(BaseModel):
     """Base of what is read from such a file: no unknown key, no conversion, never changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class _Loader(yaml.SafeLoader):
-    yaml_implicit_resolvers = {
-        None: [
-            (f"tag:yaml.org,2002:{kind}", re.compile(f"({pattern})\\Z"))
-            for kind, pattern in _SCALARS.items()
-        ]
-    }
-
-    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise _refusal("aliases are not allowed", self.peek_event())  # type: ignore[no-untyped-call]
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, ScalarNode) or key.tag != "tag:yaml.org,2002:str":
-                raise _refusal("a key must be a word", key)
-            if key.value in seen:
-                raise _refusal(f"the key `{key.value}` is given twice", key)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-    def construct_yaml_float(self, node: Any) -> float:
-        value = super().construct_yaml_float(node)
-        if not math.isfinite(value):
-            raise _refusal(f"{node.value} is not a finite number", node)
-        return value
-
-
-_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
-
-
-def _refusal(reason: str, where: Any) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=reason, problem_mark=where.start_mark)
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -82,11 +31,9 @@ def read_settings(path: Path) -> dict[str, Any]:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES} bytes: these are no settings")
-        data = yaml.load(content.decode("utf-8"), Loader=_Loader)  # noqa: S506  a SafeLoader
+        data = yaml.load(content.decode("utf-8"), Loader=Loader)  # noqa: S506  a SafeLoader
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise SetupError(f"{path}: {where}{error.problem}") from None
+        raise SetupError(f"{path}: {problem(error)}") from None
     except RecursionError:
         raise SetupError(f"{path}: nested too deeply") from None
     except (OSError, yaml.YAMLError, ValueError) as error:

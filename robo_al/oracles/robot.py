@@ -36,9 +36,10 @@ from robo_al.types import (
     Task,
     Trajectory,
 )
+from robo_al_agent.calibration import Rate
 from robo_al_agent.client import Client, Session
 from robo_al_agent.config import is_loopback, split_address
-from robo_al_agent.envelope import check_trajectory, from_fields
+from robo_al_agent.envelope import check_candidates, from_fields
 from robo_al_agent.errors import AgentError
 from robo_al_agent.execution import filled
 from robo_al_agent.wire import Message
@@ -207,9 +208,11 @@ class RobotOracle:
         start = self._first(candidate)
         if not len(start):
             return True  # from wherever the robot is then: the agent will say
-        return all(
-            self._violation(start, actions[: candidate.horizon]) is None for actions in imagined
-        )
+        substeps, sent = self._substeps, imagined[:, : candidate.horizon]
+        paths = [filled(start, self._targets(start, actions), substeps) for actions in sent]
+        between = self._task.control_period / substeps
+        found = check_candidates(self._envelope, np.stack(paths), between, start)
+        return all(violation is None for violation in found)
 
     def close(self) -> None:
         """Give the robot back; what runs is stopped by the agent. May be called twice."""
@@ -244,13 +247,18 @@ class RobotOracle:
         said = session.agent.fields
         self._spec = said["spec"]
         self._envelope = from_fields(said["envelope"])
-        self._joints = tuple(joint["name"] for joint in self._spec["joints"])
+        joints = self._spec["joints"]
+        self._joints = tuple(joint["name"] for joint in joints)
+        self._limits = (
+            np.array([joint["low"] for joint in joints]),
+            np.array([joint["high"] for joint in joints]),
+        )
         self._sensors = tuple(sensor["name"] for sensor in self._spec["sensors"])
         wrong = self._mismatch(self._task, self._robot)
         if wrong:
             raise UserError(f"oracle robot: {wrong}")
         between = self._task.control_period / self._substeps
-        fastest = said["rate"]["p99"] / 0.8
+        fastest = Rate(**said["rate"]).shortest_period
         if between < fastest:
             raise UserError(
                 f"oracle robot: the task commands every {between:g} s; this robot was measured at "
@@ -288,7 +296,7 @@ class RobotOracle:
 
     @property
     def _substeps(self) -> int:
-        return 1 if self._robot is None else int(getattr(self._robot, "robot_substeps", 1))
+        return 1 if self._robot is None else self._robot.robot_substeps
 
     def _wire_id(self, name: str) -> str:
         return f"{self.campaign}/{name}"
@@ -358,18 +366,6 @@ class RobotOracle:
         """Return the next target, which stays within the joints' limits."""
         moved: Array = np.clip(target + velocity * self._task.control_period, *self._limits)
         return moved
-
-    @property
-    def _limits(self) -> tuple[Array, Array]:
-        joints = self._spec["joints"]
-        return tuple(np.array([joint[side] for joint in joints]) for side in ("low", "high"))  # type: ignore[return-value]
-
-    def _violation(self, start: Array, actions: Array) -> str | None:
-        targets = self._targets(start, actions)
-        between = self._task.control_period / self._substeps
-        path = filled(start, targets, self._substeps)
-        found = check_trajectory(self._envelope, path, between, start)
-        return None if found is None else str(found)
 
     # ------------------------------------------------------------ while one runs
 

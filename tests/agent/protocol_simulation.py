@@ -154,18 +154,6 @@ class MemoryJournal(Records):
         self.requests.pop(id, None)
         self.results.pop(id, None)
 
-    def lease(self, fencing: int) -> None:
-        self._append(record="lease", fencing=fencing)
-
-    def latch(self, code: str, message: str) -> None:
-        self._append(record="fault", code=code, message=message)
-
-    def clear(self, operator: str) -> None:
-        self._append(record="cleared", operator=operator)
-
-    def note(self, **fields: Any) -> None:
-        self._append(record="note", **fields)
-
     def request(self, id: str) -> Message:
         return self.requests[id]
 

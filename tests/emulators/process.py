@@ -6,17 +6,19 @@ import sys
 from pathlib import Path
 
 
-class Emulator:
-    """Starts `python name.py --link LINK arguments...`, and tells it things."""
+class Process:
+    """Starts `python name.py arguments...`, and tells it things."""
 
-    def __init__(self, name, link, *arguments):
+    def __init__(self, name, *arguments):
         script = Path(__file__).parent / f"{name}.py"
-        command = [sys.executable, str(script), "--link", str(link), *arguments]
-        self.port = str(link)
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(script), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        assert self.process.stdout.readline() == "ready\n"
+        self.said = self.process.stdout.readline().strip()
+        """When it had started."""
 
     def __call__(self, *words):
         """Send one line, and return what it answers."""
@@ -26,12 +28,25 @@ class Emulator:
         assert answer, f"the emulator ended at {words}"
         return answer
 
-    def state(self, motor):
-        """Return a motor as it really is."""
-        return json.loads(self("state"))[str(motor)]
+    def tell(self, what):
+        """Send one line, and return the JSON that it answers."""
+        return json.loads(self(what))
 
     def close(self):
         """End the process."""
         self.process.stdin.close()
         self.process.wait(timeout=10)
         self.process.stdout.close()
+
+
+class Emulator(Process):
+    """A serial bus at a link, which is the port."""
+
+    def __init__(self, name, link, *arguments):
+        super().__init__(name, "--link", str(link), *arguments)
+        assert self.said == "ready"
+        self.port = str(link)
+
+    def state(self, motor):
+        """Return a motor as it really is."""
+        return self.tell("state")[str(motor)]

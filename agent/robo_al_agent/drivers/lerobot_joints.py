@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import ConfigDict, FiniteFloat
 from pydantic.dataclasses import dataclass as validated
 
+from robo_al_agent.drivers.parameters import checked_entries
 from robo_al_agent.errors import SetupError
 
 
@@ -69,13 +70,7 @@ def checked_joints(joints: Mapping[str, Any]) -> dict[str, LeRobotJoint]:
     Raises:
         SetupError: naming every entry that cannot be used.
     """
-    try:
-        checked = TypeAdapter(dict[str, LeRobotJoint]).validate_python(joints)
-    except ValidationError as error:
-        wrong = [f"joints.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        raise SetupError("; ".join(wrong)) from error
-    if not checked:
-        raise SetupError("joints: none; one entry for each joint is needed")
+    checked = checked_entries("joints", LeRobotJoint, joints)
     for name, joint in checked.items():
         if joint.low >= joint.high:
             raise SetupError(f"joints.{name}: low {joint.low} is not below high {joint.high}")

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, FiniteFloat
 from pydantic.dataclasses import dataclass as validated
 
+from robo_al_agent.drivers.parameters import checked_entries
 from robo_al_agent.errors import DriverError, SetupError
 from robo_al_agent.robot import Fault
 
@@ -81,13 +82,7 @@ def checked_motors(motors: Mapping[str, Any]) -> dict[str, Motor]:
     Raises:
         SetupError: naming every entry that cannot be used.
     """
-    try:
-        checked = TypeAdapter(dict[str, Motor]).validate_python(motors)
-    except ValidationError as error:
-        wrong = [f"motors.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        raise SetupError("; ".join(wrong)) from error
-    if not checked:
-        raise SetupError("motors: none; one entry for each joint is needed")
+    checked = checked_entries("motors", Motor, motors)
     ids = [motor.id for motor in checked.values()]
     if len(set(ids)) < len(ids):
         raise SetupError(f"motors: ids {ids}; each may occur once")

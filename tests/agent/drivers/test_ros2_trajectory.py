@@ -1,7 +1,6 @@
 """The real roslibpy against a server that speaks rosbridge's protocol, in a process of its own."""
 
-import json
-import subprocess
+import runpy
 import sys
 import threading
 import time
@@ -18,7 +17,7 @@ from robo_al_agent.robot import JointTrajectory, Tolerance
 
 pytest.importorskip("roslibpy")
 
-EMULATOR = Path(__file__).parents[2] / "emulators" / "rosbridge.py"
+process = runpy.run_path(str(Path(__file__).parents[2] / "emulators" / "process.py"))
 JOINTS = {
     name: {"low": -2.0, "high": 2.0, "velocity": 2.0, "effort": 50.0}
     for name in ("pan", "lift", "elbow")
@@ -28,25 +27,13 @@ START = [0.3, -1.0, 0.9]
 LOOSE = Tolerance(path=0.2, goal=0.02, goal_seconds=1.0)
 
 
-class Emulator:
+class Emulator(process["Process"]):
     def __init__(self):
-        pipe = subprocess.PIPE
-        command = [sys.executable, str(EMULATOR)]
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-        self.port = int(self.process.stdout.readline())
-
-    def tell(self, what):
-        self.process.stdin.write(what + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        super().__init__("rosbridge")
+        self.port = int(self.said)
 
     def state(self):
         return self.tell("state")
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(timeout=10)
-        self.process.stdout.close()
 
 
 def await_that(true, seconds=10.0):

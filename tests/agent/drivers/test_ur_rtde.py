@@ -1,7 +1,7 @@
 """The real client ur-rtde against an emulated controller, each in a process of its own."""
 
-import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -17,34 +17,21 @@ from robo_al_agent.errors import DriverError, SetupError
 
 pytest.importorskip("rtde_control")
 
-EMULATOR = Path(__file__).parents[2] / "emulators" / "ur_controller.py"
+process = runpy.run_path(str(Path(__file__).parents[2] / "emulators" / "process.py"))
 STOPPED, PLAYING = 1, 2
 PERIOD = 0.008
 
 
-class Emulator:
+class Emulator(process["Process"]):
     """A controller on a loopback address of its own, for the client's ports are fixed."""
 
     def __init__(self):
         pid = os.getpid()
         self.host = f"127.{1 + pid // 65536 % 250}.{pid // 256 % 256}.{1 + pid % 250}"
-        command = [sys.executable, str(EMULATOR), "--host", self.host, "--unlock-seconds", "1"]
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-        self.process.stdout.readline()
-
-    def tell(self, what):
-        self.process.stdin.write(what + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        super().__init__("ur_controller", "--host", self.host, "--unlock-seconds", "1")
 
     def state(self):
         return self.tell("state")
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(timeout=10)
-        self.process.stdout.close()
 
 
 @pytest.fixture(scope="module")
