@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from robo_al.errors import PluginError, UserError
-from robo_al.types import EnvSpec, RewardFunction
+from robo_al.types import AnswerFunction, EnvSpec, RewardFunction
 
 if TYPE_CHECKING:
     import gymnasium
@@ -102,17 +102,32 @@ def known_reward(spec: EnvSpec) -> RewardFunction | None:
     `robo_al.rewards` with the env's id as its name. Parameters that it does not take are ones for
     which the reward is not known.
     """
+    reward: RewardFunction | None = _known("rewards", spec)
+    return reward
+
+
+def known_answer(spec: EnvSpec, env: "gymnasium.Env[Any, Any]") -> AnswerFunction | None:
+    """Return what `step` of a `gymnasium:` MuJoCo env makes of n simulations, where it is known.
+
+    Like `known_reward`, of the group `robo_al.answers`, and of the env before its parameters.
+    """
+    answer: AnswerFunction | None = _known("answers", spec, env)
+    return answer
+
+
+def _known(group: str, spec: EnvSpec, *arguments: Any) -> Any:
+    """Return what the factory for a `gymnasium:` env makes of its parameters, else None."""
     identity = spec.name.removeprefix(GYMNASIUM)
-    if identity == spec.name or identity not in known("rewards"):
+    if identity == spec.name or identity not in known(group):
         return None
-    factory = load("rewards", identity)
-    parameters = {key: value for key, value in spec.parameters.items() if key != "render_mode"}
+    factory = load(group, identity)
+    harmless = ("render_mode", "max_episode_steps")
+    parameters = {key: value for key, value in spec.parameters.items() if key not in harmless}
     try:
-        inspect.signature(factory).bind(**parameters)
+        inspect.signature(factory).bind(*arguments, **parameters)
     except TypeError:
         return None
-    reward: RewardFunction | None = factory(**parameters)
-    return reward
+    return factory(*arguments, **parameters)
 
 
 def render_offscreen() -> None:

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from robo_al.types import (
+    AnswerFunction,
     Candidate,
     Channel,
     Context,
@@ -79,6 +80,14 @@ class SupportsDynamics(Protocol):
 
     def dynamics(self, observation, action):  # type: ignore[no-untyped-def]
         """Return next observations [...,O] for [...,O] and actions [...,A] within the limits."""
+
+
+@runtime_checkable
+class SupportsAnswer(Protocol):
+    """A MuJoCo env that can be simulated many at a time, if its subclass leaves it so."""
+
+    answer: AnswerFunction | None
+    """What `step` makes of n simulations; None where it does more than this can say."""
 
 
 @runtime_checkable

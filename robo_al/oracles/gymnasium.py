@@ -18,12 +18,14 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from robo_al.errors import OracleError, UserError
-from robo_al.oracles.recording import Fault, Limits, Recording, Step
+from robo_al.oracles.recording import Fault, Limits, Recordings, Step, Steps
 from robo_al.oracles.worker import Channel, Frame
 from robo_al.protocols import Actor
 from robo_al.types import Candidate, Context, EnvSpec, OpenLoop, Outcome, Streamed
 
 Array = NDArray[np.float64]
+ONLY = np.zeros(1, dtype=np.int64)
+"""The row of a worker's rollout."""
 
 
 class GymnasiumOracle:
@@ -158,15 +160,15 @@ class GymnasiumOracle:
     def _serve(self, worker: "_Worker | None") -> None:
         """Execute one candidate after another: the life of one thread."""
         while (candidate := self._jobs.get()) is not None and not self._closed:
-            recording = Recording(candidate, self._limits)
+            recording = Recordings([candidate], self._limits)
             result: Outcome | Exception
             try:
                 worker = worker or self._spawn()
                 self._roll(worker, recording)
-                result = recording.outcome()
+                result = recording.outcome(0)
             except _WorkerLost as lost:
-                recording.fail(Fault("failed", str(lost)))
-                result = recording.outcome()
+                recording.fail(0, Fault("failed", str(lost)))
+                result = recording.outcome(0)
             except Exception as error:  # a policy's, or no worker can be had: for who polls
                 result = error
             if worker is not None and worker.broken:
@@ -176,44 +178,41 @@ class GymnasiumOracle:
         if worker is not None:
             self._discard(worker)
 
-    def _roll(self, worker: "_Worker", recording: Recording) -> None:
+    def _roll(self, worker: "_Worker", recording: Recordings) -> None:
         """Execute one rollout; a part of it is recorded where the worker is lost."""
-        candidate, timeout = recording.candidate, self._step_timeout
-        recording.begin(worker.reset(candidate.context, timeout))
-        if recording.done:
+        (candidate,), timeout = recording.candidates, self._step_timeout
+        recording.begin([worker.reset(candidate.context, timeout)])
+        if recording.done[0]:
             return
         if isinstance(candidate.controller, OpenLoop):
             asked = candidate.controller.actions
             finite = int(np.logical_and.accumulate(np.isfinite(asked).all(axis=1)).sum())
             steps = worker.steps(self._limits.clip(asked[:finite]), timeout)
             for action, step in zip(asked, steps, strict=False):
-                recording.add(action, step)
-            if not recording.done:
-                recording.send(asked[finite])  # which refuses it
+                recording.send(ONLY, action[None])
+                recording.add(ONLY, Steps.of([step]))
+            if not recording.done[0]:
+                recording.send(ONLY, asked[finite][None])  # which refuses it
             return
         actor = self._start(candidate.controller, candidate.seed)
-        while not recording.done:
-            action = self._act(actor, recording)
-            sent = recording.send(action)
-            if sent is not None:
-                recording.add(action, next(worker.steps(sent[None], timeout)))
+        while not recording.done[0]:
+            rows, sent = recording.send(ONLY, self._act(actor, recording))
+            if len(rows):
+                recording.add(ONLY, Steps.of([next(worker.steps(sent, timeout))]))
 
     def _start(self, controller: Streamed, seed: int) -> Actor:
         with self._policies:
             return controller.policy.start(controller.model, [controller.member], [seed])
 
-    def _act(self, actor: Actor, recording: Recording) -> Array:
-        observation = recording.observation
-        assert observation is not None
+    def _act(self, actor: Actor, recording: Recordings) -> Float[np.ndarray, "1 A"]:
         with self._policies:
-            action: Array = np.asarray(actor.act(observation[None]), dtype=np.float64)
+            action: Array = np.asarray(actor.act(recording.observations.copy()), dtype=np.float64)
         if action.shape != (1, len(self._limits.low)):
             raise UserError(
-                f"candidate {recording.candidate.id}: {type(actor).__name__}.act answered with "
+                f"candidate {recording.candidates[0].id}: {type(actor).__name__}.act answered with "
                 f"shape {action.shape}; [rollouts, action size] is {(1, len(self._limits.low))}"
             )
-        only: Array = action[0]
-        return only
+        return action
 
 
 class _WorkerLost(Exception):

@@ -1,11 +1,13 @@
-"""One rollout while it is executed: what is sent, what is recorded, what cannot be trusted."""
+"""Rollouts while they are executed: what is sent, what is recorded, what cannot be trusted."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import NDArray
 
 from robo_al.errors import UserError
@@ -75,82 +77,145 @@ class Limits:
         return sent
 
 
-class Recording:
-    """A rollout in progress; `done` when it has ended one way or another."""
+class Steps(NamedTuple):
+    """What n rollouts answered to one action each, as columns."""
 
-    def __init__(self, candidate: Candidate, limits: Limits) -> None:
-        self.candidate = candidate
+    observations: Float[np.ndarray, "n O"]
+    rewards: Float[np.ndarray, "n"]
+    terminated: Bool[np.ndarray, "n"]
+    faults: Mapping[int, Fault]
+    """By place among the n; what the columns say there means nothing."""
+
+    @classmethod
+    def of(cls, answers: Sequence[Step | Fault]) -> "Steps":
+        """Return columns of single answers."""
+        good = [answer for answer in answers if isinstance(answer, Step)]
+        nothing = Step(np.zeros(len(good[0].observation) if good else 0), 0.0, False)
+        whole = [answer if isinstance(answer, Step) else nothing for answer in answers]
+        return cls(
+            np.array([step.observation for step in whole]),
+            np.array([step.reward for step in whole]),
+            np.array([step.terminated for step in whole]),
+            {i: answer for i, answer in enumerate(answers) if isinstance(answer, Fault)},
+        )
+
+    @classmethod
+    def checked(
+        cls,
+        observations: Float[np.ndarray, "n O"],
+        rewards: Float[np.ndarray, "n"],
+        terminated: Bool[np.ndarray, "n"],
+        faults: Mapping[int, Fault] = MappingProxyType({}),
+    ) -> "Steps":
+        """Return steps whose numbers are finite, the others as further faults."""
+        good = np.isfinite(observations).all(-1) & np.isfinite(rewards)
+        if not good.all():
+            found = {int(i): not_finite(observations[i], rewards[i]) for i in np.flatnonzero(~good)}
+            faults = found | dict(faults)
+        return cls(observations, rewards, terminated, faults)
+
+
+class Recordings:
+    """B rollouts that are executed together, in columns; row b is `done` when it has ended.
+
+    Args:
+        candidates: B of them, in the order of their rows.
+        limits: of the actions.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate], limits: Limits) -> None:
+        self.candidates = candidates
+        self.steps = np.zeros(len(candidates), dtype=np.int64)
+        """[B] recorded so far."""
+        self.done = np.zeros(len(candidates), dtype=np.bool_)
+        """[B] nothing may be sent any more."""
+        self.observations: Array = np.zeros((len(candidates), 0))
+        """[B,O] the last that can be trusted, NaN where there was none."""
         self._limits = limits
-        self._observations: list[Array] = []
-        self._sent: list[Array] = []
-        self._asked: list[Array] = []
-        self._rewards: list[float] = []
-        self._terminated = False
-        self._fault: Fault | None = None
+        self._horizons = np.array([candidate.horizon for candidate in candidates], dtype=np.int64)
+        self._begun = np.zeros(len(candidates), dtype=np.bool_)
+        self._terminated = np.zeros(len(candidates), dtype=np.bool_)
+        self._faults: dict[int, Fault] = {}
+
+    def begin(self, firsts: Sequence[Float[np.ndarray, "O"] | Fault]) -> None:
+        """Record the first observation of every row."""
+        size = next((len(first) for first in firsts if not isinstance(first, Fault)), 0)
+        steps, rows = int(self._horizons.max(initial=0)), len(self.candidates)
+        actions = (steps, rows, len(self._limits.low))
+        # steps first: what one tick writes lies together, and ticks that never come cost nothing
+        self._seen = np.empty((steps + 1, rows, size))
+        self._sent, self._asked = np.empty(actions), np.empty(actions)
+        self._rewards = np.empty((steps, rows))
+        self.observations = np.full((rows, size), np.nan)
+        for row, first in enumerate(firsts):
+            if isinstance(first, Fault):
+                self.fail(row, first)
+            else:
+                self.observations[row], self._begun[row] = first, True
+        self._seen[0] = self.observations
 
     @property
-    def steps(self) -> int:
-        """Steps recorded so far."""
-        return len(self._rewards)
+    def running(self) -> Int[np.ndarray, "n"]:
+        """The rows that are not done."""
+        return np.flatnonzero(~self.done)
 
-    @property
-    def done(self) -> bool:
-        """Whether nothing may be sent any more."""
-        ended = self._terminated or self.steps == self.candidate.horizon
-        return ended or self._fault is not None
+    def send(
+        self, rows: Int[np.ndarray, "n"], asked: Float[np.ndarray, "n A"]
+    ) -> tuple[Int[np.ndarray, "m"], Shaped[np.ndarray, "m A"]]:
+        """Return what to send to which rows; one that asks for no finite numbers ends."""
+        good = np.isfinite(asked).all(-1)
+        if not good.all():
+            for row, action in zip(rows[~good], asked[~good], strict=True):
+                self.fail(int(row), Fault("quarantined", f"the controller asked for {action}"))
+            rows, asked = rows[good], asked[good]
+        sent = self._limits.clip(asked)
+        at = self.steps[rows]
+        self._asked[at, rows], self._sent[at, rows] = asked, sent
+        return rows, sent
 
-    @property
-    def observation(self) -> Array | None:
-        """The last observation that can be trusted, if there is any."""
-        return self._observations[-1] if self._observations else None
+    def add(self, rows: Int[np.ndarray, "n"], steps: Steps) -> None:
+        """Record what came of the actions that were sent; from a row's first fault on, nothing."""
+        for place, fault in steps.faults.items():
+            self.fail(int(rows[place]), fault)
+        observations, rewards, terminated, faults = steps
+        if faults:
+            good = np.ones(len(rows), dtype=np.bool_)
+            good[list(faults)] = False
+            if not good.any():
+                return
+            rows, observations = rows[good], observations[good]
+            rewards, terminated = rewards[good], terminated[good]
+        at = self.steps[rows]
+        self._seen[at + 1, rows], self._rewards[at, rows] = observations, rewards
+        self.observations[rows] = observations
+        self.steps[rows] += 1
+        self._terminated[rows] = terminated
+        self.done[rows] = terminated | (self.steps[rows] == self._horizons[rows])
 
-    def begin(self, first: Float[np.ndarray, "O"] | Fault) -> None:
-        """Record the first observation."""
-        if isinstance(first, Fault):
-            self.fail(first)
-        else:
-            self._observations.append(first)
+    def fail(self, row: int, fault: Fault) -> None:
+        """End a rollout; the reason is completed by its name and step."""
+        where = f"at step {self.steps[row]}" if self._begun[row] else "at its reset"
+        name = self.candidates[row].id
+        self._faults[row] = Fault(fault.kind, f"rollout {name}: {where}: {fault.reason}")
+        self.done[row] = True
 
-    def send(self, asked: Float[np.ndarray, "A"]) -> Float[np.ndarray, "A"] | None:
-        """Return what to send when the controller asks for `asked`; None ends the rollout."""
-        if not np.isfinite(asked).all():
-            self.fail(Fault("quarantined", f"the controller asked for {asked}"))
-            return None
-        return self._limits.clip(asked)
-
-    def add(self, asked: Float[np.ndarray, "A"], step: Step | Fault) -> None:
-        """Record what came of one action; from the first bad step on, nothing."""
-        if isinstance(step, Fault):
-            self.fail(step)
-            return
-        self._observations.append(step.observation)
-        self._asked.append(np.array(asked, dtype=np.float64))
-        self._sent.append(self._limits.clip(asked).astype(np.float64))
-        self._rewards.append(float(step.reward))
-        self._terminated = step.terminated
-
-    def fail(self, fault: Fault) -> None:
-        """End the rollout; the reason is completed by its name and step."""
-        where = f"at step {self.steps}" if self._observations else "at its reset"
-        self._fault = Fault(fault.kind, f"rollout {self.candidate.id}: {where}: {fault.reason}")
-
-    def outcome(self) -> Outcome:
-        """Return the trajectory, or the failure with what was recorded before it."""
-        trajectory = None
-        if self._rewards:
+    def outcome(self, row: int) -> Outcome:
+        """Return the trajectory of a row, or the failure with what was recorded before it."""
+        steps, name, trajectory = int(self.steps[row]), self.candidates[row].id, None
+        if steps:
             trajectory = Trajectory(
-                observations=np.array(self._observations),
-                actions=np.array(self._sent),
-                proposed=np.array(self._asked),
-                rewards=np.array(self._rewards),
-                terminated=self._terminated,
+                observations=self._seen[: steps + 1, row].copy(),
+                actions=self._sent[:steps, row].copy(),
+                proposed=self._asked[:steps, row].copy(),
+                rewards=self._rewards[:steps, row].copy(),
+                terminated=bool(self._terminated[row]),
             )
-        seconds = self.steps * self._limits.control_period
-        if self._fault is not None:
-            failure = Failure(self._fault.kind, self._fault.reason, trajectory)
-            return Outcome(self.candidate.id, failure, seconds)
-        assert trajectory is not None and self.done
-        return Outcome(self.candidate.id, trajectory, seconds)
+        seconds = steps * self._limits.control_period
+        if row in self._faults:
+            kind, reason = self._faults[row]
+            return Outcome(name, Failure(kind, reason, trajectory), seconds)
+        assert trajectory is not None and self.done[row]
+        return Outcome(name, trajectory, seconds)
 
 
 class Watch:
@@ -181,16 +246,26 @@ class Watch:
             return None
         data, number = self._env.data, self._env.data.warning.number
         if number.tobytes() != self._counts:
-            risen = np.flatnonzero(number > np.frombuffer(self._counts, number.dtype))
-            if len(risen):
-                import mujoco
-
-                names = ", ".join(mujoco.mjtWarning(int(i)).name for i in risen)
-                return Fault("quarantined", f"MuJoCo warned: {names}")
+            risen = number - np.frombuffer(self._counts, number.dtype)
+            if (risen > 0).any():
+                return warning_fault(risen)
         if not data.time - self._time > 0.5 * self._env.dt:
-            times = f"its time went from {self._time} to {data.time} s"
-            return Fault("quarantined", f"the simulator was reset silently: {times}")
+            return reset_fault(self._time, data.time)
         return None
+
+
+def warning_fault(risen: Int[np.ndarray, "W"]) -> Fault:
+    """Say of what MuJoCo warned, from how far its counters have risen."""
+    import mujoco
+
+    names = ", ".join(mujoco.mjtWarning(int(i)).name for i in np.flatnonzero(risen > 0))
+    return Fault("quarantined", f"MuJoCo warned: {names}")
+
+
+def reset_fault(began: float, time: float) -> Fault:
+    """Say that a simulation's time did not go on."""
+    times = f"its time went from {began} to {time} s"
+    return Fault("quarantined", f"the simulator was reset silently: {times}")
 
 
 def mujoco_env(env: Env) -> Any:
@@ -226,6 +301,11 @@ def checked(observation: Any, reward: Any, terminated: Any) -> Step | Fault:
     """Return a step whose numbers are finite."""
     observation, reward = np.array(observation, dtype=np.float64), float(reward)
     if not (np.isfinite(observation).all() and np.isfinite(reward)):
-        what = f"observation {observation}, reward {reward}"
-        return Fault("quarantined", f"the env answered with numbers that are not finite: {what}")
+        return not_finite(observation, reward)
     return Step(observation, reward, bool(terminated))
+
+
+def not_finite(observation: Float[np.ndarray, "O"], reward: float) -> Fault:
+    """Say what an env answered."""
+    what = f"observation {observation}, reward {reward}"
+    return Fault("quarantined", f"the env answered with numbers that are not finite: {what}")

@@ -1,17 +1,18 @@
 """The oracle of a simulated campaign: everything queued runs as one closed-loop batch.
 
 MuJoCo tasks take their physics from one `mujoco.batch.Batch` on threads, analytic tasks from their
-vectorised formula, any other env is stepped in turn. Whichever it is, each rollout is, bit for bit,
-what its env stepped alone would have given.
+vectorised formula, any other env is stepped in turn (`robo_al.oracles.steppers`). Whichever it is,
+each rollout is, bit for bit, what its env stepped alone would have given.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from robo_al.errors import OracleError, UserError
-from robo_al.oracles.recording import Limits, Recording
+from robo_al.oracles.recording import Limits, Recordings
 from robo_al.oracles.steppers import make_stepper
 from robo_al.protocols import Actor
 from robo_al.types import Candidate, EnvSpec, OpenLoop, Outcome, Streamed
@@ -33,7 +34,7 @@ class SimulationOracle:
     def __init__(self, env: EnvSpec, threads: int = 0) -> None:
         self._stepper, first = make_stepper(env, threads)
         self._limits = Limits.of(first, env)
-        self._queue: list[Candidate] = []
+        self._queue: dict[str, Candidate] = {}
         self._closed = False
 
     def submit(self, candidate: Candidate) -> None:
@@ -47,9 +48,9 @@ class SimulationOracle:
         self._limits.check(candidate)
         if len(self._queue) >= self.capacity:
             raise OracleError(f"{self.capacity} candidates are queued already; poll first")
-        if any(queued.id == candidate.id for queued in self._queue):
+        if candidate.id in self._queue:
             raise OracleError(f"candidate {candidate.id!r} is queued already")
-        self._queue.append(candidate)
+        self._queue[candidate.id] = candidate
 
     def poll(self, timeout: float | None = None) -> list[Outcome]:
         """Execute everything queued; return the outcomes in the order of submission.
@@ -58,15 +59,38 @@ class SimulationOracle:
             UserError: a policy answered with actions of a wrong shape.
         """
         self._refuse_closed()
-        candidates, self._queue = self._queue, []
-        recordings = [Recording(candidate, self._limits) for candidate in candidates]
-        firsts = self._stepper.reset([candidate.context for candidate in candidates])
-        for recording, first in zip(recordings, firsts, strict=True):
-            recording.begin(first)
+        candidates, self._queue = list(self._queue.values()), {}
+        recordings = Recordings(candidates, self._limits)
+        recordings.begin(self._stepper.reset([candidate.context for candidate in candidates]))
         groups = _groups(recordings)
-        while any(not recording.done for recording in recordings):
-            self._tick(recordings, groups)
-        return [recording.outcome() for recording in recordings]
+        while len(rows := recordings.running):
+            rows, sent = recordings.send(rows, self._asked(recordings, groups)[rows])
+            if len(rows):
+                recordings.add(rows, self._stepper.step(rows, sent))
+        return [recordings.outcome(row) for row in range(len(candidates))]
+
+    def _asked(
+        self, recordings: Recordings, groups: "Sequence[_Group]"
+    ) -> Float[np.ndarray, "B A"]:
+        """Return what the controllers of the running rollouts ask for.
+
+        An actor always answers all its rows, so that what it asks of one does not depend on
+        whether another has ended: an ended one keeps showing its last observation.
+        """
+        asked = np.zeros((len(recordings.candidates), len(self._limits.low)))
+        for group in groups:
+            if recordings.done[group.rows].all():
+                continue
+            answer = group.actor.act(recordings.observations[group.rows])
+            actions = np.asarray(answer, dtype=np.float64)
+            if actions.shape != (len(group.rows), len(self._limits.low)):
+                names = ", ".join(recordings.candidates[row].id for row in group.rows)
+                raise UserError(
+                    f"candidates {names}: {group.name}'s act answered with shape {actions.shape}; "
+                    f"[rollouts, action size] is {(len(group.rows), len(self._limits.low))}"
+                )
+            asked[group.rows] = actions
+        return asked
 
     def close(self) -> None:
         """Close the envs."""
@@ -84,73 +108,49 @@ class SimulationOracle:
         if self._closed:
             raise OracleError("the oracle is closed")
 
-    def _tick(self, recordings: Sequence[Recording], groups: "Sequence[_Group]") -> None:
-        asked = _asked(recordings, groups, len(self._limits.low))
-        rows, sent = [], []
-        for row, action in asked.items():
-            clipped = recordings[row].send(action)
-            if clipped is not None:
-                rows.append(row)
-                sent.append(clipped)
-        if rows:
-            for row, step in zip(rows, self._stepper.step(rows, np.array(sent)), strict=True):
-                recordings[row].add(asked[row], step)
-
 
 class _Group:
-    """The rollouts of one batch that one policy streams on one model."""
+    """The rollouts of one batch that one policy streams on one model, or the open-loop ones."""
 
     def __init__(self, rows: list[int], actor: Actor, name: str) -> None:
         self.rows, self.actor, self.name = rows, actor, name
 
 
-def _groups(recordings: Sequence[Recording]) -> list[_Group]:
+class _Plans:
+    """Answers with one action of each plan after another, whatever is observed."""
+
+    def __init__(self, plans: Sequence[Float[np.ndarray, "T A"]]) -> None:
+        self._plans = np.zeros((max(map(len, plans)), len(plans), plans[0].shape[1]))
+        for place, plan in enumerate(plans):
+            self._plans[: len(plan), place] = plan
+        self._step = -1
+
+    def act(self, observations: Float[np.ndarray, "B O"]) -> Float[np.ndarray, "B A"]:
+        """Return the next actions, 0 where a plan has ended."""
+        self._step += 1
+        actions: Array = self._plans[self._step]
+        return actions
+
+
+def _groups(recordings: Recordings) -> list[_Group]:
     """Start each policy once for all the rollouts that it streams on the same model."""
-    members: dict[tuple[int, int], list[int]] = {}
-    for row, recording in enumerate(recordings):
-        controller = recording.candidate.controller
-        # a rollout that failed at its reset has no observation to answer
-        if isinstance(controller, Streamed) and not recording.done:
-            members.setdefault((id(controller.policy), id(controller.model)), []).append(row)
-    groups = []
-    for rows in members.values():
-        streamed = [recordings[row].candidate.controller for row in rows]
-        first = streamed[0]
-        assert isinstance(first, Streamed)
+    plans: dict[int, Array] = {}
+    streams: dict[tuple[int, int], dict[int, Streamed]] = {}
+    # a rollout that failed at its reset has no observation to answer
+    for row in map(int, recordings.running):
+        controller = recordings.candidates[row].controller
+        if isinstance(controller, OpenLoop):
+            plans[row] = controller.actions
+        else:
+            key = (id(controller.policy), id(controller.model))
+            streams.setdefault(key, {})[row] = controller
+    groups = [_Group(list(plans), _Plans(list(plans.values())), "a plan")] if plans else []
+    for streamed in streams.values():
+        first = next(iter(streamed.values()))
         actor = first.policy.start(
             first.model,
-            [c.member for c in streamed if isinstance(c, Streamed)],
-            [recordings[row].candidate.seed for row in rows],
+            [controller.member for controller in streamed.values()],
+            [recordings.candidates[row].seed for row in streamed],
         )
-        groups.append(_Group(rows, actor, type(first.policy).__name__))
+        groups.append(_Group(list(streamed), actor, type(first.policy).__name__))
     return groups
-
-
-def _asked(
-    recordings: Sequence[Recording], groups: Sequence[_Group], action_size: int
-) -> dict[int, Array]:
-    """Return what the controllers of the running rollouts ask for, by row.
-
-    An actor always answers all its rows, so that what it asks of one does not depend on whether
-    another has ended: an ended one keeps showing its last observation.
-    """
-    asked = {}
-    for row, recording in enumerate(recordings):
-        controller = recording.candidate.controller
-        if isinstance(controller, OpenLoop) and not recording.done:
-            asked[row] = controller.actions[recording.steps]
-    for group in groups:
-        if all(recordings[row].done for row in group.rows):
-            continue
-        observations = np.array([recordings[row].observation for row in group.rows])
-        actions = np.asarray(group.actor.act(observations), dtype=np.float64)
-        if actions.shape != (len(group.rows), action_size):
-            names = ", ".join(recordings[row].candidate.id for row in group.rows)
-            raise UserError(
-                f"candidates {names}: {group.name}'s act answered with shape {actions.shape}; "
-                f"[rollouts, action size] is {(len(group.rows), action_size)}"
-            )
-        for row, action in zip(group.rows, actions, strict=True):
-            if not recordings[row].done:
-                asked[row] = action
-    return dict(sorted(asked.items()))

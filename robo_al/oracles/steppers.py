@@ -1,4 +1,4 @@
-"""Three ways to step B rollouts of one env, each bit for bit what stepping them alone gives."""
+"""Ways to step B rollouts of one env, each bit for bit what stepping them alone gives."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,22 +7,23 @@ from typing import Any, Protocol, runtime_checkable
 import gymnasium
 import numpy as np
 from gymnasium import wrappers
-from jaxtyping import Float
+from jaxtyping import Int, Shaped
 from numpy.typing import NDArray
 
 from robo_al.oracles.recording import (
     Fault,
-    Step,
+    Steps,
     Watch,
-    checked,
     mujoco_env,
     reset_env,
+    reset_fault,
     step_env,
+    warning_fault,
 )
-from robo_al.plugins import make_env
-from robo_al.protocols import SupportsDynamics, SupportsReward
+from robo_al.plugins import known_answer, make_env
+from robo_al.protocols import SupportsAnswer, SupportsDynamics, SupportsReward
 from robo_al.tasks import Env
-from robo_al.types import Context, EnvSpec
+from robo_al.types import AnswerFunction, Context, EnvSpec
 
 Array = NDArray[np.float64]
 
@@ -31,6 +32,8 @@ def make_stepper(env: EnvSpec, threads: int) -> "tuple[Stepper, Env]":
     """Make the fastest stepper that an env allows, and its first env."""
     first = make_env(env)
     if mujoco_env(first) is not None:
+        if (answer := answer_of(first, env)) is not None:
+            return Simulations(first, answer, threads), first
         return Physics(first, env, threads), first
     return Formula(first) if is_formula(first) else Separate(first, env), first
 
@@ -42,10 +45,8 @@ class Stepper(Protocol):
     def reset(self, contexts: Sequence[Context]) -> Sequence[Array | Fault]:
         """Start B rollouts; return their first observations [O]."""
 
-    def step(
-        self, rows: Sequence[int], actions: Float[np.ndarray, "B A"]
-    ) -> Sequence[Step | Fault]:
-        """Advance some of the rollouts by one action each."""
+    def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> Steps:
+        """Advance n of the rollouts by one action each, of the action space's type."""
 
     def close(self) -> None:
         """Free the envs."""
@@ -70,14 +71,14 @@ class Separate:
             self._take(make_env(self._spec))
         return [reset_env(env, context) for env, context in zip(self._envs, contexts, strict=False)]
 
-    def step(
-        self, rows: Sequence[int], actions: Float[np.ndarray, "B A"]
-    ) -> Sequence[Step | Fault]:
+    def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> Steps:
         """Step each env."""
-        return [
-            step_env(self._envs[row], self._watches[row], action)
-            for row, action in zip(rows, actions, strict=True)
-        ]
+        return Steps.of(
+            [
+                step_env(self._envs[row], self._watches[row], action)
+                for row, action in zip(rows.tolist(), actions, strict=True)
+            ]
+        )
 
     def close(self) -> None:
         """Close each env."""
@@ -95,25 +96,25 @@ class Formula:
     def __init__(self, env: Env) -> None:
         self._env = env
         self._formula: Any = env.unwrapped
-        self._observations: list[Array | Fault] = []
+        self._observations: Array
 
     def reset(self, contexts: Sequence[Context]) -> Sequence[Array | Fault]:
         """Let the env say where each context starts."""
-        self._observations = [reset_env(self._env, context) for context in contexts]
-        return self._observations
+        firsts = [reset_env(self._env, context) for context in contexts]
+        size = self._env.observation_space.shape
+        assert size is not None
+        nothing = np.full(size, np.nan)
+        self._observations = np.array([nothing if isinstance(x, Fault) else x for x in firsts])
+        return firsts
 
-    def step(
-        self, rows: Sequence[int], actions: Float[np.ndarray, "B A"]
-    ) -> Sequence[Step | Fault]:
+    def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> Steps:
         """Apply the formulas to all rows at once."""
-        before = np.array([self._observations[row] for row in rows])
-        actions = actions.astype(np.float64)
-        with np.errstate(all="ignore"):  # one rollout's overflow is found when it is recorded
-            after = self._formula.dynamics(before, actions)
-            rewards = self._formula.reward(before, actions, after)
-        for row, observation in zip(rows, after, strict=True):
-            self._observations[row] = observation
-        return [checked(o, r, False) for o, r in zip(after, rewards, strict=True)]
+        before, sent = self._observations[rows], actions.astype(np.float64)
+        with np.errstate(all="ignore"):  # one rollout's overflow is found by its numbers
+            after = self._formula.dynamics(before, sent)
+            rewards = self._formula.reward(before, sent, after)
+        self._observations[rows] = after
+        return Steps.checked(after, rewards, np.zeros(len(rows), dtype=np.bool_))
 
     def close(self) -> None:
         """Close the env."""
@@ -122,13 +123,116 @@ class Formula:
 
 def is_formula(env: Env) -> bool:
     """Whether stepping the env is its formula and nothing else: no wrapper that changes it."""
+    inner = env.unwrapped
+    known = isinstance(inner, SupportsDynamics) and isinstance(inner, SupportsReward)
+    return known and is_bare(env)
+
+
+def is_bare(env: Env) -> bool:
+    """Whether no wrapper changes what the env is sent and what it answers."""
     transparent = (wrappers.TimeLimit, wrappers.OrderEnforcing, wrappers.PassiveEnvChecker)
     outer: Any = env
     while isinstance(outer, gymnasium.Wrapper):
         if not isinstance(outer, transparent):
             return False
         outer = outer.env
-    return isinstance(outer, SupportsDynamics) and isinstance(outer, SupportsReward)
+    return True
+
+
+def answer_of(env: Env, spec: EnvSpec) -> AnswerFunction | None:
+    """Return what a MuJoCo env makes of many simulations at once, where that is known."""
+    inner = env.unwrapped
+    if not is_bare(env):
+        return None
+    return inner.answer if isinstance(inner, SupportsAnswer) else known_answer(spec, env)
+
+
+class Simulations:
+    """A MuJoCo env whose `step` is known as formulas of a batch (`AnswerFunction`).
+
+    Its physics run in one batch on threads, and nothing is done for each rollout in turn. The env
+    itself only says where rollouts start.
+    """
+
+    def __init__(self, env: Env, answer: AnswerFunction, threads: int) -> None:
+        import mujoco
+
+        self._env, self._answer, self._threads = env, answer, threads
+        self._inner: Any = env.unwrapped
+        Watch(env)  # MuJoCo is not to reset it without a word
+        self._integration = int(mujoco.mjtState.mjSTATE_INTEGRATION)
+        self._batch: Any = None
+        self._observations: Array
+
+    def reset(self, contexts: Sequence[Context]) -> Sequence[Array | Fault]:
+        """Let the env say where each context starts."""
+        import mujoco
+
+        if self._batch is None or self._batch.nsim < len(contexts):
+            self._batch = self._make_batch(len(contexts))
+        size = self._env.observation_space.shape
+        assert size is not None
+        self._observations = np.full((len(contexts), *size), np.nan)
+        firsts = []
+        for row, context in enumerate(contexts):
+            firsts.append(first := reset_env(self._env, context))
+            if not isinstance(first, Fault):
+                self._observations[row] = first
+                model, data, state = self._inner.model, self._inner.data, self._batch.state
+                mujoco.mj_getState(model, data, state[row], self._integration)
+        self._batch.warning[...] = 0
+        return firsts
+
+    def _make_batch(self, count: int) -> Any:
+        from mujoco.batch import Batch
+
+        batch = Batch(self._inner.model, count, self._threads)
+        # a field is filled from the first step on after it was asked for: ask for them all
+        action = np.zeros((1, self._inner.model.nu))
+        nothing = np.zeros((1, *(self._env.observation_space.shape or ())))
+        self._answer(nothing, batch.qpos[:1], action, _Rows(batch, np.zeros(1, dtype=np.int64)))
+        return batch
+
+    def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> Steps:
+        """Simulate the rows on threads, and apply the formulas to all of them."""
+        from mujoco.batch import SimulationError
+
+        batch, faults = self._batch, dict[int, Fault]()
+        warned, began, qpos = (field[rows] for field in (batch.warning, batch.time, batch.qpos))
+        batch.ctrl[rows] = actions
+        try:
+            batch.step(ids=rows, nstep=self._inner.frame_skip)
+        except SimulationError as error:
+            failed = np.flatnonzero(np.isin(rows, error.ids))
+            said = {int(i): batch.error(int(rows[i])) for i in failed}
+            faults = {i: Fault("quarantined", f"MuJoCo: {text}") for i, text in said.items()}
+        risen = (batch.warning[rows, :, 1] > warned[..., 1]).any(-1)
+        for i in np.flatnonzero(risen):
+            counts = batch.warning[rows[i], :, 1] - warned[i, :, 1]
+            faults.setdefault(int(i), warning_fault(counts))
+        late = ~(batch.time[rows] - began > 0.5 * self._inner.dt)
+        for i in np.flatnonzero(late):
+            faults.setdefault(int(i), reset_fault(began[i], batch.time[rows[i]]))
+        with np.errstate(all="ignore"):  # one rollout's overflow is found by its numbers
+            data = _Rows(batch, rows)
+            before = self._observations[rows]
+            after, rewards, terminated = self._answer(before, qpos, actions, data)
+        self._observations[rows] = after
+        return Steps.checked(after, rewards, terminated, faults)
+
+    def close(self) -> None:
+        """Close the env."""
+        self._env.close()
+
+
+class _Rows:
+    """Some rows of a batch's fields."""
+
+    def __init__(self, batch: Any, rows: Int[np.ndarray, "n"]) -> None:
+        self._batch, self._rows = batch, rows
+
+    def __getattr__(self, name: str) -> Any:
+        return self._batch.bind(name)[self._rows]
 
 
 class Physics(Separate):
@@ -170,19 +274,19 @@ class Physics(Separate):
             inner.do_simulation = partial(self._fetch, len(self._envs))
         super()._take(env)
 
-    def step(
-        self, rows: Sequence[int], actions: Float[np.ndarray, "B A"]
-    ) -> Sequence[Step | Fault]:
+    def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> Steps:
         """Advance the physics of all rows on threads, then step each env around it."""
         errors = self._advance(rows, actions) if self._batched else {}
-        steps = [
+        answers = [
             errors.get(row) or step_env(self._envs[row], self._watches[row], action)
-            for row, action in zip(rows, actions, strict=True)
+            for row, action in zip(rows.tolist(), actions, strict=True)
         ]
         self._simulated.clear()
-        return steps
+        return Steps.of(answers)
 
-    def _advance(self, rows: Sequence[int], actions: Float[np.ndarray, "B A"]) -> dict[int, Fault]:
+    def _advance(
+        self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]
+    ) -> dict[int, Fault]:
         """Run the batch from the envs' states; return what MuJoCo raised, by row."""
         import mujoco
         from mujoco.batch import Batch, SimulationError
@@ -190,19 +294,19 @@ class Physics(Separate):
         inner = self._inner
         if self._batch is None or self._batch.nsim < len(inner):
             self._batch = Batch(inner[0].model, len(inner), self._threads, persistent=True)
-        batch, ids = self._batch, np.array(rows)
+        batch = self._batch
         if actions.shape[1] != inner[0].model.nu:
             self._batched = False  # its actions are no controls
             return {}
         batch.set_models([env.model for env in inner])  # again: an env may have changed its own
         state, warning = batch.state, batch.warning
-        for row, action in zip(rows, actions.copy(), strict=True):
+        for row, action in zip(rows.tolist(), actions.copy(), strict=True):
             mujoco.mj_getState(inner[row].model, inner[row].data, state[row], self._state)
             warning[row, :, 1] = inner[row].data.warning.number
             self._simulated[row] = (state[row].tobytes(), action)
-        batch.ctrl[ids] = actions
+        batch.ctrl[rows] = actions
         try:
-            batch.step(ids=ids, nstep=inner[0].frame_skip)
+            batch.step(ids=rows, nstep=inner[0].frame_skip)
         except SimulationError as error:
             failed = [int(row) for row in error.ids]
             return {row: Fault("quarantined", f"MuJoCo: {batch.error(row)}") for row in failed}

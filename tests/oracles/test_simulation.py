@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from robo_al.errors import OracleError, UserError
+from robo_al.oracles.recording import Steps
 from robo_al.oracles.simulation import SimulationOracle
-from robo_al.oracles.steppers import Formula, make_stepper
+from robo_al.oracles.steppers import Formula, Simulations, make_stepper
 from robo_al.plugins import known, make_env
 from robo_al.tasks import describe, sample_contexts
 from robo_al.testing import FAKE_ENV, FakeModel, FakePolicy, fake_task
@@ -20,7 +21,8 @@ def is_formula(name):
 
 BAD = Path(__file__).with_name("bad_envs.py")
 OURS = sorted(set(known("envs")) - {"replay"})
-GYMNASIUM = [f"gymnasium:{name}-v5" for name in ("HalfCheetah", "Hopper", "Reacher", "Humanoid")]
+BATCHED = [f"gymnasium:{name}-v5" for name in ("HalfCheetah", "Hopper", "Pusher", "Reacher")]
+GYMNASIUM = [*BATCHED, "gymnasium:Humanoid-v5"]
 PUSHED = ("scaled", "one action", "force", "twice", "heavier")
 
 
@@ -98,6 +100,76 @@ def test_equals_each_env_alone_at_any_thread_count(name):
                 assert_same(result, one)
     if name.endswith("Hopper-v5"):
         assert len({result.steps for result in results.values()}) > 1  # they fell at their times
+
+
+OTHERWISE = {
+    "gymnasium:HalfCheetah-v5": [
+        {"forward_reward_weight": 2.5, "ctrl_cost_weight": 0.3, "frame_skip": 3},
+        {"exclude_current_positions_from_observation": False},
+        {"reset_noise_scale": 0.2},
+    ],
+    "gymnasium:Hopper-v5": [
+        {"healthy_reward": 0.3, "terminate_when_unhealthy": False, "frame_skip": 2},
+        {"ctrl_cost_weight": 0.1, "exclude_current_positions_from_observation": False},
+        {"healthy_z_range": [0.9, 2.0]},
+    ],
+    "gymnasium:Pusher-v5": [
+        {"reward_near_weight": 0.7, "reward_dist_weight": 1.3, "reward_control_weight": 0.2}
+    ],
+    "gymnasium:Reacher-v5": [{"reward_dist_weight": 2.1, "reward_control_weight": 0.4}],
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*out of date.*:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("name", "parameters"), [(name, values) for name in BATCHED for values in OTHERWISE[name]]
+)
+def test_an_env_with_other_parameters_equals_it_alone_too(name, parameters):
+    spec = EnvSpec(name, parameters)
+    _, candidates = candidates_for(spec, 4, 40)
+    with SimulationOracle(spec) as oracle:
+        for result, candidate in zip(execute(oracle, candidates).values(), candidates, strict=True):
+            assert_same(result, alone(spec, candidate))
+
+
+def test_which_mujoco_envs_are_simulated_as_one_batch():
+    batched = [*BATCHED, "reacher", "cartpole_swingup"]
+    for name in [*OURS, *GYMNASIUM, f"{BAD}:Pushed"]:
+        parameters = {"how": "force"} if name.endswith("Pushed") else {}
+        stepper, _ = make_stepper(EnvSpec(name, parameters), threads=1)
+        assert isinstance(stepper, Simulations) == (name in batched), name
+    # of an env that changes what a reset draws, nothing is known
+    stepper, _ = make_stepper(EnvSpec("gymnasium:Hopper-v5", {"healthy_z_range": [0.9, 2]}), 1)
+    assert not isinstance(stepper, Simulations)
+
+
+@pytest.mark.parametrize("what", ["blown up", "infinite"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_simulation_that_goes_wrong_in_a_batch_is_quarantined_alone(what, threads, monkeypatch):
+    spec = EnvSpec("gymnasium:HalfCheetah-v5")
+    _, candidates = candidates_for(spec, 4, 10)
+    expected = [alone(spec, candidate) for candidate in candidates]
+    step, count = Simulations.step, [0]
+
+    def spoiling(self, rows, actions):
+        count[0] += 1
+        if count[0] == 5 and what == "blown up":
+            self._batch.qvel[2, 0] = np.nan
+        steps = step(self, rows, actions)
+        if count[0] == 5 and what == "infinite":
+            steps.rewards[2] = np.inf
+            return Steps.checked(*steps)
+        return steps
+
+    monkeypatch.setattr(Simulations, "step", spoiling)
+    with SimulationOracle(spec, threads=threads) as oracle:
+        results = execute(oracle, candidates)
+    failure = results["c2"]
+    assert isinstance(failure, Failure) and failure.kind == "quarantined"
+    assert "rollout c2: at step 4" in failure.reason and failure.partial.steps == 4
+    np.testing.assert_array_equal(failure.partial.observations, expected[2].observations[:5])
+    for i in (0, 1, 3):
+        assert_same(results[f"c{i}"], expected[i])
 
 
 @pytest.mark.parametrize("name", [FAKE_ENV.name, *(name for name in OURS if is_formula(name))])
