@@ -75,6 +75,9 @@ class Campaign:
         self.clock = Clock(seconds, self._began, cpu_seconds)
         self._candidates: dict[str, Candidate] = {}
         self._dispatched: dict[str, float] = {}
+        self._evaluations: list[EvaluationRow] = []
+        """What was looked at last."""
+        self._solved: EvaluationRow | None = None
         self.learner = Learner(dataset, parts, settings.seed, self.clock, self.emit)
         dataset.write_metrics()
 
@@ -143,8 +146,13 @@ class Campaign:
     @property
     def solved(self) -> EvaluationRow | None:
         """The evaluation at which the task was solved, the second in a row at the threshold."""
-        evaluations = self.dataset.ledger.rows(EvaluationRow)
-        return solved_at(evaluations, self.parts.task.threshold)
+        threshold = self.parts.task.threshold
+        if self._solved is None and threshold is not None:
+            last = self._evaluations[-1:]
+            new = self.dataset.ledger.after(EvaluationRow, last[0].round if last else -1)
+            self._evaluations = last + new
+            self._solved = solved_at(self._evaluations, threshold)
+        return self._solved
 
     @property
     def finished(self) -> bool:
@@ -387,9 +395,10 @@ class Campaign:
 
     def complete_round(self, record: Mapping[str, Any], index: int | None = None) -> None:
         """Close a round, by default the last: its line goes to the ledger and to metrics.jsonl."""
+        line = to_json(record)
         with self.dataset.ledger.transaction():
-            self.dataset.ledger.update(RoundRow, index or self.rounds, record=to_json(record))
-        self.dataset.write_metrics()
+            self.dataset.ledger.update(RoundRow, index or self.rounds, record=line)
+        self.dataset.add_metrics(line)
 
 
 def _check(parts: Parts, settings: Settings) -> None:

@@ -1,6 +1,5 @@
 """The model's side of a campaign: fits, their comparison with the fit before, and weights."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -52,7 +51,7 @@ class Learner:
         """Retrain on everything recorded, if that has changed; see `Campaign.learn`."""
         for damaged in self._dataset.quarantine_damaged():
             self._emit(Quarantined(damaged.id, damaged.reason or ""))
-        data_hash = self._data_hash()
+        data_hash = self._dataset.data_hash()
         if data_hash is None or data_hash == self._trained_on:
             return None
         with self._clock.activity("train"):
@@ -88,10 +87,6 @@ class Learner:
             return rollout_information(self._parts.model, result.observations[:-1], result.actions)
         except CANNOT:
             return None
-
-    def _data_hash(self) -> str | None:
-        hashes = [row.sha256 or "" for row in self._dataset.recorded()]
-        return hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else None
 
     def _fit(self, round_index: int) -> FitReport | None:
         """Fit the model, then the policy; where that fails, both are as before."""

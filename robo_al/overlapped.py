@@ -103,8 +103,8 @@ class _Overlapped:
         acknowledge(self._oracle, [outcome.candidate_id])
 
     def _open_rounds(self) -> list[int]:
-        rows = self._campaign.dataset.ledger.rows(RoundRow)
-        return [row.round for row in rows if row.record is None]
+        rows = self._campaign.dataset.ledger.rows(RoundRow, record=None)
+        return [row.round for row in rows]
 
     def _close_rounds(self) -> None:
         """Close the rounds all of whose outcomes are told, in their order."""
@@ -132,8 +132,7 @@ class _Overlapped:
         """Return policy, model and explorer with what the weights of a fit say."""
         parts = self._campaign.parts
         copies = copy.deepcopy((parts.policy, parts.model, parts.explorer))
-        fits = self._campaign.dataset.ledger.rows(FitRow)
-        wanted = [fit for fit in fits if fit.model_hash == model_hash]
+        wanted = self._campaign.dataset.ledger.rows(FitRow, model_hash=model_hash)
         if wanted and model_hash not in (None, self._campaign.learner.model_hash):
             try:
                 load_weights(self._campaign.dataset.weights(wanted[-1]), copies[1], copies[0])

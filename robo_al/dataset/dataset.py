@@ -1,5 +1,6 @@
 """A run folder: the ledger, one file for each episode, and the trajectories of evaluations."""
 
+import hashlib
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,10 +134,13 @@ class Dataset:
         Raises:
             IntegrityError: its file is missing, truncated or altered, or there never was one.
         """
-        if row.id not in self._trajectories:
-            data = read_verified(self._episode(row.id), row.sha256, f"rollout {row.id}")
-            self._trajectories[row.id] = decode(data)[0][0]
-        return self._trajectories[row.id]
+        return self._trajectory(row.id, row.sha256)
+
+    def _trajectory(self, rollout: str, sha256: str | None) -> Trajectory:
+        if rollout not in self._trajectories:
+            data = read_verified(self._episode(rollout), sha256, f"rollout {rollout}")
+            self._trajectories[rollout] = decode(data)[0][0]
+        return self._trajectories[rollout]
 
     def recorded(self) -> list[RolloutRow]:
         """Return the rows of what models learn from, in the order of rounds and batches."""
@@ -149,16 +153,21 @@ class Dataset:
             The rows so moved.
         """
         damaged = []
-        for row in self.recorded():
+        for rollout, sha256 in self.ledger.episodes():
             try:
-                self.trajectory(row)
+                self._trajectory(rollout, sha256)
             except IntegrityError as error:
                 with self.ledger.transaction():
-                    self.ledger.update(RolloutRow, row.id, state="quarantined", reason=str(error))
-                moved = self.ledger.row(RolloutRow, row.id)
+                    self.ledger.update(RolloutRow, rollout, state="quarantined", reason=str(error))
+                moved = self.ledger.row(RolloutRow, rollout)
                 assert moved is not None
                 damaged.append(moved)
         return damaged
+
+    def data_hash(self) -> str | None:
+        """Return the SHA-256 of the hashes of what models learn from; None where there is none."""
+        hashes = [sha256 for _, sha256 in self.ledger.episodes()]
+        return hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else None
 
     def transitions(self) -> Transitions:
         """Return all recorded steps, B of them, in the order of rounds and batches.
@@ -168,7 +177,7 @@ class Dataset:
         Raises:
             IntegrityError: an episode is damaged; see `quarantine_damaged`.
         """
-        trajectories = [self.trajectory(row) for row in self.recorded()]
+        trajectories = [self._trajectory(*episode) for episode in self.ledger.episodes()]
         assert trajectories, "no rollouts are recorded"
         lengths = [trajectory.steps for trajectory in trajectories]
         return Transitions(
@@ -244,11 +253,11 @@ class Dataset:
             row = FitRow(**(values | {"weights": name, "model_hash": sha256}))
         with self.ledger.transaction():
             self.ledger.insert(row)
-        fits, used = self.ledger.rows(FitRow), set[str | None]()
+        keep = {fit.weights for fit in self.ledger.after(FitRow, row.number - 2)}
         for state in ("selected", "dispatched"):  # chosen by a fit, and perhaps controlled by it
-            used |= {rollout.model_hash for rollout in self.ledger.rows(RolloutRow, state=state)}
-        keep = {fit.weights for fit in fits[-2:]}
-        keep |= {fit.weights for fit in fits if fit.model_hash in used}
+            rollouts = self.ledger.rows(RolloutRow, state=state)
+            for used in {rollout.model_hash for rollout in rollouts}:
+                keep |= {fit.weights for fit in self.ledger.rows(FitRow, model_hash=used)}
         for path in (self.folder / "models").glob("*.safetensors"):
             if path.name not in keep:
                 path.unlink()
@@ -262,6 +271,16 @@ class Dataset:
         """
         path = self.folder / "models" / str(row.weights)
         return read_verified(path, row.model_hash, f"weights of fit {row.number}")
+
+    def add_metrics(self, record: str) -> None:
+        """Add the record of a round to metrics.jsonl; what is torn is mended at the next opening.
+
+        Raises:
+            StorageError: the disk is full or refuses.
+        """
+        path = self.folder / METRICS
+        with storage(path), path.open("a", encoding="utf-8") as file:
+            file.write(f"{record}\n")
 
     def write_metrics(self) -> None:
         """Write metrics.jsonl: the records of all complete rounds, which the ledger has."""

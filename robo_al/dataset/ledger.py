@@ -155,6 +155,16 @@ _TABLES: dict[type, str] = {
 _VOLATILE = {"wall_seconds", "epoch", "sequence", "record"}
 """Columns that depend on the clock, on interruptions or on the order of completion."""
 _SQL = {int: "INTEGER", float: "REAL", str: "TEXT"}
+_INDEXES = (
+    'recorded ON rollouts (state, round, "index", id, sha256, steps)',
+    'batches ON rollouts (round, "index")',
+    "sequences ON rollouts (sequence)",
+    "robot_times ON rollouts (robot_seconds)",
+    "open_rounds ON rounds (round) WHERE record IS NULL",
+    "fits_of_rounds ON fits (round)",
+    "fits_by_model ON fits (model_hash)",
+)
+"""So that what is asked in every round takes no longer the more is recorded."""
 
 
 class Ledger:
@@ -177,7 +187,8 @@ class Ledger:
             with ledger.transaction():
                 for table, name in _TABLES.items():
                     ledger._connection.execute(f"CREATE TABLE {name} ({_columns(table)}) STRICT")
-                ledger._connection.execute("CREATE INDEX state ON rollouts (state)")
+                for index in _INDEXES:
+                    ledger._connection.execute(f"CREATE INDEX {index}")
                 ledger._connection.execute("CREATE TABLE openings (epoch INTEGER PRIMARY KEY)")
                 ledger._connection.execute(f"PRAGMA user_version={FORMAT}")
             sync_folder(path.parent)
@@ -269,14 +280,28 @@ class Ledger:
     # ------------------------------------------------------------ reading
 
     def rows(self, table: type[Row], **where: Any) -> list[Row]:
-        """Return rows in the order of rounds, of those columns equal to these values."""
+        """Return rows in the order of rounds, whose columns are these values (None: null)."""
         order = {RolloutRow: 'round, "index"', FitRow: "number"}.get(table, "round")
-        condition = " AND ".join(f'"{column}" = ?' for column in where) or "1"
+        tests = [f'"{name}" {"IS NULL" if x is None else "= ?"}' for name, x in where.items()]
         cursor = self._connection.execute(
-            f"SELECT * FROM {_TABLES[table]} WHERE {condition} ORDER BY {order}",
-            tuple(where.values()),
+            f"SELECT * FROM {_TABLES[table]} WHERE {' AND '.join(tests) or '1'} ORDER BY {order}",
+            tuple(value for value in where.values() if value is not None),
         )
         return [table(*values) for values in cursor.fetchall()]
+
+    def after(self, table: type[Row], key: int) -> list[Row]:
+        """Return the rounds, fits or evaluations after one of them."""
+        name = fields(table)[0].name
+        cursor = self._connection.execute(
+            f"SELECT * FROM {_TABLES[table]} WHERE {name} > ? ORDER BY {name}", (key,)
+        )
+        return [table(*values) for values in cursor.fetchall()]
+
+    def episodes(self) -> list[tuple[str, str]]:
+        """Return id and hash of all that is recorded, in the order of rounds and batches."""
+        return self._connection.execute(
+            "SELECT id, sha256 FROM rollouts WHERE state = 'recorded' ORDER BY round, \"index\""
+        ).fetchall()
 
     def row(self, table: type[Row], key: str | int) -> Row | None:
         """Return the row with this key, if there is one."""
@@ -298,10 +323,12 @@ class Ledger:
         count, steps = self._connection.execute(
             "SELECT count(*), sum(steps) FROM rollouts WHERE state = 'recorded'"
         ).fetchone()
+        # in the order of their values: the sum does not depend on the order of completion
         seconds = self._connection.execute(
-            'SELECT robot_seconds FROM rollouts ORDER BY round, "index"'
-        ).fetchall()
-        return count, steps or 0, math.fsum(value or 0.0 for (value,) in seconds)
+            "SELECT sum(robot_seconds) FROM (SELECT robot_seconds FROM rollouts "
+            "WHERE robot_seconds NOT NULL ORDER BY robot_seconds)"
+        ).fetchone()[0]
+        return count, steps or 0, seconds or 0.0
 
     def digest(self) -> str:
         """Return a SHA-256 over everything that an interruption must not change."""
