@@ -1,5 +1,6 @@
 """A run folder: the ledger, one file for each episode, and the trajectories of evaluations."""
 
+import bisect
 import hashlib
 import uuid
 from collections.abc import Sequence
@@ -46,6 +47,9 @@ class Dataset:
             self._lock.close()
             raise
         self._trajectories: dict[str, Trajectory] = {}
+        self._recorded = self.ledger.episodes()
+        """What is recorded, kept so that no round has to read all of it again."""
+        self._unread = {rollout for _, _, rollout, _ in self._recorded}
 
     @classmethod
     def create(cls, folder: Path, config_text: str) -> "Dataset":
@@ -77,7 +81,7 @@ class Dataset:
 
     def __len__(self) -> int:
         """Number of recorded rollouts."""
-        return self.ledger.totals()[0]
+        return len(self._recorded)
 
     @property
     def identity(self) -> str:
@@ -124,8 +128,9 @@ class Dataset:
             )
         recorded = self.ledger.row(RolloutRow, row.id)
         assert recorded is not None
-        if isinstance(result, Trajectory):
+        if isinstance(result, Trajectory) and sha256 is not None:
             self._trajectories[row.id] = result
+            bisect.insort(self._recorded, (row.round, row.index, row.id, sha256))
         return recorded
 
     def trajectory(self, row: RolloutRow) -> Trajectory:
@@ -153,20 +158,25 @@ class Dataset:
             The rows so moved.
         """
         damaged = []
-        for rollout, sha256 in self.ledger.episodes():
+        if not self._unread:
+            return []
+        for episode in self._recorded.copy():
+            _, _, rollout, sha256 = episode
             try:
                 self._trajectory(rollout, sha256)
             except IntegrityError as error:
                 with self.ledger.transaction():
                     self.ledger.update(RolloutRow, rollout, state="quarantined", reason=str(error))
+                self._recorded.remove(episode)
                 moved = self.ledger.row(RolloutRow, rollout)
                 assert moved is not None
                 damaged.append(moved)
+        self._unread.clear()
         return damaged
 
     def data_hash(self) -> str | None:
         """Return the SHA-256 of the hashes of what models learn from; None where there is none."""
-        hashes = [sha256 for _, sha256 in self.ledger.episodes()]
+        hashes = [sha256 for *_, sha256 in self._recorded]
         return hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else None
 
     def transitions(self) -> Transitions:
@@ -177,7 +187,7 @@ class Dataset:
         Raises:
             IntegrityError: an episode is damaged; see `quarantine_damaged`.
         """
-        trajectories = [self._trajectory(*episode) for episode in self.ledger.episodes()]
+        trajectories = [self._trajectory(name, sha256) for _, _, name, sha256 in self._recorded]
         assert trajectories, "no rollouts are recorded"
         lengths = [trajectory.steps for trajectory in trajectories]
         return Transitions(

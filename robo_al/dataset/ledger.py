@@ -297,10 +297,11 @@ class Ledger:
         )
         return [table(*values) for values in cursor.fetchall()]
 
-    def episodes(self) -> list[tuple[str, str]]:
-        """Return id and hash of all that is recorded, in the order of rounds and batches."""
+    def episodes(self) -> list[tuple[int, int, str, str]]:
+        """Return round, index, id and hash of all that is recorded, in that order."""
         return self._connection.execute(
-            "SELECT id, sha256 FROM rollouts WHERE state = 'recorded' ORDER BY round, \"index\""
+            "SELECT round, \"index\", id, sha256 FROM rollouts WHERE state = 'recorded' "
+            'ORDER BY round, "index"'
         ).fetchall()
 
     def row(self, table: type[Row], key: str | int) -> Row | None:
