@@ -107,8 +107,7 @@ class Agent:
             "release": self._release,
             "status": self._status,
         }
-        approved = sum(1 for rollout in journal.rollouts.values() if rollout.state != "accepted")
-        self._approvals = Approvals(robot.approval, approved)
+        self._approvals = Approvals(robot.approval, journal.approved)
         self._recover()
 
     # ------------------------------------------------------------ requests: one thread
@@ -449,7 +448,7 @@ class Agent:
         if fault is not None:
             self._latch("fault", fault.reason)
             return
-        self._journal.start(plan.id)
+        self._journal.start(plan.id, approved)
         self._queue.popleft()
         self._approvals.ran(plan.commands, approved)
 

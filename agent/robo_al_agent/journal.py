@@ -47,6 +47,8 @@ class Journal(Protocol):
 
     rollouts: dict[str, Rollout]
     """By id, in the order of acceptance."""
+    approved: int
+    """How many rollouts began because a person approved them."""
     fencing: int
     """The highest fencing counter ever given."""
     fault: tuple[str, str] | None
@@ -55,8 +57,8 @@ class Journal(Protocol):
     def accept(self, rollout: Rollout, request: Message) -> None:
         """Note that a rollout is queued; durable when this returns."""
 
-    def start(self, id: str) -> None:
-        """Note that its first command is about to be sent; durable."""
+    def start(self, id: str, approved: bool) -> None:
+        """Note that its first command is about to be sent, and whether a person let it; durable."""
 
     def end(
         self, id: str, kind: OutcomeKind, reason: str, fraction: float, result: Message | None
@@ -96,6 +98,7 @@ class Records(ABC):
 
     def __init__(self) -> None:
         self.rollouts: dict[str, Rollout] = {}
+        self.approved = 0
         self.fencing = 0
         self.fault: tuple[str, str] | None = None
 
@@ -106,6 +109,7 @@ class Records(ABC):
             self.rollouts[id] = Rollout(id, record["hash"], "accepted")
         elif kind == "started":
             self.rollouts[id] = replace(self.rollouts[id], state="started")
+            self.approved += record.get("approved", False)
         elif kind == "ended":
             self.rollouts[id] = replace(
                 self.rollouts[id],
@@ -181,13 +185,13 @@ class FileJournal(Records):
         self._write(self._path(rollout.id, "request"), pack(request))
         self._append(record="accepted", id=rollout.id, hash=rollout.hash)
 
-    def start(self, id: str) -> None:
+    def start(self, id: str, approved: bool) -> None:
         """See `Journal`."""
         descriptor = os.open(
             self._path(id, "samples"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600
         )
         self._sampling = (id, descriptor)
-        self._append(record="started", id=id)
+        self._append(record="started", id=id, approved=approved)
 
     def end(
         self, id: str, kind: OutcomeKind, reason: str, fraction: float, result: Message | None

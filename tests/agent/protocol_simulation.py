@@ -137,9 +137,9 @@ class MemoryJournal(Records):
         self.requests[rollout.id] = wire.unpack(wire.pack(request))
         self._append(record="accepted", id=rollout.id, hash=rollout.hash)
 
-    def start(self, id: str) -> None:
+    def start(self, id: str, approved: bool) -> None:
         self.rows[id] = []
-        self._append(record="started", id=id)
+        self._append(record="started", id=id, approved=approved)
 
     def end(self, id: str, kind: Any, reason: str, fraction: float, result: Any) -> None:
         if result is not None:

@@ -18,7 +18,7 @@ def filled(folder: Path) -> FileJournal:
     journal = FileJournal(folder)
     journal.lease(3)
     journal.accept(Rollout("run/r1", "abc", "accepted"), REQUEST)
-    journal.start("run/r1")
+    journal.start("run/r1", True)
     journal.sample("run/r1", b"12345678")
     return journal
 
@@ -63,7 +63,7 @@ def test_a_torn_last_line_is_dropped_wherever_it_is_torn(tmp_path: Path) -> None
         path.write_bytes(whole[:end])
         journal = FileJournal(tmp_path)
         assert journal.rollouts["run/r1"].state == "accepted", end
-        journal.start("run/r1")
+        journal.start("run/r1", True)
         journal.close()
         again = FileJournal(tmp_path)
         assert again.rollouts["run/r1"].state == "started"

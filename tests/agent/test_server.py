@@ -271,6 +271,38 @@ def test_a_person_approves_by_content(serve: Callable[..., Any], helpers: Any) -
     assert helpers.finished(client, "run/r2").state.fields["kind"] == "SUCCEEDED"
 
 
+def _restart(agent: Any) -> None:
+    """Kill the agent, and wait for the one that its parent starts in its place."""
+    (child,) = _children(agent.process.pid)
+    os.kill(child, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while _children(agent.process.pid) in ([child], []):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_what_a_person_refused_is_not_among_the_first_n_after_a_restart(
+    serve: Callable[..., Any], helpers: Any
+) -> None:
+    agent = serve(approval={"mode": "first-n", "n": 1})
+    client = agent.client()
+    client.submit("run/r1", helpers.content(), helpers.ramp())
+    assert client.wait(lambda s: _state(s, "run/r1") == "accepted", 10)
+    (waiting,) = agent.operator("status").fields["waiting"]
+    agent.operator("reject", id=waiting["id"], hash=waiting["hash"])
+    helpers.finished(client, "run/r1")
+    _restart(agent)
+    client.submit("run/r2", helpers.content(), helpers.ramp())
+    assert client.wait(lambda s: _state(s, "run/r2") == "accepted", 10)
+    assert not client.wait(lambda s: s.jobs["run/r2"].stage == "done", 0.5)
+    (waiting,) = agent.operator("status").fields["waiting"]
+    agent.operator("approve", id=waiting["id"], hash=waiting["hash"])
+    assert helpers.finished(client, "run/r2").state.fields["kind"] == "SUCCEEDED"
+    _restart(agent)
+    client.submit("run/r3", helpers.content(), helpers.ramp())  # one was approved: enough
+    assert helpers.finished(client, "run/r3").state.fields["kind"] == "SUCCEEDED"
+
+
 def test_a_person_rejects(serve: Callable[..., Any], helpers: Any) -> None:
     agent = serve(approval={"mode": "every"})
     client = agent.client()
