@@ -1,4 +1,5 @@
 import json
+import sqlite3
 from dataclasses import replace
 
 import numpy as np
@@ -243,3 +244,53 @@ def test_more_rounds_may_be_asked_for_later(tmp_path):
     finish(tmp_path / "run")
     assert [line["round"] for line in metrics(tmp_path / "run")] == [1, 2, 3]
     assert [row.round for row in rows(tmp_path / "run", FitRow)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("torn", ['{"round": 3, "roll', "", '{"round": 9}\n'])
+def test_metrics_that_were_torn_are_mended_when_the_run_is_opened(tmp_path, torn):
+    finish(tmp_path / "run")
+    path = tmp_path / "run" / "metrics.jsonl"
+    whole = path.read_text()
+    path.write_text("".join(whole.splitlines(keepends=True)[:2]) + torn)
+    rows(tmp_path / "run")
+    assert path.read_text() == whole
+
+
+@pytest.mark.parametrize("queue", [None, 1])
+def test_a_round_reads_no_more_from_the_ledger_the_more_is_recorded(tmp_path, monkeypatch, queue):
+    read, select = [0], sqlite3.Connection.execute
+
+    class Counting(sqlite3.Connection):
+        def execute(self, *args):
+            cursor = super().execute(*args)
+            if not args[0].startswith("SELECT"):
+                return cursor
+            found = cursor.fetchall()
+            read[0] += len(found)
+            return select(self, "SELECT 1 WHERE 0") if not found else _Answer(found)
+
+    class _Answer:
+        def __init__(self, found):
+            self.found = found
+
+        def fetchall(self):
+            return self.found
+
+        def fetchone(self):
+            return self.found[0]
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *args, **kw: connect(*args, **kw, factory=Counting)
+    )
+    settings = replace(FAKE_SETTINGS, rounds=40, stop_when_solved=False, queue=queue)
+    spent = []
+
+    def listen(event):
+        if isinstance(event, RoundDone):
+            spent.append(read[0])
+            read[0] = 0
+
+    finish(tmp_path / "run", settings=settings, emit=listen)
+    assert len(spent) == 40
+    assert max(spent[30:]) <= max(spent[3:13])
