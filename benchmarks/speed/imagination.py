@@ -9,8 +9,8 @@ from functools import partial
 
 import numpy as np
 import torch
-from measure import PEAK, Result, device, fraction_of_peak, gemm, multiplications
-from models import ensemble, mbrl_env, mbrl_returns, task_and_transitions
+from measure import PEAK, Result, device, fraction_of_peak, multiplications
+from models import ensemble, mbrl_env, mbrl_returns, peak, task_and_transitions
 
 from robo_al.models.imagination import imagine
 from robo_al.types import Candidate, Context, OpenLoop
@@ -32,7 +32,7 @@ def run(quick: bool) -> Result:
         for i in range(n)
     ]
     runs: dict[str, Callable[[], object]] = {
-        PEAK: gemm(place),
+        PEAK: peak(place),
         OURS: partial(imagine, candidates, model, task, range(MEMBERS), device=place),
     }
     try:

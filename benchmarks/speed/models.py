@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from measure import gemm
 
 from robo_al.models.ensemble import Ensemble
+from robo_al.models.training import tensor_cores
 from robo_al.plugins import make_env
 from robo_al.tasks import describe
 from robo_al.testing import random_transitions
@@ -22,6 +24,17 @@ def task_and_transitions() -> tuple[Task, Transitions]:
     with closing(make_env(HALF_CHEETAH)) as env:
         data = random_transitions(np.random.default_rng(0), rollouts=5, steps=40, env=env)
         return describe(env, HALF_CHEETAH), data
+
+
+def peak(place: str) -> Callable[[], object]:
+    """Return the product of square matrices in the networks' own arithmetic: TF32 on a GPU."""
+    product = gemm(place)
+
+    def run() -> None:
+        with tensor_cores(torch.device(place)):
+            product()
+
+    return run
 
 
 def ensemble(task: Task, data: Transitions, place: str, **sizes: int) -> Ensemble:

@@ -23,9 +23,19 @@ from torch import Tensor
 
 from robo_al.errors import ConfigError, ModelError
 from robo_al.models.inputs import Inputs
-from robo_al.models.networks import FLOAT, Training, activations, moments, new_weights, train
+from robo_al.models.networks import (
+    FLOAT,
+    Weights,
+    activations,
+    moments,
+    negative_log_likelihood,
+    new_weights,
+)
+from robo_al.models.playing import Player
+from robo_al.models.resident import Resident
+from robo_al.models.training import Training, train
 from robo_al.seeds import integer
-from robo_al.types import MEAN, FitReport, Prediction, Task, Transitions
+from robo_al.types import FitReport, Prediction, Task, Transitions
 
 NOISE_FLOOR = 1e-6
 """Smallest noise variance of a standardised output."""
@@ -75,7 +85,9 @@ class Ensemble:
         self.training = Training(max_steps, batch_size, learning_rate, weight_decay)
         self.widths = (self.inputs.size, *[hidden] * layers, 2 * self.inputs.outputs)
         self._members = members
+        self._recorded = Resident(self.device)
         self._state: dict[str, Tensor] = {}
+        self._player: Player | None = None
 
     @property
     def members(self) -> int:
@@ -95,38 +107,29 @@ class Ensemble:
         Raises:
             ModelError: fewer than 2 transitions, values that are not finite, or divergence.
         """
-        x, y = self.inputs.training_data(transitions, self.device)
+        steps = self._recorded(transitions)
+        x, y = self.inputs.training_data(steps)
         draw = torch.Generator().manual_seed(integer(rng))
-        state = {
+        scales = {
             "x_mean": x.mean(0),
             "x_scale": x.std(0, correction=0).clamp_min(1e-2),
             "y_mean": y.mean(0),
             "y_scale": y.std(0, correction=0).clamp_min(1e-6),
         }
-        x = (x - state["x_mean"]) / state["x_scale"]
-        y = (y - state["y_mean"]) / state["y_scale"]
-        held_out = _held_out(transitions.rollouts, self._members).to(self.device)
+        x = (x - scales["x_mean"]) / scales["x_scale"]
+        y = ((y - scales["y_mean"]) / scales["y_scale"]).to(FLOAT)
+        held_out = _held_out(steps.rollouts, self._members)
         start = new_weights(self._members, self.widths, draw)
         start = {key: value.to(self.device) for key, value in start.items()}
-        weights, details = train(start, x.to(FLOAT), y.to(FLOAT), held_out, self.training, draw)
-        self._state = state | weights
-        self._state |= self._last_layer(x, draw)
-        return FitReport(loss=details.pop("loss"), details=details)
-
-    @torch.no_grad()
-    def _last_layer(self, x: Float[Tensor, "B I"], draw: torch.Generator) -> dict[str, Tensor]:
-        """Return the posterior of the last layer, from standardised inputs."""
-        _, log_variance = moments(self._state, x.to(FLOAT).expand(self._members, -1, -1))
+        weights, details = train(start, x.to(FLOAT), y, held_out, self.training, draw)
+        mean, log_variance = moments(weights, x.to(FLOAT).expand(self._members, -1, -1))
+        loss = float(
+            negative_log_likelihood(mean, log_variance, y.expand_as(mean))[~held_out].mean()
+        )
         noise = log_variance.double().exp().mean((0, 1)) + NOISE_FLOOR
-        hidden = self._hidden(x)
-        shape = (hidden.shape[-1], self.covariance_rank)
-        projection = torch.randn(shape, generator=draw, dtype=torch.float64).to(self.device)
-        projection /= (hidden @ projection).square().sum(-1).mean().sqrt()
-        phi = hidden @ projection
-        identity = torch.eye(shape[1], dtype=torch.float64, device=self.device)
-        precision = identity + phi.T @ phi / noise[:, None, None]
-        factor = torch.linalg.cholesky(precision)
-        return {"projection": projection, "noise": noise, "precision_factor": factor}
+        posterior = _last_layer(self._hidden(weights, x), noise, self.covariance_rank, draw)
+        self._take_up(scales | weights | {"noise": noise} | posterior)
+        return FitReport(loss=loss, details=details)
 
     # ------------------------------------------------------------ prediction
 
@@ -169,43 +172,23 @@ class Ensemble:
         following = observations.to(change) + self.inputs.scatter(change)
         return following, self.inputs.scatter(noise.reshape(outputs), fill=1.0)
 
-    @torch.no_grad()
     def step(
         self,
         observations: Float[Tensor, "G P O"],
         actions: Float[Tensor, "G P A"],
         members: Int[Tensor, "G"],
     ) -> tuple[Float[Tensor, "G P O"], Float[Tensor, "G P"] | None]:
-        """Advance every group by the mean of its own member, or by the mean of all."""
-        x = self._scaled(observations, actions).to(FLOAT)
-        members = members.to(self.device)
-        outputs = x.new_zeros(*x.shape[:-1], self.inputs.outputs)
-        everyone = members == MEAN
-        if bool(everyone.any()):
-            rows = x[everyone]
-            mean, _ = moments(self._state, rows.flatten(0, 1).expand(self._members, -1, -1))
-            outputs[everyone] = mean.mean(0).reshape(*rows.shape[:-1], -1)
-        if not bool(everyone.all()):
-            outputs[~everyone] = self._means_of(x[~everyone], members[~everyone])
-        return self.inputs.advance(observations, self._change(outputs).to(observations))
-
-    def _means_of(
-        self, x: Float[Tensor, "G P I"], members: Int[Tensor, "G"]
-    ) -> Float[Tensor, "G P D"]:
-        """Return each group's mean in its member: groups are sorted into [E, most groups, P]."""
-        own = members[:, None] == torch.arange(self._members, device=x.device)
-        slots = own.cumsum(0).gather(1, members[:, None])[:, 0] - 1
-        sorted_x = x.new_zeros(self._members, int(own.sum(0).max()), *x.shape[1:])
-        sorted_x[members, slots] = x
-        mean, _ = moments(self._state, sorted_x.flatten(1, 2))
-        return mean.reshape(*sorted_x.shape[:-1], -1)[members, slots]
+        """Advance every group by the mean of its own member, or by the mean of all (float32)."""
+        if self._player is None:
+            raise ModelError("ensemble: predict before fit")
+        return self._player.step(observations, actions, members)
 
     def features(
         self, observations: Float[Tensor, "*batch O"], actions: Float[Tensor, "*batch A"]
     ) -> Float[Tensor, "*batch F"]:
         """Return phi of the module's docstring (float64)."""
         x = self._scaled(observations, actions)
-        phi = self._hidden(x.reshape(-1, x.shape[-1])) @ self._state["projection"]
+        phi = self._hidden(self._state, x.reshape(-1, x.shape[-1])) @ self._state["projection"]
         return phi.reshape(*x.shape[:-1], -1)
 
     def feature_posterior(self) -> Float[Tensor, "D F F"]:
@@ -230,10 +213,9 @@ class Ensemble:
         rows: Tensor = torch.linalg.solve_triangular(factor, flat, upper=False)
         return rows.mT.reshape(len(rows), *phi.shape).mT
 
-    @torch.no_grad()
-    def _hidden(self, x: Float[Tensor, "B I"]) -> Float[Tensor, "B H"]:
+    def _hidden(self, weights: Weights, x: Float[Tensor, "B I"]) -> Float[Tensor, "B H"]:
         """Return all members' last activations and a 1, in float64: covariances need it."""
-        weights = {key: value.double() for key, value in self._state.items()}
+        weights = {key: value.double() for key, value in weights.items()}
         hidden = activations(weights, x.double().expand(self._members, -1, -1))
         flat = hidden.movedim(0, 1).flatten(1)
         return torch.cat([flat, torch.ones_like(flat[:, :1])], dim=1)
@@ -268,15 +250,33 @@ class Ensemble:
                     f"ensemble: the saved {key} is {found} and not {tuple(value.shape)}: it was "
                     "saved with other members, hidden or layers, or for another task"
                 )
-        self._state = {key: value.to(self.device) for key, value in state.items()}
+        self._take_up({key: value.to(self.device) for key, value in state.items()})
+
+    def _take_up(self, state: dict[str, Tensor]) -> None:
+        self._state, self._player = state, Player.of(self.inputs, state)
 
 
-def _held_out(rollouts: Int[np.ndarray, "B"], members: int) -> Bool[Tensor, "E B"]:
+def _held_out(rollouts: Int[Tensor, "B"], members: int) -> Bool[Tensor, "E B"]:
     """Return what each member holds out: one fold of the rollouts, or the end of the only one."""
-    found, index = np.unique(rollouts, return_inverse=True)
+    found, index = torch.unique(rollouts, return_inverse=True)
+    size = len(rollouts)
     if len(found) == 1:
-        end = np.arange(len(rollouts)) >= len(rollouts) - max(1, len(rollouts) // FOLDS)
-        return torch.from_numpy(np.tile(end, (members, 1)))
+        row = torch.arange(size, device=rollouts.device)
+        return (row >= size - max(1, size // FOLDS)).expand(members, -1)
     folds = min(FOLDS, len(found))
-    own = np.arange(members)[:, None] % folds
-    return torch.from_numpy(index % folds == own)
+    own = torch.arange(members, device=rollouts.device)[:, None] % folds
+    held_out: Tensor = index % folds == own
+    return held_out
+
+
+def _last_layer(
+    hidden: Float[Tensor, "B H"], noise: Float[Tensor, "D"], rank: int, draw: torch.Generator
+) -> dict[str, Tensor]:
+    """Return the posterior of the last layer (module's docstring); draws a projection to F."""
+    shape = (hidden.shape[-1], rank)
+    projection = torch.randn(shape, generator=draw, dtype=torch.float64).to(hidden.device)
+    projection /= (hidden @ projection).square().sum(-1).mean().sqrt()
+    phi = hidden @ projection
+    identity = torch.eye(rank, dtype=torch.float64, device=hidden.device)
+    factor = torch.linalg.cholesky(identity + phi.T @ phi / noise[:, None, None])
+    return {"projection": projection, "precision_factor": factor}

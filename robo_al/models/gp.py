@@ -30,6 +30,7 @@ from robo_al.errors import ModelError
 from robo_al.models.gp_fit import HYPERPARAMETERS, first_hyperparameters, fit_hyperparameters
 from robo_al.models.gp_posterior import condition, kernel, outlier_noise, planning_tensors, spread
 from robo_al.models.inputs import Inputs
+from robo_al.models.resident import Resident
 from robo_al.seeds import integer
 from robo_al.types import FitReport, Prediction, Task, Transitions
 
@@ -65,6 +66,7 @@ class GaussianProcess:
         self.frequencies = frequencies
         self.max_points = max_points
         self.fit_steps = fit_steps
+        self._recorded = Resident(self.device)
         self._state: dict[str, Tensor] = {}
         self._plan: dict[str, Tensor] = {}
 
@@ -81,7 +83,7 @@ class GaussianProcess:
         Raises:
             ModelError: no transitions, or values that are not finite.
         """
-        x, y = self.inputs.training_data(transitions, self.device)
+        x, y = self.inputs.training_data(self._recorded(transitions))
         state = {
             "x_mean": x.mean(0),
             "x_scale": x.std(0, correction=0).clamp_min(1e-2),

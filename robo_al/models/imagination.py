@@ -41,7 +41,7 @@ def imagine(
     rows = _worlds(candidates, members)
     worlds = torch.tensor(rows, device=device)
     play = _Play(candidates, model, task, worlds.reshape(-1), steps)
-    observations, actions, rewards = play.run(device, noise)
+    observations, actions, rewards = play.run(noise)
     shape = (len(rows), n, steps)
     observations = observations.reshape(len(rows), n, steps + 1, -1)
     finite = torch.isfinite(observations).all(-1).all(-1) & torch.isfinite(
@@ -78,46 +78,57 @@ class _Play:
         worlds: torch.Tensor,
         steps: int,
     ) -> None:
-        self.candidates = [candidates[g % len(candidates)] for g in range(len(worlds))]
-        self.model, self.task, self.worlds, self.steps = model, task, worlds, steps
-        idle = (task.action_low + task.action_high) / 2
-        self.planned = np.tile(idle, (len(worlds), steps, 1))
+        self.candidates, self.worlds = candidates, worlds
+        self.model, self.task, self.steps = model, task, steps
         streams: dict[tuple[int, int], list[int]] = {}
-        for g, candidate in enumerate(self.candidates):
-            controller = candidate.controller
-            if isinstance(controller, OpenLoop):
-                self.planned[g, : candidate.horizon] = controller.actions[: candidate.horizon]
-            else:
+        for g in range(len(worlds)):
+            controller = candidates[g % len(candidates)].controller
+            if isinstance(controller, Streamed):
                 key = (id(controller.policy), id(controller.model))
                 streams.setdefault(key, []).append(g)
         self.actors = []
         for group in streams.values():
-            controllers = [self.candidates[g].controller for g in group]
+            own = [candidates[g % len(candidates)] for g in group]
+            controllers = [c.controller for c in own if isinstance(c.controller, Streamed)]
             first = controllers[0]
-            assert isinstance(first, Streamed)
             actor = first.policy.start(
-                first.model,
-                [c.member for c in controllers if isinstance(c, Streamed)],
-                [self.candidates[g].seed for g in group],
+                first.model, [c.member for c in controllers], [c.seed for c in own]
             )
-            self.actors.append((group, actor))
+            self.actors.append((group, torch.tensor(group, device=worlds.device), actor))
+
+    def _everywhere(self, values: np.ndarray) -> torch.Tensor:
+        """Move what there is for each candidate [N,...] once, and repeat it there: [G,...]."""
+        moved = torch.as_tensor(values, dtype=torch.float32, device=self.worlds.device)
+        return moved.repeat(len(self.worlds) // len(values), *[1] * (values.ndim - 1))
+
+    def _limited(self, actions: torch.Tensor) -> torch.Tensor:
+        low, high = (
+            torch.as_tensor(limit, dtype=torch.float32, device=actions.device)
+            for limit in (self.task.action_low, self.task.action_high)
+        )
+        return torch.minimum(torch.maximum(actions, low), high)
+
+    def _planned(self) -> torch.Tensor:
+        """Return actions [G,T,A] as far as they are known before."""
+        idle = (self.task.action_low + self.task.action_high) / 2
+        planned = np.tile(idle, (len(self.candidates), self.steps, 1))
+        for row, candidate in zip(planned, self.candidates, strict=True):
+            if isinstance(candidate.controller, OpenLoop):
+                row[: candidate.horizon] = candidate.controller.actions[: candidate.horizon]
+        return self._limited(self._everywhere(planned))
 
     def run(
-        self, device: str, noise: np.random.Generator | None
+        self, noise: np.random.Generator | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return observations [G,T+1,O], actions [G,T,A] and rewards [G,T]."""
-        start = np.stack([candidate.context.observation for candidate in self.candidates])
-        observation = torch.as_tensor(start, dtype=torch.float32, device=device)
-        low = torch.as_tensor(self.task.action_low, dtype=torch.float32, device=device)
-        high = torch.as_tensor(self.task.action_high, dtype=torch.float32, device=device)
-        observations, actions, rewards = [observation], [], []
+        starts = np.stack([candidate.context.observation for candidate in self.candidates])
+        observation, actions = self._everywhere(starts), self._planned()
+        observations = observation.new_empty(len(actions), self.steps + 1, starts.shape[-1])
+        rewards = observation.new_empty(len(actions), self.steps)
+        observations[:, 0] = observation
         for t in range(self.steps):
-            proposed = self.planned[:, t].copy()
-            seen = torch.nan_to_num(observation, posinf=0.0, neginf=0.0).cpu().double().numpy()
-            for group, actor in self.actors:
-                proposed[group] = actor.act(seen[group])
-            action = torch.as_tensor(proposed, dtype=torch.float32, device=device)
-            action = torch.minimum(torch.maximum(action, low), high)
+            self._answer(observation, actions[:, t])
+            action = actions[:, t]
             following, reward = self.model.step(observation[:, None], action[:, None], self.worlds)
             following = following[:, 0].to(observation)
             if noise is not None:
@@ -127,11 +138,18 @@ class _Play:
             else:
                 assert reward is not None, "a model predicts rewards that are not known"
                 reward = reward[:, 0]
-            observations.append(following)
-            actions.append(action)
-            rewards.append(reward.to(observation))
+            observations[:, t + 1], rewards[:, t] = following, reward
             observation = following
-        return torch.stack(observations, 1), torch.stack(actions, 1), torch.stack(rewards, 1)
+        return observations, actions, rewards
+
+    def _answer(self, observation: torch.Tensor, actions: torch.Tensor) -> None:
+        """Put the answers of streamed candidates to an observation [G,O] among the actions."""
+        if not self.actors:
+            return
+        seen = torch.nan_to_num(observation, posinf=0.0, neginf=0.0).cpu().double().numpy()
+        for group, rows, actor in self.actors:
+            answers = torch.as_tensor(actor.act(seen[group])).to(actions)
+            actions[rows] = self._limited(answers)
 
     def _noise(
         self, observation: torch.Tensor, action: torch.Tensor, rng: np.random.Generator

@@ -4,6 +4,7 @@ Models predict the *change* of the observation, from sine and cosine of its angl
 that cannot change during a rollout (`constant` channels: goals) are read and not predicted.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robo_al.errors import ModelError
-from robo_al.types import Task, Transitions
+from robo_al.models.resident import Steps
+from robo_al.types import Task
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,13 @@ class Inputs:
         self, observations: Float[Tensor, "*batch O"], actions: Float[Tensor, "*batch A"]
     ) -> Float[Tensor, "*batch I"]:
         """Return the inputs of the regression; actions are scaled to [-1, 1]."""
-        angles = observations[..., list(self.angles)]
-        scaled = (actions - actions.new_tensor(self.center)) / actions.new_tensor(self.half_range)
-        return torch.cat(
-            [observations[..., list(self.linear)], torch.sin(angles), torch.cos(angles), scaled],
-            dim=-1,
-        )
+        parts = [_pick(observations, self.linear)]
+        if self.angles:
+            angles = _pick(observations, self.angles)
+            parts += [torch.sin(angles), torch.cos(angles)]
+        place = (actions.dtype, actions.device)
+        center, half_range = (_limits(v, *place) for v in (self.center, self.half_range))
+        return torch.cat([*parts, (actions - center) / half_range], dim=-1)
 
     def targets(
         self,
@@ -76,35 +79,19 @@ class Inputs:
         rewards: Float[Tensor, "*batch"],
     ) -> Float[Tensor, "*batch D"]:
         """Return what the regression is to predict: changes, and the reward if it is learned."""
-        change = next_observations - observations
-        if self.wrapped:
-            wrapped = list(self.wrapped)
-            turned = change[..., wrapped] + math.pi
-            change[..., wrapped] = torch.remainder(turned, 2 * math.pi) - math.pi
-        change = change[..., list(self.predicted)]
+        change = _pick(self._wrap(next_observations - observations), self.predicted)
         return torch.cat([change, rewards[..., None]], dim=-1) if self.learn_reward else change
 
-    def training_data(
-        self, transitions: Transitions, device: torch.device
-    ) -> tuple[Float[Tensor, "n I"], Float[Tensor, "n D"]]:
-        """Return features and targets of recorded steps (float64).
+    def training_data(self, steps: Steps) -> tuple[Float[Tensor, "n I"], Float[Tensor, "n D"]]:
+        """Return features and targets of recorded steps.
 
         Raises:
             ModelError: fewer than 2 steps, or values that are not finite.
         """
-        if len(transitions) < 2:
-            raise ModelError(f"model: {len(transitions)} transitions; 2 are needed to fit it")
-        arrays = (
-            transitions.observations,
-            transitions.actions,
-            transitions.next_observations,
-            transitions.rewards,
-        )
-        observations, actions, following, rewards = (
-            torch.as_tensor(array, dtype=torch.float64, device=device) for array in arrays
-        )
-        x = self.features(observations, actions)
-        y = self.targets(observations, following, rewards)
+        if len(steps.actions) < 2:
+            raise ModelError(f"model: {len(steps.actions)} transitions; 2 are needed to fit it")
+        x = self.features(steps.observations, steps.actions)
+        y = self.targets(steps.observations, steps.next_observations, steps.rewards)
         if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
             raise ModelError("model: the transitions contain NaN or infinite values")
         return x, y
@@ -113,11 +100,7 @@ class Inputs:
         self, observations: Float[Tensor, "*batch O"], outputs: Float[Tensor, "*batch D"]
     ) -> tuple[Float[Tensor, "*batch O"], Float[Tensor, "*batch"] | None]:
         """Apply predicted outputs: next observations, and rewards where they are learned."""
-        changed = observations + self.scatter(outputs)
-        if self.wrapped:
-            wrapped = list(self.wrapped)
-            turned = changed[..., wrapped] + math.pi
-            changed[..., wrapped] = torch.remainder(turned, 2 * math.pi) - math.pi
+        changed = self._wrap(observations + self.scatter(outputs))
         return changed, outputs[..., -1] if self.learn_reward else None
 
     def scatter(
@@ -128,5 +111,28 @@ class Inputs:
         if len(self.predicted) == self.observation_size:
             return values
         full = values.new_full((*values.shape[:-1], self.observation_size), fill)
-        full[..., list(self.predicted)] = values
-        return full
+        return full.index_copy_(-1, _index(self.predicted, values.device), values)
+
+    def _wrap(self, values: Float[Tensor, "*batch O"]) -> Float[Tensor, "*batch O"]:
+        """Turn wrapped angles, or changes of them, the short way, in place."""
+        if not self.wrapped:
+            return values
+        turned = torch.remainder(_pick(values, self.wrapped) + math.pi, 2 * math.pi) - math.pi
+        return values.index_copy_(-1, _index(self.wrapped, values.device), turned)
+
+
+def _pick(values: Float[Tensor, "*batch O"], channels: tuple[int, ...]) -> Tensor:
+    """Return some channels, [..., number of channels]."""
+    return values.index_select(-1, _index(channels, values.device))
+
+
+@functools.cache
+def _index(channels: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return channels as a tensor: it travels once."""
+    return torch.tensor(channels, dtype=torch.long, device=device)
+
+
+@functools.cache
+def _limits(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return properties of actions as a tensor: it travels once."""
+    return torch.tensor(values, dtype=dtype, device=device)

@@ -1,4 +1,6 @@
 import dataclasses
+import functools
+import secrets
 
 import numpy as np
 import pytest
@@ -8,9 +10,10 @@ from robo_al.acquisition.joint import JointInformation
 from robo_al.errors import ConfigError, ModelError
 from robo_al.models.ensemble import Ensemble, _held_out
 from robo_al.models.imagination import imagine
+from robo_al.models.resident import Resident
 from robo_al.protocols import SupportsCovariance, SupportsState
 from robo_al.testing import FakePolicy
-from robo_al.types import MEAN, Channel, Context, EnvSpec, Task, Transitions
+from robo_al.types import MEAN, Candidate, Channel, Context, EnvSpec, OpenLoop, Task, Transitions
 
 SMALL = {"members": 4, "hidden": 32, "layers": 2, "max_steps": 600, "learning_rate": 5e-3}
 
@@ -242,6 +245,18 @@ def test_a_fit_depends_on_data_and_generator_alone(data, unseen):
     assert not torch.equal(used.state_dict()["weight_0"], first["weight_0"])
 
 
+def test_a_fit_on_data_that_stayed_is_bitwise_one_on_data_that_came(data):
+    few = SMALL | {"max_steps": 40}
+    fresh, used = Ensemble(TASK, **few), Ensemble(TASK, **few)
+    used._recorded = Resident(used.device, keep=True)
+    used.fit(data.of_rollouts(data.rollouts < 8), np.random.default_rng(8))
+    for model in (fresh, used):
+        model.fit(data, np.random.default_rng(9))
+    assert used._recorded.moved == (data.rollouts >= 8).sum() < len(data)
+    first, second = fresh.state_dict(), used.state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
 def test_global_generators_are_left_alone(data):
     torch.manual_seed(3)
     before = torch.get_rng_state()
@@ -251,7 +266,7 @@ def test_global_generators_are_left_alone(data):
 
 def test_members_hold_out_whole_rollouts_and_together_learn_from_all():
     rollouts = np.array([3, 3, 3, 7, 7, 9, 9, 9, 9])
-    held_out = _held_out(rollouts, 5).numpy()
+    held_out = _held_out(torch.from_numpy(rollouts), 5).numpy()
     for member in held_out:
         assert len(set(rollouts[member])) == 1
         assert all(len(set(member[rollouts == r])) == 1 for r in (3, 7, 9))
@@ -259,9 +274,9 @@ def test_members_hold_out_whole_rollouts_and_together_learn_from_all():
 
 
 def test_a_single_rollout_holds_out_its_end():
-    held_out = _held_out(np.full(10, 4), 3).numpy()
+    held_out = _held_out(torch.full((10,), 4), 3).numpy()
     assert (held_out == np.tile(np.arange(10) >= 8, (3, 1))).all()
-    assert _held_out(np.full(2, 4), 1).tolist() == [[False, True]]
+    assert _held_out(torch.full((2,), 4), 1).tolist() == [[False, True]]
 
 
 def test_two_transitions_are_enough_and_one_is_not(data):
@@ -302,12 +317,56 @@ def test_every_wrong_parameter_is_named():
         Ensemble(TASK, members=0, learning_rate=-1.0)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_on_cuda_it_predicts_what_it_does_on_the_cpu(fitted, data, unseen):
-    steps = tuple(value.cuda() for value in tensors(unseen))
-    there = Ensemble(TASK, device="cuda", **SMALL)
-    there.load_state_dict(fitted.state_dict())
-    expected, found = fitted.predict(*tensors(unseen)), there.predict(*steps)
+@pytest.fixture(scope="module")
+def there(fitted):
+    """Return the fitted model on a GPU."""
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    model = Ensemble(TASK, device="cuda", **SMALL)
+    model.load_state_dict(fitted.state_dict())
+    return model
+
+
+def test_on_cuda_it_predicts_what_it_does_on_the_cpu(fitted, there):
+    """Products in float32 as on the CPU, covariances in float64."""
+    seed = secrets.randbelow(2**32)
+    steps = tensors(curve(np.random.default_rng(seed)))
+    on_gpu = tuple(value.cuda() for value in steps)
+    expected, found = fitted.predict(*steps), there.predict(*on_gpu)
     assert found.mean.is_cuda
-    torch.testing.assert_close(found.mean.cpu(), expected.mean, rtol=0, atol=1e-3)
-    assert np.isfinite(there.fit(data, np.random.default_rng(0)).loss)
+    close = functools.partial(torch.testing.assert_close, msg=f"seed {seed}")
+    close(found.mean.cpu(), expected.mean, rtol=0, atol=1e-5)
+    close(found.epistemic.cpu(), expected.epistemic, rtol=1e-2, atol=1e-9)
+    close(found.aleatoric.cpu(), expected.aleatoric, rtol=1e-3, atol=0)
+    for one, other in zip(there.mixture(*on_gpu), fitted.mixture(*steps), strict=True):
+        close(one.cpu(), other, rtol=1e-3, atol=1e-5)
+    close(there.features(*on_gpu).cpu(), fitted.features(*steps), rtol=1e-9, atol=1e-12)
+    covariance = there.covariance(on_gpu, on_gpu).cpu()
+    close(covariance, fitted.covariance(steps, steps), rtol=1e-6, atol=1e-9)
+
+
+def test_on_cuda_it_imagines_what_it_does_on_the_cpu(fitted, there):
+    """Products in TF32: what is imagined drifts apart by the rounding, step by step."""
+    seed = secrets.randbelow(2**32)
+    rng = np.random.default_rng(seed)
+    candidates = [
+        Candidate(Context(rng.uniform(-0.5, 0.5, 3), 0), OpenLoop(rng.uniform(-1, 1, (5, 1))), 5, i)
+        for i in range(20)
+    ]
+    members = [0, 1, 2, 3, MEAN]
+    expected = imagine(candidates, fitted, TASK, members)
+    found = imagine(candidates, there, TASK, members, device="cuda")
+    assert found.observations.is_cuda and found.finite.all()
+    for name in ("observations", "rewards"):
+        off = (getattr(found, name).cpu() - getattr(expected, name)).abs()
+        assert off.max() < 5e-2 and off.mean() < 5e-3, f"seed {seed}"
+
+
+def test_on_cuda_it_learns_and_moves_only_what_is_new(there, data, unseen):
+    model = Ensemble(TASK, device="cuda", **SMALL)
+    model.fit(data.of_rollouts(data.rollouts < 8), np.random.default_rng(0))
+    assert np.isfinite(model.fit(data, np.random.default_rng(0)).loss)
+    assert model._recorded.moved == (data.rollouts >= 8).sum()
+    observations, actions = (value.cuda() for value in tensors(unseen))
+    error = model.predict(observations, actions).mean.cpu().numpy() - unseen.next_observations
+    assert np.abs(error).mean() < 0.1

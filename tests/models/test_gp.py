@@ -10,6 +10,7 @@ from robo_al.errors import ModelError
 from robo_al.models.gp import GaussianProcess
 from robo_al.models.gp_fit import first_hyperparameters
 from robo_al.models.gp_posterior import kernel, outlier_noise
+from robo_al.models.resident import Resident
 from robo_al.testing import FakeEnv, fake_task, random_transitions
 from robo_al.types import MEAN, Channel, EnvSpec, Task, Transitions
 
@@ -220,7 +221,7 @@ def test_outliers_are_told_from_a_dense_leave_one_out():
     data = pendulum_data(25)
     data.next_observations[7, 1] += 5.0
     inputs = GaussianProcess(pendulum_task(known)).inputs
-    x, y = inputs.training_data(data, torch.device("cpu"))
+    x, y = inputs.training_data(Resident(torch.device("cpu"))(data))
     x, y = (x - x.mean(0)) / x.std(0), (y / y.std(0)).T
     hyper = first_hyperparameters(2, x)
     extra = outlier_noise(x, y, x, hyper)

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from robo_al.errors import ModelError
 from robo_al.models.networks import (
-    Training,
+    BLOCK,
     activations,
+    forward,
+    layers_of,
+    mean_layers,
     moments,
     negative_log_likelihood,
     new_weights,
-    train,
 )
 
 WIDTHS = (2, 16, 16, 2)
-TRAINING = Training(max_steps=300, batch_size=64, learning_rate=5e-3, weight_decay=1e-3)
 
 
 def draw(seed=0):
@@ -29,11 +29,6 @@ def data():
     x = rng.uniform(-1.5, 1.5, (80, 2))
     y = x.prod(1, keepdims=True) + rng.normal(0, 0.1, (80, 1))
     return torch.tensor(x, dtype=torch.float32), torch.tensor(y, dtype=torch.float32)
-
-
-@pytest.fixture
-def held_out():
-    return torch.arange(80).expand(3, -1) % 3 == torch.arange(3)[:, None]
 
 
 def test_the_batched_networks_are_each_a_plain_network(data):
@@ -71,81 +66,24 @@ def test_log_variance_stays_within_its_bounds():
 def test_the_loss_is_the_negative_log_density_up_to_its_constant(data):
     x, y = data
     weights = new_weights(2, WIDTHS, draw())
-    rows = x.expand(2, -1, -1), y.expand(2, -1, -1)
-    mean, log_variance = moments(weights, rows[0])
-    density = torch.distributions.Normal(mean, (log_variance / 2).exp()).log_prob(rows[1])
+    y = y.expand(2, -1, -1)
+    mean, log_variance = moments(weights, x.expand(2, -1, -1))
+    density = torch.distributions.Normal(mean, (log_variance / 2).exp()).log_prob(y)
     expected = -density.mean(-1) - 0.5 * math.log(2 * math.pi)
-    torch.testing.assert_close(negative_log_likelihood(weights, *rows), expected)
+    torch.testing.assert_close(negative_log_likelihood(mean, log_variance, y), expected)
 
 
-def test_beta_one_has_the_gradient_of_the_squared_error_for_the_mean(data):
-    x, y = data
-    weights = new_weights(1, WIDTHS, draw())
-    rows = x[None], y[None]
-    bias = weights["bias_2"].requires_grad_()
-    negative_log_likelihood(weights, *rows, beta=1.0).mean().backward()
-    mean, _ = moments(weights, rows[0])
-    torch.testing.assert_close(bias.grad[0, 0, 0], (mean - rows[1]).mean().detach())
+def test_the_mean_alone_is_the_mean():
+    weights = new_weights(3, (4, 8, 8, 6), draw())
+    x = torch.randn(3, 20, 4, generator=draw(1))
+    torch.testing.assert_close(forward(mean_layers(weights), x), moments(weights, x)[0])
 
 
-def test_training_learns_mean_and_noise_and_reports_the_held_out_error(data, held_out):
-    x, y = data
-    start = new_weights(3, WIDTHS, draw())
-    before = {key: value.clone() for key, value in start.items()}
-    weights, details = train(start, x, y, held_out, TRAINING, draw())
-    assert all(torch.equal(start[key], before[key]) for key in start)
-    mean, log_variance = moments(weights, x.expand(3, -1, -1))
-    own = ((mean - y).square()[..., 0] * held_out).sum(-1) / held_out.sum(-1)
-    assert np.isclose(float(own.mean()), details["held_out_error"], rtol=1e-5)
-    truth = x.prod(1, keepdim=True)
-    assert (mean.mean(0) - truth).square().mean() < 0.1 * truth.var()
-    assert 0.05 < (log_variance.mean() / 2).exp() < 0.25  # the noise is 0.1
-
-
-def test_early_stopping_keeps_the_best_weights_of_each_network(data, held_out):
-    """Pure noise: what is learned is wrong, and training stops with what was best before."""
-    x, _ = data
-    noise = torch.randn(80, 1, generator=draw(2))
-    training = Training(max_steps=3000, batch_size=80, learning_rate=1e-2, weight_decay=0.0)
-    weights, details = train(new_weights(3, WIDTHS, draw()), x, noise, held_out, training, draw())
-    assert details["steps"] < 3000
-    assert details["held_out_error"] < 1.1 * noise.var()  # as good as knowing that it is noise
-    mean, _ = moments(weights, x.expand(3, -1, -1))
-    assert mean.var() < 0.2 * noise.var()
-
-
-def test_held_out_rows_are_not_learned_from(data):
-    """Rows that only ever judge may be anything: they change when to stop, not what is learned."""
-    x, y = data
-    held_out = (torch.arange(80) >= 60).expand(1, -1)
-    other = y.clone()
-    other[60:] += 5.0
-    once = Training(max_steps=1, batch_size=32, learning_rate=1e-2, weight_decay=0.0)
-    first, _ = train(new_weights(1, WIDTHS, draw()), x, y, held_out, once, draw())
-    second, _ = train(new_weights(1, WIDTHS, draw()), x, other, held_out, once, draw())
-    assert all(torch.equal(first[key], second[key]) for key in first)
-
-
-def test_training_is_a_function_of_the_generator(data, held_out):
-    x, y = data
-    few = Training(max_steps=30, batch_size=16, learning_rate=1e-3, weight_decay=1e-2)
-    start = new_weights(3, WIDTHS, draw())
-    runs = [train(start, x, y, held_out, few, draw(seed))[0] for seed in (1, 1, 2)]
-    assert all(torch.equal(runs[0][key], runs[1][key]) for key in runs[0])
-    assert not torch.equal(runs[0]["weight_0"], runs[2]["weight_0"])
-
-
-def test_weight_decay_shrinks_weights(data, held_out):
-    x, y = data
-    start, sizes = new_weights(3, WIDTHS, draw()), []
-    for decay in (0.0, 50.0):
-        few = Training(max_steps=10, batch_size=32, learning_rate=1e-3, weight_decay=decay)
-        sizes.append(train(start, x, y, held_out, few, draw())[0]["weight_1"].square().sum())
-    assert sizes[1] < 0.8 * sizes[0]
-
-
-def test_divergence_is_reported(data, held_out):
-    x, y = data
-    wild = Training(max_steps=50, batch_size=16, learning_rate=1e30, weight_decay=0.0)
-    with pytest.raises(ModelError, match="diverged; lower the model's learning_rate"):
-        train(new_weights(3, WIDTHS, draw()), x, y, held_out, wild, draw())
+def test_rows_are_the_same_in_whatever_block_they_are():
+    layers = layers_of(new_weights(2, WIDTHS, draw()))
+    x = torch.randn(2, 2 * BLOCK + 3, 2, generator=draw(1))
+    before = x.clone()
+    together = forward(layers, x)
+    assert together.shape == (2, 2 * BLOCK + 3, 2) and torch.equal(x, before)
+    for rows in (slice(0, 5), slice(BLOCK - 2, BLOCK + 2), slice(-4, None)):
+        torch.testing.assert_close(together[:, rows], forward(layers, x[:, rows]))

@@ -1,13 +1,18 @@
 """iCEM on the true dynamics: what it must be able to do when the model is right."""
 
+import secrets
+
 import numpy as np
 import pytest
+import torch
 
 from robo_al.errors import ConfigError
+from robo_al.models.ensemble import Ensemble
 from robo_al.models.true_dynamics import TrueDynamics
 from robo_al.plugins import make_env
 from robo_al.seeds import Purpose, generator
 from robo_al.tasks import describe, sample_contexts
+from robo_al.testing import random_transitions
 from robo_al.types import MEAN, EnvSpec, Streamed
 from robo_al_policies.icem import ICEM
 
@@ -79,3 +84,27 @@ def test_parameters_out_of_range_are_refused(wrong):
     _, task, _, _ = pendulum(1)
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         ICEM(task, **wrong)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_cuda_it_values_plans_as_on_the_cpu():
+    """The same returns of the same plans; roundings may decide between those that are as good."""
+    seed = secrets.randbelow(2**32)
+    rng = np.random.default_rng(seed)
+    _, task, contexts, _ = pendulum(3)
+    data = random_transitions(rng, rollouts=5, steps=40, env=make_env(SPEC))
+    here, there = Ensemble(task, max_steps=300), Ensemble(task, "cuda", max_steps=300)
+    here.fit(data, rng)
+    there.load_state_dict(here.state_dict())
+    observation = np.stack([context.observation for context in contexts])
+    plans = torch.rand(3, 40, 15, 1, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    returns = []
+    for device, model in (("cpu", here), ("cuda", there)):
+        actor = ICEM(task, device, **SMALL).start(model, [MEAN, 0, 3], [5, 6, 7])
+        start = torch.as_tensor(observation, dtype=torch.float32, device=device)
+        for _ in range(5):  # steps are called first, then replayed
+            returns.append(actor._returns(start, plans.to(device)).cpu())
+            assert (np.abs(actor.act(observation)) <= task.action_high).all()
+    for found in returns[1:]:
+        off = (found - returns[0]).abs().max()
+        assert off < 0.05 * returns[0].std(), f"seed {seed}"
