@@ -58,9 +58,7 @@ class ImaginedEnv(VecEnv):
         self._model: Model | None = None
         self._actions = torch.zeros(worlds, size, device=self._device)
 
-    def imagine(
-        self, model: Model, starts: Float[np.ndarray, "B O"], rng: np.random.Generator
-    ) -> None:
+    def imagine(self, model: Model, starts: Float[Tensor, "B O"], rng: np.random.Generator) -> None:
         """From the next reset on, imagine in this model.
 
         Args:
@@ -69,7 +67,7 @@ class ImaginedEnv(VecEnv):
             rng: draws where each begins.
         """
         self._model, self._rng = model, rng
-        self._starts = torch.as_tensor(starts, dtype=torch.float32, device=self._device)
+        self._starts = starts.to(self._device, torch.float32)
         self._members = torch.arange(model.members, device=self._device)
 
     def reset(self) -> Array:

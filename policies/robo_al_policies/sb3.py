@@ -18,9 +18,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Float
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor
 
 from robo_al.errors import ConfigError, ModelError
+from robo_al.models.resident import Resident, Steps
 from robo_al.protocols import Model
 from robo_al.seeds import integer
 from robo_al.types import MEAN, Candidate, Context, Streamed, Task, Transitions
@@ -31,7 +33,6 @@ from robo_al_policies.sb3_training import (
     Algorithm,
     actor_network,
     make_algorithm,
-    recorded_buffer,
     train,
 )
 from robo_al_policies.sb3_weights import algorithm_state, load_algorithm_state, load_zip
@@ -103,6 +104,7 @@ class SB3:
         self.observer = Observer(task, self.parameters["raw_angles"])
         self.device = device
         self._zip = load_zip
+        self._resident = Resident(torch.device(device))
         self._env = ImaginedEnv(task, self.observer, worlds, imagined_steps, device)
         self._algorithms = self._make(np.random.default_rng(0))
         self._seen = 0
@@ -181,18 +183,10 @@ class SB3:
             self._algorithms = self._make(rng)
         new = max(1, len(transitions) - self._seen)
         updates = max(1, round(self.parameters["updates_per_transition"] * new))
-        features, following = (
-            self.observer(torch.as_tensor(array))
-            for array in (transitions.observations, transitions.next_observations)
-        )
-        low, high = self.task.action_low, self.task.action_high
-        actions = (2 * transitions.actions - (high + low)) / (high - low)
-        rewards, ended = transitions.rewards, self._ended(transitions)
+        steps = self._resident(transitions)
+        recorded = self._recorded(steps)
         for algorithm in self._algorithms:
-            recorded = recorded_buffer(
-                features, actions, following, rewards, ended, self._env, algorithm.device
-            )
-            self._env.imagine(model, transitions.observations, np.random.default_rng(integer(rng)))
+            self._env.imagine(model, steps.observations, np.random.default_rng(integer(rng)))
             share, seed = self.parameters["recorded_share"], integer(rng)
             try:
                 train(algorithm, self._env, recorded, share, updates, seed)
@@ -203,13 +197,19 @@ class SB3:
                 raise ModelError("policy sb3: training diverged; lower arguments.learning_rate")
         self._seen = len(transitions)
 
-    def _ended(self, transitions: Transitions) -> np.ndarray:
-        """Return where a recorded step ended its rollout by itself [B]."""
-        termination = termination_of(self.task)
-        if termination is None:
-            return np.zeros(len(transitions), dtype=np.bool_)
-        before, actions = transitions.observations, transitions.actions
-        return np.asarray(termination(before, actions, transitions.next_observations))
+    def _recorded(self, steps: Steps) -> ReplayBufferSamples:
+        """Return recorded steps as SB3 samples them: a step ends where the task ends by itself."""
+        before, actions, after, rewards, _ = steps
+        termination, ended = termination_of(self.task), torch.zeros_like(rewards)
+        if termination is not None:
+            ended = torch.as_tensor(termination(before, actions, after), device=rewards.device)
+        low, high = (
+            actions.new_tensor(limit) for limit in (self.task.action_low, self.task.action_high)
+        )
+        scaled = (2 * actions - (high + low)) / (high - low)
+        seen, following = self.observer(before), self.observer(after)
+        columns = (seen, scaled, following, ended[:, None], rewards[:, None])
+        return ReplayBufferSamples(*(column.to(torch.float32) for column in columns))
 
     # ------------------------------------------------------------ saving
 

@@ -101,60 +101,68 @@ def make_algorithm(
 class MixedReplayBuffer(ReplayBuffer):
     """What off-policy algorithms sample: recorded steps in a fixed share, imagined ones else.
 
+    Both are on the device, where batches are gathered: SB3's own is in the host's memory.
+
     Args:
-        recorded: never forgotten.
+        recorded: never forgotten; actions are scaled to [-1, 1].
         share: of the recorded steps in a batch.
         size: imagined steps that are kept.
         env: where they come from.
-        device: where samples go.
+        device: where everything is.
     """
 
     def __init__(
         self,
-        recorded: ReplayBuffer,
+        recorded: ReplayBufferSamples,
         share: float,
         size: int,
         env: ImaginedEnv,
         device: torch.device,
     ) -> None:
-        super().__init__(size, env.observation_space, env.action_space, device, env.num_envs)
+        spaces = env.observation_space, env.action_space
+        super().__init__(env.num_envs, *spaces, device, env.num_envs)  # SB3's arrays stay empty
         self.recorded, self.share = recorded, share
+        self._imagined = ReplayBufferSamples(
+            *(column.new_empty((size, *column.shape[1:])) for column in recorded[:5])
+        )
+        self._size, self._steps = size, 0
+
+    def add(
+        self,
+        obs: NDArray[Any],
+        next_obs: NDArray[Any],
+        action: NDArray[Any],
+        reward: NDArray[Any],
+        done: NDArray[Any],
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """Keep one step of every world in place of the oldest one."""
+        cut = np.array([info.get("TimeLimit.truncated", False) for info in infos])
+        ends = (done & ~cut)[:, None]
+        places = (self._steps + torch.arange(len(obs), device=self.device)) % self._size
+        rows = (obs, action, next_obs, ends, reward[:, None])
+        for column, row in zip(self._imagined[:5], rows, strict=True):
+            column[places] = torch.as_tensor(row, device=self.device).to(column)
+        self._steps += len(obs)
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
         """Draw a batch, with replacement."""
-        known = round(self.share * batch_size)
-        parts = [
-            buffer(n, env)
-            for buffer, n in ((self.recorded.sample, known), (super().sample, batch_size - known))
-            if n
-        ]
-        columns = zip(*(part[:5] for part in parts), strict=True)
-        return ReplayBufferSamples(*(torch.cat(column) for column in columns))
-
-
-def recorded_buffer(
-    features: Float[Tensor, "B F"],
-    actions: Float[np.ndarray, "B A"],
-    next_features: Float[Tensor, "B F"],
-    rewards: Float[np.ndarray, "B"],
-    ended: NDArray[np.bool_],
-    env: ImaginedEnv,
-    device: torch.device,
-) -> ReplayBuffer:
-    """Return recorded steps, actions scaled to [-1, 1], as SB3 samples them."""
-    n = len(actions)
-    buffer = ReplayBuffer(n, env.observation_space, env.action_space, device, n_envs=1)
-    buffer.observations[:, 0] = features.cpu().numpy()
-    buffer.next_observations[:, 0] = next_features.cpu().numpy()
-    buffer.actions[:, 0], buffer.rewards[:, 0], buffer.dones[:, 0] = actions, rewards, ended
-    buffer.full = True
-    return buffer
+        known, kept = round(self.share * batch_size), min(self._steps, self._size)
+        parts = []
+        for columns, among, n in (
+            (self.recorded, len(self.recorded.rewards), known),
+            (self._imagined, kept, batch_size - known),
+        ):
+            if n:
+                rows = torch.randint(among, (n,), device=self.device)
+                parts.append([column[rows] for column in columns[:5]])
+        return ReplayBufferSamples(*map(torch.cat, zip(*parts, strict=True)))
 
 
 def train(
     algorithm: Algorithm,
     env: ImaginedEnv,
-    recorded: ReplayBuffer,
+    recorded: ReplayBufferSamples,
     share: float,
     updates: int,
     seed: int,

@@ -28,7 +28,7 @@ def imagined(model, task, worlds=12, length=3, seed=0, starts=None):
     env = ImaginedEnv(task, Observer(task), worlds, length, "cpu")
     if starts is None:
         starts = random_transitions(np.random.default_rng(1)).observations
-    env.imagine(model, starts, np.random.default_rng(seed))
+    env.imagine(model, torch.as_tensor(starts), np.random.default_rng(seed))
     return env
 
 

@@ -1,6 +1,7 @@
 """The `sb3` policy: that it learns, repeats itself, and goes on where it was."""
 
 import warnings
+from contextlib import closing
 from dataclasses import replace
 
 import gymnasium
@@ -9,6 +10,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from robo_al.campaign import Campaign
 from robo_al.checks import check_policy
@@ -18,14 +20,15 @@ from robo_al.events import Activity, RolloutDone
 from robo_al.loop import run
 from robo_al.models.true_dynamics import TrueDynamics
 from robo_al.oracles.simulation import SimulationOracle
-from robo_al.tasks import sample_contexts
+from robo_al.plugins import make_env
+from robo_al.tasks import describe, sample_contexts
 from robo_al.testing import FAKE_ENV, FakeEnv, FakeModel, fake_task, random_transitions
 from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
-from robo_al.types import MEAN
+from robo_al.types import MEAN, EnvSpec
 from robo_al.weights import load_weights, save_weights
 from robo_al_policies.sb3 import SB3
 from robo_al_policies.sb3_files import load_policy, save_policy
-from robo_al_policies.sb3_training import MixedReplayBuffer, make_algorithm, recorded_buffer
+from robo_al_policies.sb3_training import MixedReplayBuffer, make_algorithm
 
 ALGORITHMS = ("sac", "td3", "ppo")
 TINY = {"hidden": [8], "worlds": 8, "imagined_steps": 2, "updates_per_transition": 0.1}
@@ -175,7 +178,7 @@ def test_learns_in_the_model_over_rounds(algorithm):
         policies=1,
         hidden=[32, 32],
         worlds=128,
-        updates_per_transition=1.0,
+        updates_per_transition=2.0,
         recorded_share=0.5,
         arguments=LEARNING[algorithm],
     )
@@ -227,24 +230,62 @@ def test_a_failed_update_is_told():
         updated(tiny(arguments={"learning_rate": 1e30}, updates_per_transition=1.0))
 
 
+def steps_of(value, n, features=3, actions=2, ended=0.0):
+    """n recorded steps, all of whose numbers are one value."""
+    widths = (features, actions, features, 1, 1)
+    columns = [torch.full((n, width), value) for width in widths]
+    columns[3][:] = ended
+    return ReplayBufferSamples(*columns)
+
+
 def test_recorded_steps_have_their_share_of_each_batch():
-    policy = tiny()
-    env, device = policy._env, torch.device("cpu")
-    n, features = 5, torch.full((5, 3), 7.0)
-    ended = np.array([True] + [False] * 4)
-    recorded = recorded_buffer(features, np.zeros((n, 2)), features, np.ones(n), ended, env, device)
+    env, device = tiny()._env, torch.device("cpu")
+    recorded = steps_of(7.0, 5, ended=1.0)
     buffer = MixedReplayBuffer(recorded, 0.25, 64, env, device)
-    env.imagine(fitted(data()), data().observations, np.random.default_rng(0))
+    observations = torch.as_tensor(data().observations)
+    env.imagine(fitted(data()), observations, np.random.default_rng(0))
     seen = env.reset()
     after, rewards, dones, infos = env.step(np.zeros((8, 2)))
     buffer.add(seen, after, np.zeros((8, 2)), rewards, dones, infos)
     batch = buffer.sample(40)
     known = (batch.observations == 7.0).all(1)
-    assert known.sum() == 10 and batch.rewards[known].unique().tolist() == [1.0]
-    assert (batch.dones[~known] == 0).all()
-    assert {0.0, 1.0} == set(recorded.sample(200).dones.flatten().tolist())
+    assert known.sum() == 10 and batch.rewards[known].unique().tolist() == [7.0]
+    assert (batch.dones[known] == 1).all() and (batch.dones[~known] == 0).all()
+    pairs = {tuple(row.tolist()) for row in torch.cat([batch[0], batch[2]], 1)[~known]}
+    assert pairs <= {tuple(row) for row in np.concatenate([seen, after], 1).tolist()}
     only = MixedReplayBuffer(recorded, 1.0, 64, env, device)
     assert (only.sample(10).observations == 7.0).all()
+
+
+def test_imagined_steps_replace_the_oldest_and_end_only_where_the_task_does():
+    env, device = tiny()._env, torch.device("cpu")
+    buffer = MixedReplayBuffer(steps_of(0.0, 1), 0.0, 16, env, device)
+    infos = [{} for _ in range(8)]
+    infos[0] = {"TimeLimit.truncated": True}
+    infos[1] = {"TimeLimit.truncated": False}
+    dones = np.array([True, True] + [False] * 6)
+    for value in (1.0, 2.0, 3.0):
+        seen, rewards = np.full((8, 3), value, np.float32), np.arange(8.0)
+        buffer.add(seen, seen, np.zeros((8, 2)), rewards, dones, infos)
+    batch = buffer.sample(500)
+    assert batch.observations.unique().tolist() == [2.0, 3.0]
+    assert batch.rewards.unique().tolist() == list(range(8))
+    assert batch.rewards[batch.dones == 1].unique().tolist() == [1.0]
+    assert {column.dtype for column in batch[:5]} == {torch.float32}
+
+
+def test_recorded_actions_are_scaled_and_ends_are_the_tasks():
+    spec = EnvSpec("gymnasium:Hopper-v5")
+    with closing(make_env(spec)) as env:
+        task = describe(env, spec)
+        steps = random_transitions(np.random.default_rng(0), 3, 60, env)
+    policy = SB3(task, **TINY)
+    recorded = policy._recorded(policy._resident(steps))
+    np.testing.assert_allclose(recorded.actions.numpy(), steps.actions, rtol=1e-6)
+    np.testing.assert_allclose(recorded.observations.numpy(), steps.observations, rtol=1e-6)
+    np.testing.assert_allclose(recorded.rewards[:, 0].numpy(), steps.rewards, rtol=1e-6)
+    fallen = np.abs(steps.next_observations[:, 1]) >= 0.2
+    assert fallen.any() and (recorded.dones[:, 0].numpy() >= fallen).all()
 
 
 # ---------------------------------------------------------------- campaigns
