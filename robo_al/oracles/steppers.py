@@ -169,7 +169,8 @@ class Simulations:
         import mujoco
 
         if self._batch is None or self._batch.nsim < len(contexts):
-            self._batch = self._make_batch(len(contexts))
+            self._batch = batch = self._make_batch(len(contexts))
+            self._time, self._qpos, self._ctrl = batch.time, batch.qpos, batch.ctrl
         size = self._env.observation_space.shape
         assert size is not None
         self._observations = np.full((len(contexts), *size), np.nan)
@@ -180,7 +181,7 @@ class Simulations:
                 self._observations[row] = first
                 model, data, state = self._inner.model, self._inner.data, self._batch.state
                 mujoco.mj_getState(model, data, state[row], self._integration)
-        self._batch.warning[...] = 0
+        self._batch.warning[...] = 0  # and a row whose counters rise is not stepped again
         return firsts
 
     def _make_batch(self, count: int) -> Any:
@@ -198,21 +199,18 @@ class Simulations:
         from mujoco.batch import SimulationError
 
         batch, faults = self._batch, dict[int, Fault]()
-        warned, began, qpos = (field[rows] for field in (batch.warning, batch.time, batch.qpos))
-        batch.ctrl[rows] = actions
+        began, qpos = self._time[rows], self._qpos[rows]
+        self._ctrl[rows] = actions
         try:
             batch.step(ids=rows, nstep=self._inner.frame_skip)
         except SimulationError as error:
             failed = np.flatnonzero(np.isin(rows, error.ids))
             said = {int(i): batch.error(int(rows[i])) for i in failed}
             faults = {i: Fault("quarantined", f"MuJoCo: {text}") for i, text in said.items()}
-        risen = (batch.warning[rows, :, 1] > warned[..., 1]).any(-1)
-        for i in np.flatnonzero(risen):
-            counts = batch.warning[rows[i], :, 1] - warned[i, :, 1]
-            faults.setdefault(int(i), warning_fault(counts))
-        late = ~(batch.time[rows] - began > 0.5 * self._inner.dt)
-        for i in np.flatnonzero(late):
-            faults.setdefault(int(i), reset_fault(began[i], batch.time[rows[i]]))
+        for i in np.flatnonzero(batch.warning[rows, :, 1].any(-1)):
+            faults.setdefault(int(i), warning_fault(batch.warning[rows[i], :, 1]))
+        for i in np.flatnonzero(~(self._time[rows] - began > 0.5 * self._inner.dt)):
+            faults.setdefault(int(i), reset_fault(began[i], self._time[rows[i]]))
         with np.errstate(all="ignore"):  # one rollout's overflow is found by its numbers
             data = _Rows(batch, rows)
             before = self._observations[rows]
@@ -232,7 +230,9 @@ class _Rows:
         self._batch, self._rows = batch, rows
 
     def __getattr__(self, name: str) -> Any:
-        return self._batch.bind(name)[self._rows]
+        found = self._batch.bind(name)[self._rows]
+        setattr(self, name, found)  # is asked for more than once
+        return found
 
 
 class Physics(Separate):
