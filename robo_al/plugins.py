@@ -121,8 +121,7 @@ def _known(group: str, spec: EnvSpec, *arguments: Any) -> Any:
     if identity == spec.name or identity not in known(group):
         return None
     factory = load(group, identity)
-    harmless = ("render_mode", "max_episode_steps")
-    parameters = {key: value for key, value in spec.parameters.items() if key not in harmless}
+    parameters = {key: value for key, value in spec.parameters.items() if key != "render_mode"}
     try:
         inspect.signature(factory).bind(*arguments, **parameters)
     except TypeError:

@@ -57,7 +57,8 @@ AnswerFunction: TypeAlias = Callable[[Any, Any, Any, Any], tuple[Any, Any, Any]]
 """(observation [n,O] and qpos [n,Q] before a step, action [n,A], data after it) -> (observation
 [n,O], reward [n], terminated [n]): what `step` of a MuJoCo env makes of n simulations at once.
 
-`data` has the fields of `MjData` with n as their first axis. The action has the action space's
+`data` has the fields of `MjData` with n as their first axis, but for `cacc`, `cfrc_int` and
+`cfrc_ext`, and none of its methods. The action has the action space's
 type. To the last bit what `step` gives, which does nothing but simulate the action for `frame_skip`
 substeps, and answer; and `reset` changes nothing but the state."""
 

@@ -34,6 +34,7 @@ class CartpoleSwingup(PhysicsEnv):
     asset = "cartpole_swingup.xml"
     camera = "side"
     starts = {"state": unbounded(4)}
+    batched = True
 
     def observe(
         self, qpos: Float[np.ndarray, "*batch 2"], qvel: Float[np.ndarray, "*batch 2"], data: Any

@@ -36,6 +36,7 @@ class Reacher(PhysicsEnv):
     camera = "top"
     starts = {"state": unbounded(4), "goal": spaces.Box(-0.2, 0.2, (2,), np.float64)}
     outputs = ("xpos",)
+    batched = True
 
     def __init__(self, render_mode: str | None = None) -> None:
         super().__init__(render_mode)

@@ -1,7 +1,9 @@
 """A run folder: the ledger, one file for each episode, and the trajectories of evaluations."""
 
 import bisect
+import errno
 import hashlib
+import os
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -283,14 +285,20 @@ class Dataset:
         return read_verified(path, row.model_hash, f"weights of fit {row.number}")
 
     def add_metrics(self, record: str) -> None:
-        """Add the record of a round to metrics.jsonl; what is torn is mended at the next opening.
+        """Add the record of a round to metrics.jsonl, which is written anew at each opening.
 
         Raises:
-            StorageError: the disk is full or refuses.
+            StorageError: the disk is full or refuses; the file is as it was.
         """
-        path = self.folder / METRICS
-        with storage(path), path.open("a", encoding="utf-8") as file:
-            file.write(f"{record}\n")
+        path, line = self.folder / METRICS, f"{record}\n".encode()
+        with storage(path), path.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                file.truncate(before)
+                raise
 
     def write_metrics(self) -> None:
         """Write metrics.jsonl: the records of all complete rounds, which the ledger has."""

@@ -164,7 +164,7 @@ _INDEXES = (
     "fits_of_rounds ON fits (round)",
     "fits_by_model ON fits (model_hash)",
 )
-"""So that what is asked in every round takes no longer the more is recorded."""
+"""So that no round reads rows of what is recorded: what is counted is counted in an index."""
 
 
 class Ledger:
@@ -187,8 +187,7 @@ class Ledger:
             with ledger.transaction():
                 for table, name in _TABLES.items():
                     ledger._connection.execute(f"CREATE TABLE {name} ({_columns(table)}) STRICT")
-                for index in _INDEXES:
-                    ledger._connection.execute(f"CREATE INDEX {index}")
+                ledger._index()
                 ledger._connection.execute("CREATE TABLE openings (epoch INTEGER PRIMARY KEY)")
                 ledger._connection.execute(f"PRAGMA user_version={FORMAT}")
             sync_folder(path.parent)
@@ -218,7 +217,19 @@ class Ledger:
                 "use the version of robo-al that wrote it"
             )
         connection.execute("PRAGMA query_only=1" if read_only else "PRAGMA synchronous=EXTRA")
-        return cls(path, connection)
+        ledger = cls(path, connection)
+        if not read_only:
+            try:
+                with ledger.transaction():
+                    ledger._index()  # an earlier robo-al made fewer
+            except BaseException:
+                connection.close()
+                raise
+        return ledger
+
+    def _index(self) -> None:
+        for index in _INDEXES:
+            self._connection.execute(f"CREATE INDEX IF NOT EXISTS {index}")
 
     def close(self) -> None:
         """Close the file; may be called twice."""

@@ -10,6 +10,7 @@ ordinary calls on the stream that will record, which here are the first calls th
 recording, which computes nothing; then replays.
 """
 
+import functools
 import threading
 from collections.abc import Callable
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -42,7 +43,7 @@ class CudaRecorder:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._stream = _stream(device)
 
     def call(self, run: Run) -> Outputs:
         """Call it on the stream that records."""
@@ -54,16 +55,31 @@ class CudaRecorder:
         return outputs
 
     def record(self, run: Run) -> Run:
-        """Record a graph; other threads may use the GPU meanwhile."""
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-            outputs = run()
+        """Record a graph; other threads may go on with what they already do on the GPU."""
+        graph, caller = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self._stream.device)
+        try:
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                outputs = run()
+        except BaseException:
+            torch.cuda.set_stream(caller)  # a recording that fails does not go back to it
+            raise
 
         def replay() -> Outputs:
             graph.replay()
             return outputs
 
         return replay
+
+
+@functools.cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the only stream of a device that records."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+_ONE_AT_A_TIME = threading.RLock()
+"""Of recorded functions: a process can record one graph at a time, and nothing else may be asked
+meanwhile of the stream that records; and the arguments' places are one thread's at a time."""
 
 
 class Replayed:
@@ -85,21 +101,21 @@ class Replayed:
             recorder = CudaRecorder(device)
         self._function, self._recorder = function, recorder
         self._recordings: dict[tuple[object, ...], _Recording] = {}
-        self._lock = threading.Lock()  # the arguments' places are one thread's at a time
 
     def __call__(self, *arguments: Tensor) -> Outputs:
         """Return what the function does; tensors that are the caller's own."""
-        if self._recorder is None:
-            return self._function(*arguments)
-        key = tuple((tensor.shape, tensor.dtype) for tensor in arguments)
-        with self._lock:
-            if key not in self._recordings:
-                self._recordings[key] = _Recording(self._function, arguments)
-            try:
-                return self._recordings[key](self._recorder, arguments)
-            except Unrecordable:
-                self._recorder = None
-                self._recordings.clear()
+        if self._recorder is not None:
+            key = tuple((tensor.shape, tensor.dtype) for tensor in arguments)
+            with _ONE_AT_A_TIME:
+                recorder = self._recorder  # another thread may have given it up
+                try:
+                    if recorder is not None:
+                        if key not in self._recordings:
+                            self._recordings[key] = _Recording(self._function, arguments)
+                        return self._recordings[key](recorder, arguments)
+                except Unrecordable:
+                    self._recorder = None
+                    self._recordings.clear()
         return self._function(*arguments)
 
 

@@ -129,10 +129,12 @@ def _pick(values: Float[Tensor, "*batch O"], channels: tuple[int, ...]) -> Tenso
 @functools.cache
 def _index(channels: tuple[int, ...], device: torch.device) -> Tensor:
     """Return channels as a tensor: it travels once."""
-    return torch.tensor(channels, dtype=torch.long, device=device)
+    with torch.inference_mode(False):  # whoever asks first: it is for all
+        return torch.tensor(channels, dtype=torch.long, device=device)
 
 
 @functools.cache
 def _limits(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return properties of actions as a tensor: it travels once."""
-    return torch.tensor(values, dtype=dtype, device=device)
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device)

@@ -18,7 +18,7 @@ from torch.nn.functional import silu, softplus
 
 FLOAT = torch.float32
 BLOCK = 256
-"""Rows that a CPU takes at a time: activations then stay in its cache."""
+"""Rows that a CPU takes at a time, at least: activations then stay in its cache."""
 Weights: TypeAlias = Mapping[str, Tensor]
 Layers: TypeAlias = Sequence[tuple[Tensor, Tensor]]
 """Weights [E,I,O] and biases [E,1,O], from the first layer to the last."""
@@ -61,7 +61,8 @@ def mean_layers(weights: Weights) -> Layers:
 @torch.no_grad()
 def forward(layers: Layers, x: Float[Tensor, "E B I"]) -> Float[Tensor, "E B D"]:
     """Return what comes out of the last layer."""
-    blocks = [x] if x.is_cuda else torch.split(x, BLOCK, dim=1)
+    # of about the same size: a product of very few rows is rounded otherwise than one of many
+    blocks = [x] if x.is_cuda else torch.tensor_split(x, max(1, x.shape[1] // BLOCK), dim=1)
     outputs = [_forward(layers, block) for block in blocks]
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
 

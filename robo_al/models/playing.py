@@ -40,13 +40,15 @@ class Player:
     def of(cls, inputs: Inputs, state: Weights) -> "Player":
         """Fold an ensemble's normalisers into its networks."""
         (weight, bias), *hidden, (last_weight, last_bias) = mean_layers(state)
+        center = state["x_mean"].to(FLOAT)
+        rounded = (center - state["x_mean"]) / state["x_scale"]  # far from 0, not nothing
         layers = [
-            (weight / state["x_scale"][:, None], bias),
+            (weight / state["x_scale"][:, None], bias + (rounded @ weight.double())[:, None]),
             *hidden,
             (last_weight * state["y_scale"], last_bias * state["y_scale"] + state["y_mean"]),
         ]
         layers = [(weight.to(FLOAT), bias.to(FLOAT)) for weight, bias in layers]
-        return cls(inputs, state["x_mean"].to(FLOAT), layers)
+        return cls(inputs, center, layers)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Player":
         """Return another with the same weights, which never change."""

@@ -49,7 +49,9 @@ class Resident:
         columns = tuple(getattr(transitions, name) for name in Steps._fields)
         same = _same_rows(self._kept[0], columns) if self._kept else 0
         self.moved = len(transitions) - same
-        steps = Steps(*(self._move(column[same:]) for column in columns))
+        kinds = [torch.long if name == "rollouts" else torch.float64 for name in Steps._fields]
+        given = zip(columns, kinds, strict=True)
+        steps = Steps(*(self._move(column[same:], kind) for column, kind in given))
         if self._kept and same:
             both = zip(self._kept[1], steps, strict=True)
             steps = Steps(*(torch.cat([kept[:same], moved]) for kept, moved in both))
@@ -57,8 +59,7 @@ class Resident:
             self._kept = columns, steps
         return steps
 
-    def _move(self, rows: np.ndarray) -> Tensor:
-        kind = torch.float64 if rows.dtype.kind == "f" else torch.long
+    def _move(self, rows: np.ndarray, kind: torch.dtype) -> Tensor:
         return torch.as_tensor(rows, dtype=kind, device=self.device)
 
 

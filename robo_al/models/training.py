@@ -11,6 +11,7 @@ estimation"). With error e = mean - y, log variance v and n rows and outputs,
 """
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -191,13 +192,31 @@ def tensor_cores(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    products = torch.backends.cuda.matmul
-    before = products.fp32_precision
-    products.fp32_precision = "tf32"
-    try:
+    with _USING_TENSOR_CORES:
         yield
-    finally:
-        products.fp32_precision = before
+
+
+class _TensorCores:
+    """TF32 from the first thread that enters until the last one leaves: it is the process's."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = threading.Lock(), 0, "none"
+
+    def __enter__(self) -> None:
+        products = torch.backends.cuda.matmul
+        with self._lock:
+            if not self._inside:
+                self._before, products.fp32_precision = products.fp32_precision, "tf32"
+            self._inside += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                torch.backends.cuda.matmul.fp32_precision = self._before
+
+
+_USING_TENSOR_CORES = _TensorCores()
 
 
 def _ends(weights: Weights) -> list[int]:

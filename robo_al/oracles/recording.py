@@ -279,9 +279,11 @@ def reset_env(env: Env, context: Context) -> Array | Fault:
     """Reset an env; return its first observation [O], or why there is none."""
     try:
         observation, _ = env.reset(seed=context.seed, options=dict(context.options) or None)
+        first = np.array(observation, dtype=np.float64)
     except Exception as error:
-        return Fault("failed", f"the env raised {type(error).__name__}: {error}")
-    first = np.array(observation, dtype=np.float64)
+        return raised_fault(error)
+    if first.shape != env.observation_space.shape:
+        return shape_fault(env, first)
     if not np.isfinite(first).all():
         return Fault("quarantined", f"the first observation is not finite: {first}")
     return first
@@ -292,17 +294,27 @@ def step_env(env: Env, watch: Watch, action: Float[np.ndarray, "A"]) -> Step | F
     watch.before_step()
     try:
         observation, reward, terminated, _, _ = env.step(action)
+        observation, reward = np.array(observation, dtype=np.float64), float(reward)
     except Exception as error:
-        return Fault("failed", f"the env raised {type(error).__name__}: {error}")
-    return watch.fault() or checked(observation, reward, terminated)
-
-
-def checked(observation: Any, reward: Any, terminated: Any) -> Step | Fault:
-    """Return a step whose numbers are finite."""
-    observation, reward = np.array(observation, dtype=np.float64), float(reward)
+        return raised_fault(error)
+    if (fault := watch.fault()) is not None:
+        return fault
+    if observation.shape != env.observation_space.shape:
+        return shape_fault(env, observation)
     if not (np.isfinite(observation).all() and np.isfinite(reward)):
         return not_finite(observation, reward)
     return Step(observation, reward, bool(terminated))
+
+
+def raised_fault(error: Exception) -> Fault:
+    """Say what an env raised."""
+    return Fault("failed", f"the env raised {type(error).__name__}: {error}")
+
+
+def shape_fault(env: Env, observation: Array) -> Fault:
+    """Say that an observation is not what the env's space says."""
+    shapes = f"shape {observation.shape}; its observation space has {env.observation_space.shape}"
+    return Fault("failed", f"the env answered with an observation of {shapes}")
 
 
 def not_finite(observation: Float[np.ndarray, "O"], reward: float) -> Fault:

@@ -60,6 +60,8 @@ class SimulationOracle:
         """
         self._refuse_closed()
         candidates, self._queue = list(self._queue.values()), {}
+        if not candidates:
+            return []
         recordings = Recordings(candidates, self._limits)
         recordings.begin(self._stepper.reset([candidate.context for candidate in candidates]))
         groups = _groups(recordings)

@@ -1,13 +1,14 @@
 """Ways to step B rollouts of one env, each bit for bit what stepping them alone gives."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
 from gymnasium import wrappers
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from numpy.typing import NDArray
 
 from robo_al.oracles.recording import (
@@ -15,6 +16,7 @@ from robo_al.oracles.recording import (
     Steps,
     Watch,
     mujoco_env,
+    raised_fault,
     reset_env,
     reset_fault,
     step_env,
@@ -33,7 +35,8 @@ def make_stepper(env: EnvSpec, threads: int) -> "tuple[Stepper, Env]":
     first = make_env(env)
     if mujoco_env(first) is not None:
         if (answer := answer_of(first, env)) is not None:
-            return Simulations(first, answer, threads), first
+            with suppress(Exception):  # it is not what it should be: then the env's own `step` is
+                return Simulations(first, answer, threads), first
         return Physics(first, env, threads), first
     return Formula(first) if is_formula(first) else Separate(first, env), first
 
@@ -142,7 +145,7 @@ def is_bare(env: Env) -> bool:
 def answer_of(env: Env, spec: EnvSpec) -> AnswerFunction | None:
     """Return what a MuJoCo env makes of many simulations at once, where that is known."""
     inner = env.unwrapped
-    if not is_bare(env):
+    if not is_bare(env) or spec.parameters.get("render_mode") == "human":
         return None
     return inner.answer if isinstance(inner, SupportsAnswer) else known_answer(spec, env)
 
@@ -161,16 +164,15 @@ class Simulations:
         self._inner: Any = env.unwrapped
         Watch(env)  # MuJoCo is not to reset it without a word
         self._integration = int(mujoco.mjtState.mjSTATE_INTEGRATION)
-        self._batch: Any = None
+        self._batch: Any = self._make_batch(1)
         self._observations: Array
 
     def reset(self, contexts: Sequence[Context]) -> Sequence[Array | Fault]:
         """Let the env say where each context starts."""
         import mujoco
 
-        if self._batch is None or self._batch.nsim < len(contexts):
-            self._batch = batch = self._make_batch(len(contexts))
-            self._time, self._qpos, self._ctrl = batch.time, batch.qpos, batch.ctrl
+        if self._batch.nsim < len(contexts):
+            self._batch = self._make_batch(len(contexts))
         size = self._env.observation_space.shape
         assert size is not None
         self._observations = np.full((len(contexts), *size), np.nan)
@@ -191,7 +193,9 @@ class Simulations:
         # a field is filled from the first step on after it was asked for: ask for them all
         action = np.zeros((1, self._inner.model.nu))
         nothing = np.zeros((1, *(self._env.observation_space.shape or ())))
-        self._answer(nothing, batch.qpos[:1], action, _Rows(batch, np.zeros(1, dtype=np.int64)))
+        with np.errstate(all="ignore"):
+            self._answer(nothing, batch.qpos[:1], action, _Rows(batch, np.zeros(1, dtype=np.int64)))
+        self._time, self._qpos, self._ctrl = batch.time, batch.qpos, batch.ctrl
         return batch
 
     def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> Steps:
@@ -211,16 +215,37 @@ class Simulations:
             faults.setdefault(int(i), warning_fault(batch.warning[rows[i], :, 1]))
         for i in np.flatnonzero(~(self._time[rows] - began > 0.5 * self._inner.dt)):
             faults.setdefault(int(i), reset_fault(began[i], self._time[rows[i]]))
-        with np.errstate(all="ignore"):  # one rollout's overflow is found by its numbers
-            data = _Rows(batch, rows)
-            before = self._observations[rows]
-            after, rewards, terminated = self._answer(before, qpos, actions, data)
+        after, rewards, terminated, raised = self._answers(rows, qpos, actions)
         self._observations[rows] = after
-        return Steps.checked(after, rewards, terminated, faults)
+        return Steps.checked(after, rewards, terminated, raised | faults)
+
+    def _answers(
+        self,
+        rows: Int[np.ndarray, "n"],
+        qpos: Float[np.ndarray, "n Q"],
+        actions: Shaped[np.ndarray, "n A"],
+    ) -> tuple[Array, Array, NDArray[np.bool_], dict[int, Fault]]:
+        """Return observations, rewards and ends; and what the env raised, by place."""
+        before = self._observations[rows]
+        try:
+            with np.errstate(all="ignore"):  # one rollout's overflow is found by its numbers
+                return *self._answer(before, qpos, actions, _Rows(self._batch, rows)), {}
+        except Exception as error:
+            if len(rows) == 1:
+                return before, np.zeros(1), np.zeros(1, dtype=np.bool_), {0: raised_fault(error)}
+        columns = rows, qpos, actions
+        alone = [self._answers(*(x[i : i + 1] for x in columns)) for i in range(len(rows))]
+        faults = {i: raised[0] for i, (*_, raised) in enumerate(alone) if raised}
+        after, rewards, terminated = (np.concatenate([one[k] for one in alone]) for k in range(3))
+        return after, rewards, terminated, faults
 
     def close(self) -> None:
         """Close the env."""
         self._env.close()
+
+
+_NOT_COMPUTED = ("cacc", "cfrc_int", "cfrc_ext")
+"""What `MujocoEnv` computes by `mj_rnePostConstraint` after each of its steps."""
 
 
 class _Rows:
@@ -230,6 +255,8 @@ class _Rows:
         self._batch, self._rows = batch, rows
 
     def __getattr__(self, name: str) -> Any:
+        if name in _NOT_COMPUTED:
+            raise AttributeError(f"{name} is not computed in a batch")
         found = self._batch.bind(name)[self._rows]
         setattr(self, name, found)  # is asked for more than once
         return found

@@ -174,3 +174,18 @@ def test_opens_ten_thousand_rollouts(tmp_path):
         ledger.insert(*(rollout(i, r) for r in range(1, 1001) for i in range(10)))
     with Ledger.open(path) as ledger:
         assert len(ledger.rows(RolloutRow)) == 10_000
+
+
+def test_a_ledger_of_an_earlier_version_gets_its_indexes(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    with Ledger.create(path) as ledger:
+        names = {row[0] for row in ledger._connection.execute(INDEXES)}
+        for name in names:
+            ledger._connection.execute(f"DROP INDEX {name}")
+    with Ledger.open(path, read_only=True) as ledger:
+        assert not ledger._connection.execute(INDEXES).fetchall()
+    with Ledger.open(path) as ledger:
+        assert {row[0] for row in ledger._connection.execute(INDEXES)} == names and names
+
+
+INDEXES = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql NOT NULL"

@@ -67,6 +67,28 @@ def test_what_cannot_be_recorded_is_called(recorder):
     assert recorder.called == ORDINARY
 
 
+def test_threads_give_up_a_recording_together(recorder):
+    def refuse(run):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    recorder.record = refuse
+    function, wrong = Replayed(both, CPU, recorder), []
+
+    def work():
+        try:
+            for _ in range(200):
+                assert float(function(torch.ones(1), torch.ones(1))[0]) == 2
+        except Exception as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
 def test_errors_of_the_function_are_its_own(recorder):
     def wrong(x):
         raise RuntimeError("mine")
@@ -114,10 +136,12 @@ def test_a_cuda_graph_replays_and_what_waits_for_the_gpu_is_called():
     def waiting(x):
         return (x * float(x.sum()),)
 
+    stream = torch.cuda.current_stream()
     for function in (plain, waiting):
         replayed = Replayed(function, device)
         for i in range(2 * ORDINARY):
             x = torch.full((3,), float(i), device=device)
             expected = 2 * x if function is plain else x * float(x.sum())
             assert torch.equal(replayed(x)[0], expected)
+            assert torch.cuda.current_stream() == stream
     assert total.tolist() == [float(sum(range(2 * ORDINARY)))] * 3

@@ -87,3 +87,13 @@ def test_rows_are_the_same_in_whatever_block_they_are():
     assert together.shape == (2, 2 * BLOCK + 3, 2) and torch.equal(x, before)
     for rows in (slice(0, 5), slice(BLOCK - 2, BLOCK + 2), slice(-4, None)):
         torch.testing.assert_close(together[:, rows], forward(layers, x[:, rows]))
+
+
+def test_what_a_row_comes_to_does_not_depend_on_how_many_there_are():
+    """A round that was interrupted is repeated, perhaps with fewer rollouts beside one another."""
+    draw = torch.Generator().manual_seed(0)
+    layers = layers_of(new_weights(3, (5, 32, 32, 4), draw))
+    x = torch.randn(3, 2000, 5, generator=draw)
+    whole = forward(layers, x)
+    for rows in (7, 200, 255, 256, 257, 259, 500, 513, 1031):
+        assert torch.equal(forward(layers, x[:, :rows]), whole[:, :rows]), rows

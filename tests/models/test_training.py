@@ -10,7 +10,7 @@ from robo_al.errors import ModelError
 from robo_al.models import training
 from robo_al.models.graphs import ORDINARY, Replayed
 from robo_al.models.networks import moments, new_weights
-from robo_al.models.training import BETA, BOUNDS, Learner, Training, train
+from robo_al.models.training import BETA, BOUNDS, Learner, Training, _TensorCores, train
 
 WIDTHS = (2, 16, 16, 2)
 TRAINING = Training(max_steps=300, batch_size=64, learning_rate=5e-3, weight_decay=1e-3)
@@ -192,3 +192,15 @@ def test_on_cuda_it_trains_as_on_the_cpu(tf32, mean, most, monkeypatch):
         off = (found[key].cpu() - value).abs()
         assert found[key].is_cuda
         assert off.mean() < mean and off.max() < most, f"{key}, seed {seed}"
+
+
+def test_tensor_cores_are_left_as_they_were_whoever_leaves_last():
+    products, cores = torch.backends.cuda.matmul, _TensorCores()
+    before = products.fp32_precision
+    cores.__enter__()
+    cores.__enter__()  # another thread
+    assert products.fp32_precision == "tf32"
+    cores.__exit__()
+    assert products.fp32_precision == "tf32"
+    cores.__exit__()
+    assert products.fp32_precision == before

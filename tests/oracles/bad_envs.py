@@ -13,6 +13,7 @@ from gymnasium import spaces
 from gymnasium.envs.mujoco.reacher_v5 import ReacherEnv
 
 from robo_al.testing import FakeEnv
+from robo_al_envs.reacher import Reacher
 
 
 class Moody(FakeEnv):
@@ -83,6 +84,52 @@ class Strict(FakeEnv):
     def step(self, action):
         assert self.action_space.contains(action)
         return self._state.copy(), float(action.sum()), False, False, {}
+
+
+class Short(FakeEnv):
+    """Answers with fewer numbers than it says, at its start or later."""
+
+    dynamics = None
+
+    def __init__(self, at_start):
+        super().__init__()
+        self.at_start = at_start
+
+    def reset(self, *, seed=None, options=None):
+        first, info = super().reset(seed=seed, options=options)
+        return (first[:1] if self.at_start else first), info
+
+    def step(self, action):
+        return self._state[:1].copy(), 0.0, False, False, {}
+
+
+class Heavy(Reacher):
+    """Changes its model where it starts: what is derived of a batched task says so itself."""
+
+    def place(self, start):
+        self.model.body_mass[1:] = 0.01 + abs(start["state"][0])
+        return super().place(start)
+
+
+class Raising(Reacher):
+    """Its formulas raise, for some rollouts or for all."""
+
+    batched = True
+
+    def __init__(self, where):
+        super().__init__()
+        self.where = where
+
+    def observe(self, qpos, qvel, data):
+        if self.where == "observe":
+            tip = data.body("tip").xpos  # of one simulation
+            assert tip.shape == (3,)
+        return super().observe(qpos, qvel, data)
+
+    def reward(self, observation, action, next_observation):
+        if self.where == "reward" and (observation[..., 2] > 0.05).any():
+            raise ValueError("too far")
+        return super().reward(observation, action, next_observation)
 
 
 class BadReacher(ReacherEnv):

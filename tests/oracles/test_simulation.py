@@ -330,6 +330,50 @@ def test_any_other_env_that_goes_wrong_fails_alone(mood, kind, why, steps):
     assert 0 < failed < len(candidates)
 
 
+@pytest.mark.parametrize(("at_start", "steps"), [(True, None), (False, None)])
+def test_an_observation_of_another_size_is_a_failure(at_start, steps):
+    spec = EnvSpec(f"{BAD}:Short", {"at_start": at_start})
+    _, candidates = candidates_for(FAKE_ENV, 2, 4)
+    with SimulationOracle(spec) as oracle:
+        for result in execute(oracle, candidates).values():
+            assert isinstance(result, Failure) and result.kind == "failed"
+            assert "shape (1,)" in result.reason and result.partial is None
+
+
+def test_what_is_derived_of_a_batched_task_is_simulated_by_itself():
+    spec = EnvSpec(f"{BAD}:Heavy")
+    _, candidates = candidates_for(spec, 3, 30)
+    with SimulationOracle(spec) as oracle:
+        for result, candidate in zip(execute(oracle, candidates).values(), candidates, strict=True):
+            assert_same(result, alone(spec, candidate))
+
+
+@pytest.mark.parametrize("where", ["observe", "reward"])
+def test_formulas_that_raise_cost_the_rollouts_that_they_raise_in(where):
+    spec, plain = EnvSpec(f"{BAD}:Raising", {"where": where}), EnvSpec("reacher")
+    _, candidates = candidates_for(plain, 8, 10)
+    with SimulationOracle(spec) as oracle:
+        results = execute(oracle, candidates)
+    failed = 0
+    for candidate in candidates:
+        result = results[candidate.id]
+        if where == "reward" and candidate.context.options["goal"][0] > 0.05:
+            failed += 1
+            assert isinstance(result, Failure) and result.kind == "failed"
+            assert result.reason == (
+                f"rollout {candidate.id}: at step 0: the env raised ValueError: too far"
+            )
+        else:
+            assert_same(result, alone(plain, candidate))
+    assert where == "observe" or 0 < failed < len(candidates)
+
+
+@pytest.mark.parametrize("name", ["reacher", "gymnasium:Ant-v5", "pendulum", f"{BAD}:Moody"])
+def test_nothing_queued_gives_nothing(name):
+    with SimulationOracle(EnvSpec(name)) as oracle:
+        assert oracle.poll() == []
+
+
 def test_a_formula_that_overflows_quarantines_its_rollout_alone():
     _, candidates = candidates_for(FAKE_ENV, 3, 4)
     far = replace(candidates[1].context, options={"state": (1e200, 0.0), "goal": (0.0,)})
