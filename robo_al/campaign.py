@@ -201,10 +201,16 @@ class Campaign:
         self.dispatch(candidates)
         return candidates
 
-    def select(self, k: int | None = None) -> tuple[Candidate, ...]:
-        """Like `ask`, for who says with `dispatch` when each candidate is about to be run."""
+    def select(self, k: int | None = None, learn: bool = True) -> tuple[Candidate, ...]:
+        """Like `ask`, for who says with `dispatch` when each candidate is about to be run.
+
+        Args:
+            k: by default what the settings say.
+            learn: retrain first if there are new data.
+        """
         self._check_batch(k)
-        self.learn()
+        if learn:
+            self.learn()
         k = k or self._default_batch()
         settings, index = self.settings, self.rounds + 1
         contexts = self._contexts(index)

@@ -3,6 +3,9 @@
     fill the queue:  retrain on what has come -> select, given what is under way -> submit
     then wait for an outcome, record it, and fill the queue again
 
+Where retraining takes longer than a rollout, the queue would run dry: when nothing waits behind
+what is executed, the next round is selected first, by the model that there is.
+
 What is under way is known to the acquisition function as pending. A policy that answers from the
 host does so with what it had learned when the rollout was selected: retraining works on another
 copy. Until there is a model, rounds follow one another: nothing can be chosen yet.
@@ -58,8 +61,9 @@ class _Overlapped:
                 self._freeze(candidate, rows[candidate.id].model_hash)
                 for candidate in left(campaign, self._oracle, index)
             ]
-        self._close_rounds()
         while True:
+            self._keep_busy()
+            self._close_rounds()
             self._fill()
             if not self._flying and not self._waiting:
                 return
@@ -72,18 +76,30 @@ class _Overlapped:
                 )
             for outcome in outcomes:
                 self._take(outcome)
-            self._close_rounds()
+
+    def _keep_busy(self) -> None:
+        """Select without retraining while nothing would be left to execute before it is done."""
+        least = min(self._queue, 2) if self._campaign.learner.fitted else 0
+        self._submit()
+        while not self._campaign.enough and self._under_way() < least:
+            self._select(learn=False)
 
     def _fill(self) -> None:
         """Select and submit until the queue is full."""
-        campaign = self._campaign
         self._submit()
-        while not campaign.enough and len(self._open_rounds()) < self._room():
-            candidates = campaign.select()
-            self._waiting += [
-                self._freeze(candidate, campaign.learner.model_hash) for candidate in candidates
-            ]
-            self._submit()
+        while not self._campaign.enough and len(self._open_rounds()) < self._room():
+            self._select(learn=True)
+
+    def _select(self, learn: bool) -> None:
+        candidates, learner = self._campaign.select(learn=learn), self._campaign.learner
+        self._waiting += [self._freeze(candidate, learner.model_hash) for candidate in candidates]
+        self._submit()
+
+    def _under_way(self) -> int:
+        """Return of how many rounds not all outcomes are told."""
+        ledger = self._campaign.dataset.ledger
+        rows = ledger.rows(RolloutRow, state="selected")
+        return len({row.round for row in rows + ledger.rows(RolloutRow, state="dispatched")})
 
     def _room(self) -> int:
         """Return how many rounds may be under way."""
