@@ -52,6 +52,7 @@ class Dataset:
         self._recorded = self.ledger.episodes()
         """What is recorded, kept so that no round has to read all of it again."""
         self._unread = {rollout for _, _, rollout, _ in self._recorded}
+        encode([], {})  # pyarrow takes a second the first time: not while a robot waits
 
     @classmethod
     def create(cls, folder: Path, config_text: str) -> "Dataset":
