@@ -117,6 +117,40 @@ def test_the_next_rounds_are_selected_while_one_runs(tmp_path: Path) -> None:
     assert max(under_way) == 2 and min(under_way) >= 0
 
 
+class Prompt(Robot):
+    """Answers with all outcomes that have come."""
+
+    def poll(self, timeout: float | None = None) -> list[Outcome]:
+        outcomes = super().poll()
+        while not self._done.empty():
+            outcomes += super().poll()
+        return outcomes
+
+
+def test_where_retraining_takes_longer_than_a_rollout_the_queue_is_filled_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with create_campaign(config(), tmp_path / "run") as campaign, Prompt(0.2) as robot:
+        learn, select, stale, waiting = campaign.learner.learn, campaign.select, [], []
+
+        def slowly(index: int) -> Any:
+            row = learn(index)
+            time.sleep(0.5 if row is not None else 0.0)
+            return row
+
+        def watched(k: int | None = None, learn: bool = True) -> Any:
+            stale.append(not learn)
+            waiting.append(robot._pending)
+            return select(k, learn)
+
+        monkeypatch.setattr(campaign.learner, "learn", slowly)
+        monkeypatch.setattr(campaign, "select", watched)
+        loop.run(campaign, robot, lambda event: None)
+        assert [row.state for row in rows(campaign)] == ["recorded"] * ROUNDS
+    assert any(stale)
+    assert all(pending < 2 for pending, old in zip(waiting, stale, strict=True) if old)
+
+
 def test_every_round_has_its_record_and_evaluations_come_when_due(tmp_path: Path) -> None:
     with create_campaign(config(), tmp_path / "run") as campaign, Robot() as robot:
         loop.run(campaign, robot, lambda event: None)
