@@ -168,12 +168,7 @@ class Campaign:
     @property
     def pending(self) -> tuple[Candidate, ...]:
         """What was selected and not told; without those whose policy is not the campaign's."""
-        ledger = self.dataset.ledger
-        rows = ledger.rows(RolloutRow, state="selected")
-        rows += ledger.rows(RolloutRow, state="dispatched")
-        found = (
-            self.candidate(row) for row in sorted(rows, key=lambda row: (row.round, row.index))
-        )
+        found = (self.candidate(row) for row in self.dataset.ledger.under_way())
         return tuple(candidate for candidate in found if candidate is not None)
 
     def candidate(self, row: RolloutRow) -> Candidate | None:

@@ -97,9 +97,7 @@ class _Overlapped:
 
     def _under_way(self) -> int:
         """Return of how many rounds not all outcomes are told."""
-        ledger = self._campaign.dataset.ledger
-        rows = ledger.rows(RolloutRow, state="selected")
-        return len({row.round for row in rows + ledger.rows(RolloutRow, state="dispatched")})
+        return len({row.round for row in self._campaign.dataset.ledger.under_way()})
 
     def _room(self) -> int:
         """Return how many rounds may be under way."""
@@ -158,8 +156,6 @@ class _Overlapped:
 
     def _forget(self) -> None:
         """Drop copies that no rollout under way needs."""
-        ledger = self._campaign.dataset.ledger
-        rows = ledger.rows(RolloutRow, state="selected")
-        rows += ledger.rows(RolloutRow, state="dispatched")
+        rows = self._campaign.dataset.ledger.under_way()
         needed = {row.model_hash for row in rows} | {self._campaign.learner.model_hash}
         self._frozen = {name: parts for name, parts in self._frozen.items() if name in needed}

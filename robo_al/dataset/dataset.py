@@ -51,7 +51,7 @@ class Dataset:
         self._trajectories: dict[str, Trajectory] = {}
         self._recorded = self.ledger.episodes()
         """What is recorded, kept so that no round has to read all of it again."""
-        self._unread = {rollout for _, _, rollout, _ in self._recorded}
+        self._all_read = False
         encode([], {})  # pyarrow takes a second the first time: not while a robot waits
 
     @classmethod
@@ -160,9 +160,9 @@ class Dataset:
         Returns:
             The rows so moved.
         """
-        damaged = []
-        if not self._unread:
+        if self._all_read:  # what was recorded since then is known
             return []
+        damaged = []
         for episode in self._recorded.copy():
             _, _, rollout, sha256 = episode
             try:
@@ -174,7 +174,7 @@ class Dataset:
                 moved = self.ledger.row(RolloutRow, rollout)
                 assert moved is not None
                 damaged.append(moved)
-        self._unread.clear()
+        self._all_read = True
         return damaged
 
     def data_hash(self) -> str | None:
@@ -267,10 +267,9 @@ class Dataset:
         with self.ledger.transaction():
             self.ledger.insert(row)
         keep = {fit.weights for fit in self.ledger.after(FitRow, row.number - 2)}
-        for state in ("selected", "dispatched"):  # chosen by a fit, and perhaps controlled by it
-            rollouts = self.ledger.rows(RolloutRow, state=state)
-            for used in {rollout.model_hash for rollout in rollouts}:
-                keep |= {fit.weights for fit in self.ledger.rows(FitRow, model_hash=used)}
+        # chosen by a fit, and perhaps controlled by it
+        for used in {rollout.model_hash for rollout in self.ledger.under_way()}:
+            keep |= {fit.weights for fit in self.ledger.rows(FitRow, model_hash=used)}
         for path in (self.folder / "models").glob("*.safetensors"):
             if path.name not in keep:
                 path.unlink()

@@ -308,6 +308,14 @@ class Ledger:
         )
         return [table(*values) for values in cursor.fetchall()]
 
+    def under_way(self) -> list[RolloutRow]:
+        """Return the rollouts that are selected or dispatched, in the order of rounds."""
+        cursor = self._connection.execute(
+            "SELECT * FROM rollouts WHERE state IN ('selected', 'dispatched') "
+            'ORDER BY round, "index"'
+        )
+        return [RolloutRow(*values) for values in cursor.fetchall()]
+
     def episodes(self) -> list[tuple[int, int, str, str]]:
         """Return round, index, id and hash of all that is recorded, in that order."""
         return self._connection.execute(

@@ -12,8 +12,7 @@ estimation"). With error e = mean - y, log variance v and n rows and outputs,
 
 import math
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -186,14 +185,9 @@ class Learner:
         )
 
 
-@contextmanager
-def tensor_cores(device: torch.device) -> Iterator[None]:
+def tensor_cores(device: torch.device) -> AbstractContextManager[None]:
     """Let a GPU multiply float32 matrices in TF32 for the time being: ten bits of the fraction."""
-    if device.type != "cuda":
-        yield
-        return
-    with _USING_TENSOR_CORES:
-        yield
+    return _USING_TENSOR_CORES if device.type == "cuda" else nullcontext()
 
 
 class _TensorCores:

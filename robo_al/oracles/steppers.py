@@ -164,7 +164,7 @@ class Simulations:
         self._inner: Any = env.unwrapped
         Watch(env)  # MuJoCo is not to reset it without a word
         self._integration = int(mujoco.mjtState.mjSTATE_INTEGRATION)
-        self._batch: Any = self._make_batch(1)
+        self._make_batch(1)
         self._observations: Array
 
     def reset(self, contexts: Sequence[Context]) -> Sequence[Array | Fault]:
@@ -172,7 +172,7 @@ class Simulations:
         import mujoco
 
         if self._batch.nsim < len(contexts):
-            self._batch = self._make_batch(len(contexts))
+            self._make_batch(len(contexts))
         size = self._env.observation_space.shape
         assert size is not None
         self._observations = np.full((len(contexts), *size), np.nan)
@@ -186,7 +186,7 @@ class Simulations:
         self._batch.warning[...] = 0  # and a row whose counters rise is not stepped again
         return firsts
 
-    def _make_batch(self, count: int) -> Any:
+    def _make_batch(self, count: int) -> None:
         from mujoco.batch import Batch
 
         batch = Batch(self._inner.model, count, self._threads)
@@ -195,8 +195,8 @@ class Simulations:
         nothing = np.zeros((1, *(self._env.observation_space.shape or ())))
         with np.errstate(all="ignore"):
             self._answer(nothing, batch.qpos[:1], action, _Rows(batch, np.zeros(1, dtype=np.int64)))
+        self._batch: Any = batch
         self._time, self._qpos, self._ctrl = batch.time, batch.qpos, batch.ctrl
-        return batch
 
     def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> Steps:
         """Simulate the rows on threads, and apply the formulas to all of them."""

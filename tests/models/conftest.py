@@ -1,4 +1,6 @@
+import numpy as np
 import pytest
+import torch
 
 
 class FakeRecorder:
@@ -32,3 +34,12 @@ class FakeRecorder:
 @pytest.fixture
 def recorder():
     return FakeRecorder()
+
+
+@pytest.fixture
+def data():
+    """Return y = x_0 x_1 + noise of standard deviation 0.1, [80, 2] and [80, 1]."""
+    rng = np.random.default_rng(4)
+    x = rng.uniform(-1.5, 1.5, (80, 2))
+    y = x.prod(1, keepdims=True) + rng.normal(0, 0.1, (80, 1))
+    return torch.tensor(x, dtype=torch.float32), torch.tensor(y, dtype=torch.float32)

@@ -1,7 +1,5 @@
 import math
 
-import numpy as np
-import pytest
 import torch
 
 from robo_al.models.networks import (
@@ -20,15 +18,6 @@ WIDTHS = (2, 16, 16, 2)
 
 def draw(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-@pytest.fixture
-def data():
-    """Return y = x_0 x_1 + noise of standard deviation 0.1, [80, 2] and [80, 1]."""
-    rng = np.random.default_rng(4)
-    x = rng.uniform(-1.5, 1.5, (80, 2))
-    y = x.prod(1, keepdims=True) + rng.normal(0, 0.1, (80, 1))
-    return torch.tensor(x, dtype=torch.float32), torch.tensor(y, dtype=torch.float32)
 
 
 def test_the_batched_networks_are_each_a_plain_network(data):
