@@ -2,10 +2,15 @@
 
     python benchmarks/overlap.py --out benchmarks/results/overlap.json
 
-The robot is a simulation whose rollouts last as long as the host computes for one (fit, propose,
-imagine, select: measured first, in the same run). Busy is the share of the time from the first
-rollout's beginning to the last one's end in which it moves. Evaluations cost it no time: in a
-lab they are not made after every round.
+Two parts, sequential and overlapped side by side in both. *Busy*: a simulated robot in real time,
+whose rollouts last as long as the host computes for one (fit, propose, imagine, select: measured
+first, in the same run). Busy is the share of the time from the first rollout's beginning to the
+last one's end in which it moves. *Solving*: rollouts until a task is solved, for each seed. Here
+the robot's time is counted and not waited for: the time is what the host computes, evaluations
+left out, and what it would have waited. A rollout lasts as long as the host computed for one in
+the sequential campaign of the same seed.
+
+What is in the results already is not run again.
 """
 
 import argparse
@@ -13,43 +18,46 @@ import json
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 from robo_al import loop
-from robo_al.config import load_config
+from robo_al.campaign import Campaign
+from robo_al.config import Config, load_config
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.run import create_campaign
 from robo_al.types import Candidate, EnvSpec, Outcome
 
-SETTINGS = [
-    *("--rollout_steps", "5", "--candidates", "12", "--imagination_members", "3"),
-    *("--policy.samples", "64", "--policy.iterations", "3", "--policy.planning_horizon", "20"),
-    *("--device", "cpu"),
-]
-NEVER = 99
-"""In place of the rollouts until a task is solved, where it was not."""
+MODES = ("sequential", "overlapped")
+COMPUTING = ("train", "propose", "imagine", "select")
+BASE = "--device cpu --candidates 8 --imagination_members 2 --evaluation.starts 8"
+SHORT = "--policy.samples 64 --policy.iterations 3 --policy.planning_horizon 20"
+TASKS = {
+    "pendulum, 5 steps": ("pendulum", f"{SHORT} --rollout_steps 5 --rounds 16"),
+    "cartpole, 15 steps": (
+        "cartpole",
+        "--policy.samples 100 --policy.iterations 4 --rollout_steps 15 --rounds 16",
+    ),
+    "pendulum_penalty, 20 steps": (
+        "pendulum_penalty",
+        "--rollout_steps 20 --rounds 16 --evaluation.starts 3",
+    ),
+    "pendulum, 2 steps": ("pendulum", f"{SHORT} --rollout_steps 2 --rounds 32"),
+}
+"""Tasks whose rollouts until solved are counted: env, and what differs from its configuration."""
 
 
-class RealTime:
-    """A simulated robot that takes its time, one rollout after the other.
-
-    Args:
-        seconds: that a training rollout lasts.
-    """
+class _Robot:
+    """A simulated robot that does one rollout after the other."""
 
     capacity = 64
     repeatable = True
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._inner = SimulationOracle(EnvSpec("pendulum", {}))
-        self._jobs: SimpleQueue[Candidate | None] = SimpleQueue()
-        self._done: SimpleQueue[Outcome] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
+    def __init__(self, config: Config) -> None:
+        self._inner = SimulationOracle(EnvSpec(config.env.name, config.env.parameters))
         self.moves: list[tuple[float, float]] = []
         """Beginning and end of each training rollout (s)."""
 
@@ -58,6 +66,36 @@ class RealTime:
         """Share of the time in which it moved."""
         moving = sum(end - begin for begin, end in self.moves)
         return moving / (self.moves[-1][1] - self.moves[0][0])
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _execute(self, candidate: Candidate) -> list[Outcome]:
+        self._inner.submit(candidate)
+        return self._inner.poll()
+
+
+class RealTime(_Robot):
+    """A robot that takes its time.
+
+    Args:
+        config: of the campaign.
+        seconds: that a training rollout lasts.
+    """
+
+    def __init__(self, config: Config, seconds: float, campaign: Campaign) -> None:
+        super().__init__(config)
+        self._seconds = seconds
+        self._jobs: SimpleQueue[Candidate | None] = SimpleQueue()
+        self._done: SimpleQueue[Outcome] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
 
     def submit(self, candidate: Candidate) -> None:
         """Queue a rollout."""
@@ -74,19 +112,12 @@ class RealTime:
         """End the thread."""
         self._jobs.put(None)
         self._thread.join()
-        self._inner.close()
-
-    def __enter__(self) -> "RealTime":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+        super().close()
 
     def _work(self) -> None:
         while (candidate := self._jobs.get()) is not None:
             training, begin = candidate.id.startswith("r"), time.monotonic()
-            self._inner.submit(candidate)
-            outcomes = self._inner.poll()
+            outcomes = self._execute(candidate)
             if training:
                 time.sleep(max(0.0, begin + self._seconds - time.monotonic()))
                 self.moves.append((begin, time.monotonic()))
@@ -94,52 +125,135 @@ class RealTime:
                 self._done.put(outcome)
 
 
-def run(mode: str, seconds: float, seed: int, *words: str) -> dict[str, Any]:
+class CountedTime(_Robot):
+    """A robot whose time is counted and not waited for; evaluations take none.
+
+    Args:
+        config: of the campaign.
+        seconds: that a training rollout lasts.
+        campaign: whose computing is what else takes time.
+    """
+
+    def __init__(self, config: Config, seconds: float, campaign: Campaign) -> None:
+        super().__init__(config)
+        self._seconds, self._clock, self._waited = seconds, campaign.clock, 0.0
+        self._queue: list[Candidate] = []
+        self._evaluating = 0
+
+    @property
+    def _now(self) -> float:
+        spent = self._clock.seconds
+        return self._waited + sum(spent[name] for name in (*COMPUTING, "other"))
+
+    def submit(self, candidate: Candidate) -> None:
+        """Queue a rollout."""
+        if not candidate.id.startswith("r"):
+            self._inner.submit(candidate)
+            self._evaluating += 1
+            return
+        begin = max(self._now, self.moves[-1][1] if self.moves else 0.0)
+        self.moves.append((begin, begin + self._seconds))
+        self._queue.append(candidate)
+
+    def poll(self, timeout: float | None = None) -> list[Outcome]:
+        """Return what has come until now, or else comes next."""
+        if self._evaluating:
+            self._evaluating = 0
+            return self._inner.poll()
+        ends = [end for _, end in self.moves[-len(self._queue) :]]
+        self._waited += max(0.0, ends[0] - self._now)
+        come = sum(end <= self._now for end in ends)
+        done, self._queue = self._queue[:come], self._queue[come:]
+        return [outcome for candidate in done for outcome in self._execute(candidate)]
+
+
+def run(
+    env: str,
+    words: str,
+    mode: str,
+    seed: int,
+    seconds: float,
+    make: Callable[[Config, float, Campaign], RealTime | CountedTime],
+) -> dict[str, Any]:
     """Run a campaign; return how busy the robot was, and when the task was solved."""
-    config = load_config("pendulum", [*SETTINGS, "--loop.mode", mode, "--seed", str(seed), *words])
+    settings = f"{BASE} {words} --loop.mode {mode} --seed {seed}"
+    config = load_config(env, settings.split())
     with (
         tempfile.TemporaryDirectory() as folder,
         create_campaign(config, Path(folder) / "run") as campaign,
-        RealTime(seconds) as robot,
+        make(config, seconds, campaign) as robot,
     ):
         loop.run(campaign, robot, lambda event: None)
-        spent = campaign.clock.seconds
-        solved = campaign.solved
-        computing = sum(spent.get(name, 0.0) for name in ("train", "propose", "imagine", "select"))
+        spent, solved, rollouts = campaign.clock.seconds, campaign.solved, len(robot.moves)
+        computing = sum(spent[name] for name in COMPUTING) / max(1, rollouts - 1)
         return {
-            "busy": round(robot.busy, 4),
-            "rollouts": len(robot.moves),
-            "computing": computing / max(1, len(robot.moves) - 1),
-            "solved_at": None if solved is None else solved.rollouts,
+            "busy": round(robot.busy, 3),
+            "rollouts": rollouts,
+            "computing": round(computing, 3),
+            "learned_from": None if solved is None else solved.rollouts,
         }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--rounds", type=int, default=24)
-    parser.add_argument("--seeds", type=int, default=5)
-    options = parser.parse_args()
-    length = ["--rounds", str(options.rounds), "--evaluation.every", "0"]
-    seconds = run("sequential", 0.0, 0, *length)["computing"]
-    print(f"the host computes for {seconds:.2f} s a rollout: so long does one last", flush=True)
-    result: dict[str, Any] = {"seconds": round(seconds, 3), "rollouts": options.rounds}
-    modes = ("sequential", "overlapped")
+def summary(runs: list[dict[str, Any]], budget: int) -> dict[str, Any]:
+    """Return medians of both modes over seeds, a run that did not solve counted as the budget."""
+    found: dict[str, Any] = {"seeds": len(runs)}
+    for key in ("learned_from", "rollouts"):
+        values = {
+            mode: [budget if one[mode][key] is None else one[mode][key] for one in runs]
+            for mode in MODES
+        }
+        medians = {mode: median(values[mode]) for mode in MODES}
+        means = {mode: sum(values[mode]) / len(runs) for mode in MODES}
+        found[key] = {
+            "medians": medians,
+            "ratio_of_medians": round(medians["overlapped"] / medians["sequential"], 3),
+            "ratio_of_means": round(means["overlapped"] / means["sequential"], 3),
+        }
+    return found
 
-    def note(key: str, value: Any) -> None:
-        result[key] = value
-        print(key, value, flush=True)
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--rounds", type=int, default=32, help="of the part in real time")
+    parser.add_argument("--seeds", type=int, default=5, help="of the part that solves")
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
+    options = parser.parse_args()
+    result: dict[str, Any] = {}
+    if options.out and options.out.exists():
+        result = json.loads(options.out.read_text())
+
+    def note() -> None:
         if options.out:
             options.out.write_text(json.dumps(result, indent=1) + "\n")
 
-    note("busy", {mode: run(mode, seconds, 0, *length)["busy"] for mode in modes})
-    solved: dict[str, list[int]] = {mode: [] for mode in modes}
-    for seed in range(options.seeds):
-        for mode in modes:
-            words = ["--rounds", "16", "--evaluation.starts", "8"]
-            solved[mode].append(run(mode, seconds, seed, *words)["solved_at"] or NEVER)
-        note("solved_at", solved)
-        note("ratio_of_medians", median(solved["overlapped"]) / median(solved["sequential"]))
+    env, words = TASKS["pendulum, 5 steps"]
+    words += f" --rounds {options.rounds} --evaluation.every 0"
+    if "busy" not in result and options.rounds:
+        alone = run(env, words, "sequential", 0, 0.0, RealTime)
+        seconds = alone["computing"]
+        print(f"the host computes for {seconds:.2f} s a rollout: so long does one last", flush=True)
+        busy = {mode: run(env, words, mode, 0, seconds, RealTime)["busy"] for mode in MODES}
+        result |= {"seconds": seconds, "rollouts": options.rounds, "busy": busy}
+        print("busy", busy, flush=True)
+        note()
+    solving = result.setdefault("solving", {})
+    for task in options.tasks:
+        env, words = TASKS[task]
+        found = solving.setdefault(task, {"runs": []})
+        for seed in range(len(found["runs"]), options.seeds):
+            one = run(env, words, "sequential", seed, 0.0, CountedTime)
+            other = run(env, words, "overlapped", seed, one["computing"], CountedTime)
+            del one["busy"], other["busy"]  # its time was counted, and nothing was waited for
+            found["runs"].append({"sequential": one, "overlapped": other})
+            budget = int(words.split("--rounds ")[1].split()[0])
+            found |= summary(found["runs"], budget)
+            print(
+                task, {name: value for name, value in found.items() if name != "runs"}, flush=True
+            )
+            note()
 
 
 if __name__ == "__main__":

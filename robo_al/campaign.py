@@ -162,8 +162,12 @@ class Campaign:
     @property
     def enough(self) -> bool:
         """Whether no further round is to be selected."""
-        solved = self.settings.stop_when_solved and self.solved is not None
-        return self.rounds >= self.settings.rounds or solved
+        return self.rounds >= self.settings.rounds or self.stopped
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the task is solved, and the budget's rest is not to be used."""
+        return self.settings.stop_when_solved and self.solved is not None
 
     @property
     def pending(self) -> tuple[Candidate, ...]:

@@ -20,11 +20,17 @@ from robo_al.types import MEAN, Candidate, Outcome, Streamed, Task
 
 
 def evaluation_due(campaign: Campaign, index: int) -> bool:
-    """Return whether a round still needs its evaluation."""
-    every = campaign.settings.evaluate_every
+    """Return whether a round still needs its evaluation.
+
+    Where nothing was recorded since the last one, there is no other policy to be evaluated: every
+    rollout failed, or the outcomes of several rounds came at once.
+    """
+    every, ledger = campaign.settings.evaluate_every, campaign.dataset.ledger
     wanted = every > 0 and (index % every == 0 or index >= campaign.settings.rounds)
-    done = campaign.dataset.ledger.row(EvaluationRow, index) is not None
-    return wanted and campaign.learner.fitted and not done
+    if not wanted or not campaign.learner.fitted or campaign.stopped:
+        return False
+    last = ledger.last(EvaluationRow)
+    return last is None or last.rollouts < ledger.totals()[0]
 
 
 def evaluation_candidates(campaign: Campaign, index: int) -> tuple[Candidate, ...]:
@@ -50,7 +56,11 @@ def evaluation_candidates(campaign: Campaign, index: int) -> tuple[Candidate, ..
 
 
 def record_evaluation(
-    campaign: Campaign, index: int, candidates: Sequence[Candidate], outcomes: Sequence[Outcome]
+    campaign: Campaign,
+    index: int,
+    candidates: Sequence[Candidate],
+    outcomes: Sequence[Outcome],
+    recorded: tuple[int, int],
 ) -> EvaluationRow:
     """Make an evaluation durable.
 
@@ -59,6 +69,7 @@ def record_evaluation(
         index: of the round after which it was.
         candidates: as `evaluation_candidates` returned them.
         outcomes: of each.
+        recorded: rollouts and transitions, when it began.
 
     Raises:
         StorageError: the disk is full or refuses; the evaluation is done again later.
@@ -66,7 +77,7 @@ def record_evaluation(
     task = campaign.parts.task
     results = [examine(o.candidate_id, o.result, task, task.horizon) for o in outcomes]
     contexts = [candidate.context for candidate in candidates]
-    return campaign.dataset.record_evaluation(index, contexts, results)
+    return campaign.dataset.record_evaluation(index, contexts, results, recorded)
 
 
 def evaluate_model(campaign: Campaign, index: int) -> EvaluationRow:
@@ -76,7 +87,8 @@ def evaluate_model(campaign: Campaign, index: int) -> EvaluationRow:
         StorageError: the disk is full or refuses; the evaluation is done again later.
     """
     scores = held_out_scores(campaign.parts.model, campaign.parts.task)
-    return campaign.dataset.record_evaluation(index, (), (), scores)
+    recorded = campaign.dataset.ledger.totals()[:2]
+    return campaign.dataset.record_evaluation(index, (), (), recorded, scores)
 
 
 def held_out_scores(model: Model, task: Task) -> list[float | None]:

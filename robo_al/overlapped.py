@@ -24,7 +24,7 @@ from robo_al.dataset.ledger import FitRow, RolloutRow, RoundRow
 from robo_al.errors import IntegrityError, OracleError
 from robo_al.protocols import Oracle
 from robo_al.rounds import acknowledge, complete, left, repeated
-from robo_al.types import Candidate, Outcome, Streamed
+from robo_al.types import Candidate, Failure, Outcome, Streamed
 from robo_al.weights import load_weights
 
 
@@ -104,6 +104,12 @@ class _Overlapped:
         return self._queue + 1 if self._campaign.learner.fitted else 1
 
     def _submit(self) -> None:
+        """Hand over what the oracle takes now; once the task is solved, nothing more."""
+        if self._campaign.stopped:
+            withdrawn, self._waiting = self._waiting, []
+            for candidate in withdrawn:
+                reason = "not run: the task was solved before its turn came"
+                self._tell(Outcome(candidate.id, Failure("aborted", reason), 0.0))
         free = max(0, self._oracle.capacity - len(self._flying))
         batch, self._waiting = self._waiting[:free], self._waiting[free:]
         self._campaign.dispatch(batch)
@@ -127,7 +133,8 @@ class _Overlapped:
             rows = ledger.rows(RolloutRow, round=opened[0])
             if any(row.state in ("selected", "dispatched") for row in rows):
                 return
-            complete(self._campaign, self._oracle, opened[0], self._take)
+            complete(self._campaign, self._oracle, opened[0], self._take, self._flying)
+            self._submit()
             self._forget()
 
     def _freeze(self, candidate: Candidate, model_hash: str | None) -> Candidate:

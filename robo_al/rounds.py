@@ -59,6 +59,7 @@ def execute(
     campaign: Campaign,
     tell: Callable[[Outcome], Any],
     durable: bool = True,
+    flying: set[str] | None = None,
 ) -> None:
     """Execute candidates, as many at a time as the oracle takes.
 
@@ -68,9 +69,11 @@ def execute(
         campaign: whose.
         tell: takes each outcome.
         durable: whether what was told is on the disk.
+        flying: ids of what the oracle executes already; their outcomes may come too. Kept up.
     """
-    waiting, flying = list(candidates), set[str]()
-    while waiting or flying:
+    waiting, flying = list(candidates), set() if flying is None else flying
+    wanted = {candidate.id for candidate in candidates}
+    while wanted:
         free = max(0, oracle.capacity - len(flying))
         batch, waiting = waiting[:free], waiting[free:]
         campaign.dispatch(batch)
@@ -85,6 +88,7 @@ def execute(
             )
         for outcome in outcomes:
             flying.discard(outcome.candidate_id)
+            wanted.discard(outcome.candidate_id)
             tell(outcome)
             if durable:
                 acknowledge(oracle, [outcome.candidate_id])
@@ -97,7 +101,11 @@ def acknowledge(oracle: Oracle, ids: Sequence[str]) -> None:
 
 
 def complete(
-    campaign: Campaign, oracle: Oracle, index: int, late: Callable[[Outcome], Any]
+    campaign: Campaign,
+    oracle: Oracle,
+    index: int,
+    late: Callable[[Outcome], Any],
+    flying: set[str] | None = None,
 ) -> None:
     """Retrain, evaluate, and close a round.
 
@@ -106,23 +114,29 @@ def complete(
         oracle: executes the evaluation.
         index: of the round; all its outcomes are told.
         late: takes outcomes of training rollouts that come during the evaluation.
+        flying: ids of those that are being executed.
     """
     campaign.learn()
     if evaluation_due(campaign, index):
-        _evaluate(campaign, oracle, index, late)
+        _evaluate(campaign, oracle, index, late, flying)
     record = _record(campaign, index)
     campaign.complete_round(record, index)
     campaign.emit(RoundDone(record))
 
 
 def _evaluate(
-    campaign: Campaign, oracle: Oracle, index: int, late: Callable[[Outcome], Any]
+    campaign: Campaign,
+    oracle: Oracle,
+    index: int,
+    late: Callable[[Outcome], Any],
+    flying: set[str] | None,
 ) -> None:
     if campaign.parts.task.held_out:
         with campaign.clock.activity("evaluate"):
             row = evaluate_model(campaign, index)
         campaign.emit(Evaluated(row))
         return
+    recorded = campaign.dataset.ledger.totals()[:2]
     candidates = evaluation_candidates(campaign, index)
     found: dict[str, Outcome] = {}
     wanted = {candidate.id for candidate in candidates}
@@ -134,9 +148,9 @@ def _evaluate(
             late(outcome)
 
     with campaign.clock.activity("evaluate"):
-        execute(candidates, oracle, campaign, tell, durable=False)
+        execute(candidates, oracle, campaign, tell, durable=False, flying=flying)
         outcomes = [found[candidate.id] for candidate in candidates]
-        row = record_evaluation(campaign, index, candidates, outcomes)
+        row = record_evaluation(campaign, index, candidates, outcomes, recorded)
         acknowledge(oracle, sorted(wanted))
     campaign.emit(Evaluated(row))
 

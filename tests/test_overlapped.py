@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 from robo_al import loop
 from robo_al.campaign import Campaign
 from robo_al.config import load_config
-from robo_al.dataset.ledger import RolloutRow, RoundRow
+from robo_al.dataset.ledger import EvaluationRow, FitRow, RolloutRow, RoundRow
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.run import create_campaign, open_campaign
+from robo_al.testing import FakeOracle
+from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
 from robo_al.types import Candidate, EnvSpec, Outcome
 
 ROUNDS = 8
@@ -115,6 +118,34 @@ def test_the_next_rounds_are_selected_while_one_runs(tmp_path: Path) -> None:
     assert after[:2] == [None, 1]  # alone until there is a model
     under_way = [index - (last or 0) for index, last in enumerate(after)]
     assert max(under_way) == 2 and min(under_way) >= 0
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 3])
+def test_an_oracle_is_given_no_more_than_it_takes(tmp_path: Path, capacity: int) -> None:
+    settings = replace(FAKE_SETTINGS, rounds=6, queue=2)
+    with Campaign.create(tmp_path / "run", fake_parts(), settings, "") as campaign:
+        with FakeOracle(capacity=capacity, delay=1) as oracle:
+            loop.run(campaign, oracle, lambda event: None)  # FakeOracle refuses one more
+        evaluations = campaign.dataset.ledger.rows(EvaluationRow)
+        fits = {row.rollouts for row in campaign.dataset.ledger.rows(FitRow)}
+        evaluated = [row.rollouts for row in evaluations]
+    assert evaluated == sorted(set(evaluated)) and evaluated[-1] == 11  # no policy twice
+    assert set(evaluated) <= fits  # what was learned from, not what came meanwhile
+
+
+def test_once_solved_nothing_more_is_executed(tmp_path: Path) -> None:
+    parts = fake_parts()
+    parts = replace(parts, task=replace(parts.task, threshold=-1e9))
+    settings = replace(FAKE_SETTINGS, rounds=9, queue=2, rollouts_per_round=1)
+    settings = replace(settings, stop_when_solved=True)
+    with Campaign.create(tmp_path / "run", parts, settings, "") as campaign:
+        with FakeOracle(capacity=1) as oracle:
+            loop.run(campaign, oracle, lambda event: None)
+        assert campaign.finished and campaign.solved is not None and campaign.solved.round == 2
+        assert len(campaign.dataset.ledger.rows(EvaluationRow)) == 2
+        states = [row.state for row in rows(campaign)]
+    # The third was being executed while the policy was evaluated.
+    assert states == ["recorded"] * 3 + ["aborted"] * (len(states) - 3) and len(states) > 3
 
 
 class Prompt(Robot):

@@ -208,6 +208,7 @@ class Dataset:
         round_index: int,
         contexts: Sequence[Context],
         results: Sequence[Trajectory | Failure],
+        recorded: tuple[int, int],
         scores: Sequence[float | None] | None = None,
     ) -> EvaluationRow:
         """Make an evaluation durable.
@@ -216,6 +217,7 @@ class Dataset:
             round_index: after which it was made.
             contexts: its starts.
             results: of each; of a failed one, what there is of it is kept.
+            recorded: rollouts and transitions, when it began.
             scores: recorded in place of the results' returns; None for one that failed.
         """
         empty = np.zeros((0, 0))
@@ -230,11 +232,9 @@ class Dataset:
         good = [value for value in returns if value is not None]
         kept = [(r.partial or nothing) if isinstance(r, Failure) else r for r in results]
         sha256 = write_atomically(self._evaluation(round_index), encode(kept, metadata))
-        rollouts, transitions, _ = self.ledger.totals()
         row = EvaluationRow(
             round_index,
-            rollouts,
-            transitions,
+            *recorded,
             float(np.mean(good)) if len(good) == len(returns) else None,
             to_json(returns),
             sha256,

@@ -135,7 +135,7 @@ class EvaluationRow:
 
     round: int
     rollouts: int
-    """Recorded until then."""
+    """Recorded when it began: what the policy could have learned from."""
     transitions: int
     mean_return: float | None
     """Null if any of its rollouts failed."""
