@@ -7,8 +7,8 @@ whose rollouts last as long as the host computes for one (fit, propose, imagine,
 first, in the same run). Busy is the share of the time from the first rollout's beginning to the
 last one's end in which it moves. *Solving*: rollouts until a task is solved, for each seed. Here
 the robot's time is counted and not waited for: the time is what the host computes, evaluations
-left out, and what it would have waited. A rollout lasts as long as the host computed for one in
-the sequential campaign of the same seed.
+left out, and what it would have waited. A rollout lasts as long as the host computed for one until
+then, on average.
 
 What is in the results already is not run again.
 """
@@ -27,6 +27,7 @@ from typing import Any, Self
 from robo_al import loop
 from robo_al.campaign import Campaign
 from robo_al.config import Config, load_config
+from robo_al.dataset.ledger import EvaluationRow
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.run import create_campaign
 from robo_al.types import Candidate, EnvSpec, Outcome
@@ -89,7 +90,7 @@ class RealTime(_Robot):
         seconds: that a training rollout lasts.
     """
 
-    def __init__(self, config: Config, seconds: float, campaign: Campaign) -> None:
+    def __init__(self, config: Config, seconds: float) -> None:
         super().__init__(config)
         self._seconds = seconds
         self._jobs: SimpleQueue[Candidate | None] = SimpleQueue()
@@ -102,8 +103,8 @@ class RealTime(_Robot):
         self._jobs.put(candidate)
 
     def poll(self, timeout: float | None = None) -> list[Outcome]:
-        """Wait for an outcome, and return all that have come."""
-        outcomes = [self._done.get()]
+        """Return all outcomes that have come; without a timeout, wait for one."""
+        outcomes = [self._done.get()] if timeout is None else []
         while not self._done.empty():
             outcomes.append(self._done.get())
         return outcomes
@@ -130,20 +131,23 @@ class CountedTime(_Robot):
 
     Args:
         config: of the campaign.
-        seconds: that a training rollout lasts.
         campaign: whose computing is what else takes time.
     """
 
-    def __init__(self, config: Config, seconds: float, campaign: Campaign) -> None:
+    def __init__(self, config: Config, campaign: Campaign) -> None:
         super().__init__(config)
-        self._seconds, self._clock, self._waited = seconds, campaign.clock, 0.0
+        self._clock, self._waited = campaign.clock, 0.0
         self._queue: list[Candidate] = []
         self._evaluating = 0
 
     @property
-    def _now(self) -> float:
+    def _computed(self) -> float:
         spent = self._clock.seconds
-        return self._waited + sum(spent[name] for name in (*COMPUTING, "other"))
+        return sum(spent[name] for name in (*COMPUTING, "other"))
+
+    @property
+    def _now(self) -> float:
+        return self._computed + self._waited
 
     def submit(self, candidate: Candidate) -> None:
         """Queue a rollout."""
@@ -152,17 +156,20 @@ class CountedTime(_Robot):
             self._evaluating += 1
             return
         begin = max(self._now, self.moves[-1][1] if self.moves else 0.0)
-        self.moves.append((begin, begin + self._seconds))
+        self.moves.append((begin, begin + self._computed / (len(self.moves) + 1)))
         self._queue.append(candidate)
 
     def poll(self, timeout: float | None = None) -> list[Outcome]:
-        """Return what has come until now, or else comes next."""
+        """Return what has come until now; without a timeout, wait for what comes next."""
         if self._evaluating:
             self._evaluating = 0
             return self._inner.poll()
-        ends = [end for _, end in self.moves[-len(self._queue) :]]
-        self._waited += max(0.0, ends[0] - self._now)
-        come = sum(end <= self._now for end in ends)
+        ends = [end for _, end in self.moves[len(self.moves) - len(self._queue) :]]
+        now = self._now
+        if timeout is None and now < ends[0]:
+            self._waited += ends[0] - now
+            now = ends[0]
+        come = sum(end <= now for end in ends)
         done, self._queue = self._queue[:come], self._queue[come:]
         return [outcome for candidate in done for outcome in self._execute(candidate)]
 
@@ -172,32 +179,44 @@ def run(
     words: str,
     mode: str,
     seed: int,
-    seconds: float,
-    make: Callable[[Config, float, Campaign], RealTime | CountedTime],
+    make: Callable[[Config, Campaign], RealTime | CountedTime],
 ) -> dict[str, Any]:
-    """Run a campaign; return how busy the robot was, and when the task was solved."""
+    """Run a campaign; return how busy the robot was, and when the task was solved.
+
+    `crossed` and `solved` are the rollouts that the policy had learned from at the first
+    evaluation at the threshold, and at the second in a row; `rollouts` are all that were executed.
+    """
     settings = f"{BASE} {words} --loop.mode {mode} --seed {seed}"
     config = load_config(env, settings.split())
     with (
         tempfile.TemporaryDirectory() as folder,
         create_campaign(config, Path(folder) / "run") as campaign,
-        make(config, seconds, campaign) as robot,
+        make(config, campaign) as robot,
     ):
         loop.run(campaign, robot, lambda event: None)
+        evaluations = campaign.dataset.ledger.rows(EvaluationRow)
+        good = [row for row in evaluations if reached(row, campaign)]
         spent, solved, rollouts = campaign.clock.seconds, campaign.solved, len(robot.moves)
         computing = sum(spent[name] for name in COMPUTING) / max(1, rollouts - 1)
         return {
             "busy": round(robot.busy, 3),
             "rollouts": rollouts,
             "computing": round(computing, 3),
-            "learned_from": None if solved is None else solved.rollouts,
+            "crossed": good[0].rollouts if good else None,
+            "solved": None if solved is None else solved.rollouts,
         }
+
+
+def reached(row: EvaluationRow, campaign: Campaign) -> bool:
+    """Whether an evaluation is at or above the task's threshold."""
+    threshold = campaign.parts.task.threshold
+    return threshold is not None and row.mean_return is not None and row.mean_return >= threshold
 
 
 def summary(runs: list[dict[str, Any]], budget: int) -> dict[str, Any]:
     """Return medians of both modes over seeds, a run that did not solve counted as the budget."""
     found: dict[str, Any] = {"seeds": len(runs)}
-    for key in ("learned_from", "rollouts"):
+    for key in ("crossed", "solved", "rollouts"):
         values = {
             mode: [budget if one[mode][key] is None else one[mode][key] for one in runs]
             for mode in MODES
@@ -232,10 +251,14 @@ def main() -> None:
     env, words = TASKS["pendulum, 5 steps"]
     words += f" --rounds {options.rounds} --evaluation.every 0"
     if "busy" not in result and options.rounds:
-        alone = run(env, words, "sequential", 0, 0.0, RealTime)
+        alone = run(env, words, "sequential", 0, lambda config, _: RealTime(config, 0.0))
         seconds = alone["computing"]
         print(f"the host computes for {seconds:.2f} s a rollout: so long does one last", flush=True)
-        busy = {mode: run(env, words, mode, 0, seconds, RealTime)["busy"] for mode in MODES}
+
+        def robot(config: Config, campaign: Campaign) -> RealTime:
+            return RealTime(config, seconds)
+
+        busy = {mode: run(env, words, mode, 0, robot)["busy"] for mode in MODES}
         result |= {"seconds": seconds, "rollouts": options.rounds, "busy": busy}
         print("busy", busy, flush=True)
         note()
@@ -244,10 +267,7 @@ def main() -> None:
         env, words = TASKS[task]
         found = solving.setdefault(task, {"runs": []})
         for seed in range(len(found["runs"]), options.seeds):
-            one = run(env, words, "sequential", seed, 0.0, CountedTime)
-            other = run(env, words, "overlapped", seed, one["computing"], CountedTime)
-            del one["busy"], other["busy"]  # its time was counted, and nothing was waited for
-            found["runs"].append({"sequential": one, "overlapped": other})
+            found["runs"].append({mode: run(env, words, mode, seed, CountedTime) for mode in MODES})
             budget = int(words.split("--rounds ")[1].split()[0])
             found |= summary(found["runs"], budget)
             print(

@@ -1,7 +1,8 @@
 """The loop that never lets the oracle be idle: the next rounds are chosen while one is executed.
 
-    fill the queue:  retrain on what has come -> select, given what is under way -> submit
-    then wait for an outcome, record it, and fill the queue again
+    while there is room in the queue: record what has come -> retrain on it
+        -> select, given what is under way -> submit
+    then wait for an outcome
 
 Where retraining takes longer than a rollout, the queue would run dry: when nothing waits behind
 what is executed, the next round is selected first, by the model that there is.
@@ -64,18 +65,13 @@ class _Overlapped:
         while True:
             self._keep_busy()
             self._close_rounds()
-            self._fill()
-            if not self._flying and not self._waiting:
+            if not self._campaign.enough and len(self._open_rounds()) < self._room():
+                self._select(learn=True)
+                self._poll(0.0)  # what has come meanwhile, the next selection is to know
+            elif self._flying:
+                self._poll(None)
+            else:
                 return
-            with campaign.clock.activity("feedback"):
-                outcomes = self._oracle.poll()
-            if not outcomes:
-                raise OracleError(
-                    f"{type(self._oracle).__name__}.poll() without a timeout returned nothing, "
-                    f"with {len(self._flying)} rollouts pending"
-                )
-            for outcome in outcomes:
-                self._take(outcome)
 
     def _keep_busy(self) -> None:
         """Select without retraining while nothing would be left to execute before it is done."""
@@ -83,12 +79,6 @@ class _Overlapped:
         self._submit()
         while not self._campaign.enough and self._under_way() < least:
             self._select(learn=False)
-
-    def _fill(self) -> None:
-        """Select and submit until the queue is full."""
-        self._submit()
-        while not self._campaign.enough and len(self._open_rounds()) < self._room():
-            self._select(learn=True)
 
     def _select(self, learn: bool) -> None:
         candidates, learner = self._campaign.select(learn=learn), self._campaign.learner
@@ -116,6 +106,17 @@ class _Overlapped:
         for candidate in batch:
             self._oracle.submit(candidate)
             self._flying.add(candidate.id)
+
+    def _poll(self, timeout: float | None) -> None:
+        with self._campaign.clock.activity("feedback"):
+            outcomes = self._oracle.poll(timeout)
+        if not outcomes and timeout is None:
+            raise OracleError(
+                f"{type(self._oracle).__name__}.poll() without a timeout returned nothing, "
+                f"with {len(self._flying)} rollouts pending"
+            )
+        for outcome in outcomes:
+            self._take(outcome)
 
     def _take(self, outcome: Outcome) -> None:
         self._flying.discard(outcome.candidate_id)
