@@ -23,6 +23,7 @@ from robo_al.errors import ConfigError
 from robo_al.models.held_out import held_out_error
 from robo_al.models.true_dynamics import TrueDynamics
 from robo_al.protocols import Acquisition, Model, Oracle, SupportsAct
+from robo_al.rounds import execute
 from robo_al.seeds import Purpose, generator, integer
 from robo_al.types import (
     MEAN,
@@ -115,11 +116,12 @@ class AllKnowing:
 
     def _execute(self, candidates: Sequence[Candidate]) -> list[Outcome]:
         named = [replace(candidate, id=f"known-{next(self._ids)}") for candidate in candidates]
-        waiting, found = list(named), dict[str, Outcome]()
-        while len(found) < len(named):
-            while waiting and len(named) - len(waiting) - len(found) < self._oracle.capacity:
-                self._oracle.submit(waiting.pop(0))
-            found |= {outcome.candidate_id: outcome for outcome in self._oracle.poll()}
+        found: dict[str, Outcome] = {}
+
+        def tell(outcome: Outcome) -> None:
+            found[outcome.candidate_id] = outcome
+
+        execute(named, self._oracle, self._campaign, tell, durable=False)
         return [found[candidate.id] for candidate in named]
 
     def _error(
