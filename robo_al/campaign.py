@@ -196,20 +196,20 @@ class Campaign:
             UserError: k is below 1 or above the number of candidates.
             StorageError: the disk is full or refuses; nothing was selected.
         """
+        self._check_batch(k)
+        self.learn()
         candidates = self.select(k)
         self.dispatch(candidates)
         return candidates
 
-    def select(self, k: int | None = None, learn: bool = True) -> tuple[Candidate, ...]:
-        """Like `ask`, for who says with `dispatch` when each candidate is about to be run.
+    def select(self, k: int | None = None) -> tuple[Candidate, ...]:
+        """Choose candidates by the model that there is.
+
+        For who retrains with `learn`, and says with `dispatch` when each is about to be run.
 
         Args:
             k: by default what the settings say.
-            learn: retrain first if there are new data.
         """
-        self._check_batch(k)
-        if learn:
-            self.learn()
         k = k or self._default_batch()
         settings, index = self.settings, self.rounds + 1
         contexts = self._contexts(index)

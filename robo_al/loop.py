@@ -38,6 +38,7 @@ def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> No
             execute(left(campaign, oracle), oracle, campaign, repeated(campaign))
         complete(campaign, oracle, campaign.rounds, campaign.tell)
     while not campaign.finished:
+        campaign.learn()
         candidates = campaign.select()
         with campaign.clock.activity("feedback"):
             execute(candidates, oracle, campaign, campaign.tell)

@@ -1,11 +1,11 @@
 """The loop that never lets the oracle be idle: the next rounds are chosen while one is executed.
 
-    while there is room in the queue: record what has come -> retrain on it
-        -> select, given what is under way -> submit
-    then wait for an outcome
+    record what has come -> retrain on it -> wait while the oracle is busy for longer than
+        selecting takes -> select, given what is under way -> submit
 
-Where retraining takes longer than a rollout, the queue would run dry: when nothing waits behind
-what is executed, the next round is selected first, by the model that there is.
+A rollout is selected as late as it can be, since it is worth more the more is known. The queue is
+how many may wait behind what is executed. Where the oracle would be done before retraining and
+selecting are, the next round is selected first, by the model that there is.
 
 What is under way is known to the acquisition function as pending. A policy that answers from the
 host does so with what it had learned when the rollout was selected: retraining works on another
@@ -16,8 +16,11 @@ ledger has both: `sequence` of every rollout, and `after` of every round.
 """
 
 import copy
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import mean
+from time import monotonic
 from typing import Any
 
 from robo_al.campaign import Campaign
@@ -27,6 +30,9 @@ from robo_al.protocols import Oracle
 from robo_al.rounds import acknowledge, complete, left, repeated
 from robo_al.types import Candidate, Failure, Outcome, Streamed
 from robo_al.weights import load_weights
+
+_MARGIN = 1.1
+"""Computing is expected to last that many times as long as the last time."""
 
 
 def run_overlapped(campaign: Campaign, oracle: Oracle, queue: int) -> None:
@@ -51,6 +57,7 @@ class _Overlapped:
         """Selected, and more than the oracle takes now."""
         self._frozen: dict[str | None, Any] = {}
         """Policy and model by the hash of what they had learned."""
+        self._pace = _Pace()
         self._tell = repeated(campaign)
 
     def run(self) -> None:
@@ -65,25 +72,45 @@ class _Overlapped:
         while True:
             self._keep_busy()
             self._close_rounds()
-            if not self._campaign.enough and len(self._open_rounds()) < self._room():
-                self._select(learn=True)
-                self._poll(0.0)  # what has come meanwhile, the next selection is to know
-            elif self._flying:
+            spare = self._spare(self._pace.selecting)
+            if campaign.enough or len(self._open_rounds()) >= self._room():
+                if not self._flying:
+                    return
                 self._poll(None)
+            elif self._flying and spare > 0.0:
+                self._poll(spare)
             else:
-                return
+                self._learn()
+                self._select()
+                self._poll(0.0)  # what has come meanwhile, the next selection is to know
 
     def _keep_busy(self) -> None:
-        """Select without retraining while nothing would be left to execute before it is done."""
-        least = min(self._queue, 2) if self._campaign.learner.fitted else 0
+        """Select without retraining while the oracle would be done before both are."""
         self._submit()
-        while not self._campaign.enough and self._under_way() < least:
-            self._select(learn=False)
+        if not self._campaign.learner.fitted:
+            return
+        while (
+            not self._campaign.enough
+            and self._under_way() < min(self._queue, 2, len(self._open_rounds()))
+            and self._spare(self._pace.learning + self._pace.selecting) <= 0.0
+        ):
+            self._select()
 
-    def _select(self, learn: bool) -> None:
-        candidates, learner = self._campaign.select(learn=learn), self._campaign.learner
+    def _spare(self, computing: float) -> float:
+        """Return how many seconds computing may be put off without letting the oracle wait."""
+        return self._pace.busy_for(len(self._waiting)) - _MARGIN * computing
+
+    def _select(self) -> None:
+        began = monotonic()
+        candidates, learner = self._campaign.select(), self._campaign.learner
+        self._pace.selecting = monotonic() - began
         self._waiting += [self._freeze(candidate, learner.model_hash) for candidate in candidates]
         self._submit()
+
+    def _learn(self) -> None:
+        began = monotonic()
+        if self._campaign.learn() is not None:
+            self._pace.learning = monotonic() - began
 
     def _under_way(self) -> int:
         """Return of how many rounds not all outcomes are told."""
@@ -105,6 +132,7 @@ class _Overlapped:
         self._campaign.dispatch(batch)
         for candidate in batch:
             self._oracle.submit(candidate)
+            self._pace.submitted(len(self._flying))
             self._flying.add(candidate.id)
 
     def _poll(self, timeout: float | None) -> None:
@@ -120,6 +148,7 @@ class _Overlapped:
 
     def _take(self, outcome: Outcome) -> None:
         self._flying.discard(outcome.candidate_id)
+        self._pace.came(outcome, len(self._flying))
         self._tell(outcome)
         acknowledge(self._oracle, [outcome.candidate_id])
 
@@ -134,6 +163,7 @@ class _Overlapped:
             rows = ledger.rows(RolloutRow, round=opened[0])
             if any(row.state in ("selected", "dispatched") for row in rows):
                 return
+            self._learn()
             complete(self._campaign, self._oracle, opened[0], self._take, self._flying)
             self._submit()
             self._forget()
@@ -167,3 +197,39 @@ class _Overlapped:
         rows = self._campaign.dataset.ledger.under_way()
         needed = {row.model_hash for row in rows} | {self._campaign.learner.model_hash}
         self._frozen = {name: parts for name, parts in self._frozen.items() if name in needed}
+
+
+class _Pace:
+    """Foresees when the oracle will have done all that it was given."""
+
+    def __init__(self) -> None:
+        self.learning = 0.0
+        """Seconds that it took the last time."""
+        self.selecting = 0.0
+        """Likewise."""
+        self._lasted: deque[float] = deque(maxlen=5)
+        """Seconds of the last rollouts."""
+        self._began = self._done_at = monotonic()
+
+    def submitted(self, before: int) -> None:
+        """Count one rollout more, behind those that the oracle had before."""
+        now = monotonic()
+        if before == 0:
+            self._began = self._done_at = now
+        self._done_at = max(self._done_at, now) + self._rollout
+
+    def came(self, outcome: Outcome, left: int) -> None:
+        """Note that a rollout is over, and how many are left."""
+        now = monotonic()
+        # It may have been over for a while, and so may have been the one before: the less is meant.
+        self._lasted.append(min(outcome.robot_seconds, now - self._began))
+        self._began = now
+        self._done_at = min(self._done_at, now + left * self._rollout)
+
+    def busy_for(self, waiting: int) -> float:
+        """Return for how many seconds it has rollouts, those that wait to be submitted included."""
+        return self._done_at - monotonic() + waiting * self._rollout
+
+    @property
+    def _rollout(self) -> float:
+        return mean(self._lasted) if self._lasted else 0.0

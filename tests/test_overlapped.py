@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from robo_al import loop
+from robo_al import loop, overlapped
 from robo_al.campaign import Campaign
 from robo_al.config import load_config
 from robo_al.dataset.ledger import EvaluationRow, FitRow, RolloutRow, RoundRow
@@ -103,7 +103,7 @@ class Robot:
                 time.sleep(self._seconds)
             self._inner.submit(candidate)
             for outcome in self._inner.poll():
-                self._done.put(outcome)
+                self._done.put(replace(outcome, robot_seconds=0.0))
 
 
 def rows(campaign: Campaign) -> list[RolloutRow]:
@@ -122,12 +122,19 @@ def test_the_next_rounds_are_selected_while_one_runs(tmp_path: Path) -> None:
     assert max(under_way) == 2 and min(under_way) >= 0
 
 
+class Unforeseen(FakeOracle):
+    """Says that its rollouts take no time, so that no test depends on how fast this machine is."""
+
+    def poll(self, timeout: float | None = None) -> list[Outcome]:
+        return [replace(outcome, robot_seconds=0.0) for outcome in super().poll(timeout)]
+
+
 @pytest.mark.parametrize("capacity", [1, 2, 3])
 def test_an_oracle_is_given_no_more_than_it_takes(tmp_path: Path, capacity: int) -> None:
     settings = replace(FAKE_SETTINGS, rounds=6, queue=2)
     with Campaign.create(tmp_path / "run", fake_parts(), settings, "") as campaign:
-        with FakeOracle(capacity=capacity, delay=1) as oracle:
-            loop.run(campaign, oracle, lambda event: None)  # FakeOracle refuses one more
+        with Unforeseen(capacity=capacity, delay=1) as oracle:
+            loop.run(campaign, oracle, lambda event: None)  # it refuses one more
         evaluations = campaign.dataset.ledger.rows(EvaluationRow)
         fits = {row.rollouts for row in campaign.dataset.ledger.rows(FitRow)}
         evaluated = [row.rollouts for row in evaluations]
@@ -135,14 +142,77 @@ def test_an_oracle_is_given_no_more_than_it_takes(tmp_path: Path, capacity: int)
     assert set(evaluated) <= fits  # what was learned from, not what came meanwhile
 
 
+class Timed(FakeOracle):
+    """A robot whose rollouts take a second each, in a time that is counted and not waited for."""
+
+    now, idle = 0.0, 0.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ends: list[float] = []
+        self._outcomes: list[Outcome] = []
+
+    def submit(self, candidate: Candidate) -> None:
+        super().submit(candidate)
+        self._outcomes += [replace(outcome, robot_seconds=1.0) for outcome in super().poll()]
+        free = self._ends[-1] if self._ends else self.now
+        if candidate.id > "r0003":  # the first can only be waited for
+            self.idle += max(0.0, self.now - free)
+        self._ends.append(max(self.now, free) + 1.0)
+
+    def poll(self, timeout: float | None = None) -> list[Outcome]:
+        left = self._ends[len(self._ends) - len(self._outcomes) :]
+        if left:
+            wait = left[0] - self.now
+            self.now += 1e-6 + max(0.0, wait if timeout is None else min(wait, timeout))
+        come = sum(end <= self.now for end in left)
+        outcomes, self._outcomes = self._outcomes[:come], self._outcomes[come:]
+        return outcomes
+
+
+@pytest.mark.parametrize(
+    ("learning", "selecting", "lag"),
+    [(0.1, 0.3, 1), (0.45, 0.45, 1), (0.1, 0.8, 1), (0.1, 1.1, 2)],
+)
+def test_a_rollout_is_selected_as_late_as_it_can_be(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    learning: float,
+    selecting: float,
+    lag: int,
+) -> None:
+    settings = replace(FAKE_SETTINGS, rounds=12, queue=2, rollouts_per_round=1, evaluate_every=0)
+    with Campaign.create(tmp_path / "run", fake_parts(), settings, "") as campaign:
+        oracle = Timed()
+        learn, select = campaign.learn, campaign.select
+
+        def slow_learn() -> Any:
+            row = learn()
+            oracle.now += learning if row is not None else 0.0
+            return row
+
+        def slow_select(k: int | None = None) -> Any:
+            candidates = select(k)
+            oracle.now += selecting
+            return candidates
+
+        monkeypatch.setattr(campaign, "learn", slow_learn)
+        monkeypatch.setattr(campaign, "select", slow_select)
+        monkeypatch.setattr(overlapped, "monotonic", lambda: oracle.now)
+        loop.run(campaign, oracle, lambda event: None)
+        after = [row.after or 0 for row in campaign.dataset.ledger.rows(RoundRow)]
+    assert max(index - known for index, known in enumerate(after)) == lag
+    assert oracle.idle < 0.01 or learning + selecting > 1.0
+
+
 def test_what_has_come_is_learned_from_before_the_next_is_selected(tmp_path: Path) -> None:
     settings = replace(FAKE_SETTINGS, rounds=8, queue=2, rollouts_per_round=1, evaluate_every=0)
     with Campaign.create(tmp_path / "run", fake_parts(), settings, "") as campaign:
-        with FakeOracle(delay=1) as oracle:  # done when it was asked once more
+        with Unforeseen(delay=2) as oracle:  # done when it was asked twice more
             loop.run(campaign, oracle, lambda event: None)
         after = [row.after for row in campaign.dataset.ledger.rows(RoundRow)]
         fits = [row.rollouts for row in campaign.dataset.ledger.rows(FitRow)]
-    assert after == [None, 1, 1, 1, 2, 4, 4, 5] and fits == [1, 2, 4, 5, 7, 8]
+    assert after == [None, 1, 1, 1, 2, 3, 4, 5] and fits == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_once_solved_nothing_more_is_executed(tmp_path: Path) -> None:
@@ -151,7 +221,7 @@ def test_once_solved_nothing_more_is_executed(tmp_path: Path) -> None:
     settings = replace(FAKE_SETTINGS, rounds=9, queue=2, rollouts_per_round=1)
     settings = replace(settings, stop_when_solved=True)
     with Campaign.create(tmp_path / "run", parts, settings, "") as campaign:
-        with FakeOracle(capacity=1) as oracle:
+        with Unforeseen(capacity=1) as oracle:
             loop.run(campaign, oracle, lambda event: None)
         assert campaign.finished and campaign.solved is not None and campaign.solved.round == 2
         assert len(campaign.dataset.ledger.rows(EvaluationRow)) == 2
@@ -181,10 +251,11 @@ def test_where_retraining_takes_longer_than_a_rollout_the_queue_is_filled_first(
             time.sleep(0.5 if row is not None else 0.0)
             return row
 
-        def watched(k: int | None = None, learn: bool = True) -> Any:
-            stale.append(not learn)
+        def watched(k: int | None = None) -> Any:
+            learned = campaign.dataset.ledger.rows(FitRow)
+            stale.append(bool(learned) and learned[-1].rollouts < len(campaign.dataset))
             waiting.append(robot._pending)
-            return select(k, learn)
+            return select(k)
 
         monkeypatch.setattr(campaign.learner, "learn", slowly)
         monkeypatch.setattr(campaign, "select", watched)
