@@ -7,8 +7,8 @@ whose rollouts last as long as the host computes for one (fit, propose, imagine,
 first, in the same run). Busy is the share of the time from the first rollout's beginning to the
 last one's end in which it moves. *Solving*: rollouts until a task is solved, for each seed. Here
 the robot's time is counted and not waited for: the time is what the host computes, evaluations
-left out, and what it would have waited. A rollout lasts as long as the host computed for one until
-then, on average.
+left out, and what it would have waited. A rollout lasts as long as the host computes for one in a
+sequential campaign of `CALIBRATION` rollouts, on average.
 
 What is in the results already is not run again.
 """
@@ -18,13 +18,15 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from statistics import median
 from typing import Any, Self
+from unittest import mock
 
-from robo_al import loop
+from robo_al import loop, overlapped
 from robo_al.campaign import Campaign
 from robo_al.config import Config, load_config
 from robo_al.dataset.ledger import EvaluationRow
@@ -33,6 +35,7 @@ from robo_al.run import create_campaign
 from robo_al.types import Candidate, EnvSpec, Outcome
 
 MODES = ("sequential", "overlapped")
+CALIBRATION = 8
 COMPUTING = ("train", "propose", "imagine", "select")
 BASE = "--device cpu --candidates 8 --imagination_members 2 --evaluation.starts 8"
 SHORT = "--policy.samples 64 --policy.iterations 3 --policy.planning_horizon 20"
@@ -67,6 +70,10 @@ class _Robot:
         """Share of the time in which it moved."""
         moving = sum(end - begin for begin, end in self.moves)
         return moving / (self.moves[-1][1] - self.moves[0][0])
+
+    def now(self) -> float:
+        """Return the time (s)."""
+        return time.monotonic()
 
     def close(self) -> None:
         self._inner.close()
@@ -103,8 +110,10 @@ class RealTime(_Robot):
         self._jobs.put(candidate)
 
     def poll(self, timeout: float | None = None) -> list[Outcome]:
-        """Return all outcomes that have come; without a timeout, wait for one."""
-        outcomes = [self._done.get()] if timeout is None else []
+        """Wait for an outcome, and return all that have come."""
+        outcomes = []
+        with suppress(Empty):
+            outcomes.append(self._done.get(timeout=timeout))
         while not self._done.empty():
             outcomes.append(self._done.get())
         return outcomes
@@ -123,7 +132,7 @@ class RealTime(_Robot):
                 time.sleep(max(0.0, begin + self._seconds - time.monotonic()))
                 self.moves.append((begin, time.monotonic()))
             for outcome in outcomes:
-                self._done.put(outcome)
+                self._done.put(replace(outcome, robot_seconds=self._seconds))
 
 
 class CountedTime(_Robot):
@@ -131,23 +140,20 @@ class CountedTime(_Robot):
 
     Args:
         config: of the campaign.
+        seconds: that a training rollout lasts.
         campaign: whose computing is what else takes time.
     """
 
-    def __init__(self, config: Config, campaign: Campaign) -> None:
+    def __init__(self, config: Config, seconds: float, campaign: Campaign) -> None:
         super().__init__(config)
-        self._clock, self._waited = campaign.clock, 0.0
+        self._seconds, self._clock, self._waited = seconds, campaign.clock, 0.0
         self._queue: list[Candidate] = []
         self._evaluating = 0
 
-    @property
-    def _computed(self) -> float:
+    def now(self) -> float:
+        """Return what was computed and waited until now (s)."""
         spent = self._clock.seconds
-        return sum(spent[name] for name in (*COMPUTING, "other"))
-
-    @property
-    def _now(self) -> float:
-        return self._computed + self._waited
+        return self._waited + sum(spent[name] for name in (*COMPUTING, "other"))
 
     def submit(self, candidate: Candidate) -> None:
         """Queue a rollout."""
@@ -155,23 +161,25 @@ class CountedTime(_Robot):
             self._inner.submit(candidate)
             self._evaluating += 1
             return
-        begin = max(self._now, self.moves[-1][1] if self.moves else 0.0)
-        self.moves.append((begin, begin + self._computed / (len(self.moves) + 1)))
+        begin = max(self.now(), self.moves[-1][1] if self.moves else 0.0)
+        self.moves.append((begin, begin + self._seconds))
         self._queue.append(candidate)
 
     def poll(self, timeout: float | None = None) -> list[Outcome]:
-        """Return what has come until now; without a timeout, wait for what comes next."""
+        """Wait for an outcome, and return all that have come."""
         if self._evaluating:
             self._evaluating = 0
             return self._inner.poll()
         ends = [end for _, end in self.moves[len(self.moves) - len(self._queue) :]]
-        now = self._now
-        if timeout is None and now < ends[0]:
-            self._waited += ends[0] - now
-            now = ends[0]
+        now = self.now()
+        if ends and now < ends[0]:
+            until = ends[0] if timeout is None else min(ends[0], now + timeout)
+            self._waited += until - now
+            now = until
         come = sum(end <= now for end in ends)
         done, self._queue = self._queue[:come], self._queue[come:]
-        return [outcome for candidate in done for outcome in self._execute(candidate)]
+        outcomes = [outcome for candidate in done for outcome in self._execute(candidate)]
+        return [replace(outcome, robot_seconds=self._seconds) for outcome in outcomes]
 
 
 def run(
@@ -179,7 +187,8 @@ def run(
     words: str,
     mode: str,
     seed: int,
-    make: Callable[[Config, Campaign], RealTime | CountedTime],
+    seconds: float,
+    real: bool = False,
 ) -> dict[str, Any]:
     """Run a campaign; return how busy the robot was, and when the task was solved.
 
@@ -191,7 +200,8 @@ def run(
     with (
         tempfile.TemporaryDirectory() as folder,
         create_campaign(config, Path(folder) / "run") as campaign,
-        make(config, campaign) as robot,
+        RealTime(config, seconds) if real else CountedTime(config, seconds, campaign) as robot,
+        mock.patch.object(overlapped, "monotonic", robot.now),
     ):
         loop.run(campaign, robot, lambda event: None)
         evaluations = campaign.dataset.ledger.rows(EvaluationRow)
@@ -251,14 +261,9 @@ def main() -> None:
     env, words = TASKS["pendulum, 5 steps"]
     words += f" --rounds {options.rounds} --evaluation.every 0"
     if "busy" not in result and options.rounds:
-        alone = run(env, words, "sequential", 0, lambda config, _: RealTime(config, 0.0))
-        seconds = alone["computing"]
+        seconds = run(env, words, "sequential", 0, 0.0, real=True)["computing"]
         print(f"the host computes for {seconds:.2f} s a rollout: so long does one last", flush=True)
-
-        def robot(config: Config, campaign: Campaign) -> RealTime:
-            return RealTime(config, seconds)
-
-        busy = {mode: run(env, words, mode, 0, robot)["busy"] for mode in MODES}
+        busy = {mode: run(env, words, mode, 0, seconds, real=True)["busy"] for mode in MODES}
         result |= {"seconds": seconds, "rollouts": options.rounds, "busy": busy}
         print("busy", busy, flush=True)
         note()
@@ -266,8 +271,12 @@ def main() -> None:
     for task in options.tasks:
         env, words = TASKS[task]
         found = solving.setdefault(task, {"runs": []})
+        if "seconds" not in found:
+            alone = f"{words} --rounds {CALIBRATION} --evaluation.every 0"
+            found["seconds"] = run(env, alone, "sequential", 0, 0.0)["computing"]
         for seed in range(len(found["runs"]), options.seeds):
-            found["runs"].append({mode: run(env, words, mode, seed, CountedTime) for mode in MODES})
+            runs = {mode: run(env, words, mode, seed, found["seconds"]) for mode in MODES}
+            found["runs"].append(runs)
             budget = int(words.split("--rounds ")[1].split()[0])
             found |= summary(found["runs"], budget)
             print(

@@ -78,7 +78,7 @@ class Loop(BaseModel):
     mode: Literal["sequential", "overlapped"] = "sequential"
     """`overlapped`: while the oracle executes a round, the next ones are selected."""
     queue: Count = 2
-    """Overlapped: rounds that wait at the oracle, so that it is never idle."""
+    """Overlapped: rounds that may wait at the oracle, at the most, so that it is never idle."""
 
 
 class Constraint(BaseModel):

@@ -32,7 +32,7 @@ class Settings:
     """Rounds between evaluations; 0 for none."""
     stop_when_solved: bool = True
     queue: int | None = None
-    """Rounds that wait at the oracle while it executes one; None: one round after the other."""
+    """Rounds that may wait while the oracle executes one; None: one round after the other."""
 
     def steps(self, task: Task) -> int:
         """Return the steps of a training rollout."""
