@@ -67,7 +67,7 @@ class Evaluation(BaseModel):
     starts: Count = 20
     """Fixed starts, the same for every strategy."""
     every: int = Field(default=1, ge=0)
-    """Rounds between evaluations; 0: never."""
+    """Rounds between evaluations; 0: never. A round that brought no data is followed by none."""
 
 
 class Loop(BaseModel):

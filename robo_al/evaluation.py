@@ -27,10 +27,11 @@ def evaluation_due(campaign: Campaign, index: int) -> bool:
     """
     every, ledger = campaign.settings.evaluate_every, campaign.dataset.ledger
     wanted = every > 0 and (index % every == 0 or index >= campaign.settings.rounds)
-    if not wanted or not campaign.learner.fitted or campaign.stopped:
+    done = ledger.row(EvaluationRow, index) is not None
+    if not wanted or done or not campaign.learner.fitted or campaign.stopped:
         return False
     last = ledger.last(EvaluationRow)
-    return last is None or last.rollouts < ledger.totals()[0]
+    return last is None or (last.rollouts, last.transitions) != ledger.totals()[:2]
 
 
 def evaluation_candidates(campaign: Campaign, index: int) -> tuple[Candidate, ...]:

@@ -33,6 +33,8 @@ from robo_al.weights import load_weights
 
 _MARGIN = 1.1
 """Computing is expected to last that many times as long as the last time."""
+_AT_ONCE = 0.005
+"""Seconds. What took longer to come was waited for."""
 
 
 def run_overlapped(campaign: Campaign, oracle: Oracle, queue: int) -> None:
@@ -70,42 +72,47 @@ class _Overlapped:
                 for candidate in left(campaign, self._oracle, index)
             ]
         while True:
+            self._submit()
             self._keep_busy()
             self._close_rounds()
-            spare = self._spare(self._pace.selecting)
             if campaign.enough or len(self._open_rounds()) >= self._room():
                 if not self._flying:
                     return
                 self._poll(None)
-            elif self._flying and spare > 0.0:
+            elif self._flying and (spare := self._spare()) > 0.0:
                 self._poll(spare)
             else:
                 self._learn()
-                self._select()
-                self._poll(0.0)  # what has come meanwhile, the next selection is to know
+                # What has come meanwhile, the next selection is to know.
+                self._poll(0.0 if self._select() or not self._flying else None)
 
     def _keep_busy(self) -> None:
         """Select without retraining while the oracle would be done before both are."""
-        self._submit()
-        if not self._campaign.learner.fitted:
-            return
         while (
-            not self._campaign.enough
+            self._campaign.learner.fitted
+            and not self._campaign.enough
             and self._under_way() < min(self._queue, 2, len(self._open_rounds()))
-            and self._spare(self._pace.learning + self._pace.selecting) <= 0.0
+            and self._spare() <= 0.0
+            and self._select()
         ):
-            self._select()
+            pass
 
-    def _spare(self, computing: float) -> float:
+    def _spare(self) -> float:
         """Return how many seconds computing may be put off without letting the oracle wait."""
-        return self._pace.busy_for(len(self._waiting)) - _MARGIN * computing
+        ledger, pace = self._campaign.dataset.ledger, self._pace
+        fit = ledger.last(FitRow)
+        learned = fit is not None and fit.rollouts == ledger.totals()[0]
+        computing = pace.selecting + (0.0 if learned else pace.learning)
+        return pace.busy_for(len(self._waiting)) - _MARGIN * computing
 
-    def _select(self) -> None:
+    def _select(self) -> bool:
+        """Select a round and submit it; return whether there is anything in it."""
         began = monotonic()
         candidates, learner = self._campaign.select(), self._campaign.learner
         self._pace.selecting = monotonic() - began
         self._waiting += [self._freeze(candidate, learner.model_hash) for candidate in candidates]
         self._submit()
+        return bool(candidates)
 
     def _learn(self) -> None:
         began = monotonic()
@@ -121,12 +128,9 @@ class _Overlapped:
         return self._queue + 1 if self._campaign.learner.fitted else 1
 
     def _submit(self) -> None:
-        """Hand over what the oracle takes now; once the task is solved, nothing more."""
+        """Hand over what the oracle takes now; once the task is solved, nothing new."""
         if self._campaign.stopped:
-            withdrawn, self._waiting = self._waiting, []
-            for candidate in withdrawn:
-                reason = "not run: the task was solved before its turn came"
-                self._tell(Outcome(candidate.id, Failure("aborted", reason), 0.0))
+            self._withdraw()
         free = max(0, self._oracle.capacity - len(self._flying))
         batch, self._waiting = self._waiting[:free], self._waiting[free:]
         self._campaign.dispatch(batch)
@@ -135,7 +139,19 @@ class _Overlapped:
             self._pace.submitted(len(self._flying))
             self._flying.add(candidate.id)
 
+    def _withdraw(self) -> None:
+        """Give up what no oracle was given."""
+        waiting, self._waiting = self._waiting, []
+        for candidate in waiting:
+            row = self._campaign.dataset.ledger.row(RolloutRow, candidate.id)
+            if row is not None and row.state == "selected":
+                reason = "not run: the task was solved before its turn came"
+                self._tell(Outcome(candidate.id, Failure("aborted", reason), 0.0))
+            else:
+                self._waiting.append(candidate)
+
     def _poll(self, timeout: float | None) -> None:
+        began = monotonic()
         with self._campaign.clock.activity("feedback"):
             outcomes = self._oracle.poll(timeout)
         if not outcomes and timeout is None:
@@ -143,12 +159,19 @@ class _Overlapped:
                 f"{type(self._oracle).__name__}.poll() without a timeout returned nothing, "
                 f"with {len(self._flying)} rollouts pending"
             )
+        waited = monotonic() - began
         for outcome in outcomes:
             self._take(outcome)
+        if outcomes:
+            self._pace.came(outcomes, len(self._flying), waited > _AT_ONCE)
+
+    def _late(self, outcome: Outcome) -> None:
+        """Take what came while the policy was evaluated."""
+        self._take(outcome)
+        self._pace.came([outcome], len(self._flying), awaited=False)
 
     def _take(self, outcome: Outcome) -> None:
         self._flying.discard(outcome.candidate_id)
-        self._pace.came(outcome, len(self._flying))
         self._tell(outcome)
         acknowledge(self._oracle, [outcome.candidate_id])
 
@@ -164,7 +187,7 @@ class _Overlapped:
             if any(row.state in ("selected", "dispatched") for row in rows):
                 return
             self._learn()
-            complete(self._campaign, self._oracle, opened[0], self._take, self._flying)
+            complete(self._campaign, self._oracle, opened[0], self._late, self._flying)
             self._submit()
             self._forget()
 
@@ -200,7 +223,7 @@ class _Overlapped:
 
 
 class _Pace:
-    """Foresees when the oracle will have done all that it was given."""
+    """Foresees when the oracle will have done all that it was given, one after the other."""
 
     def __init__(self) -> None:
         self.learning = 0.0
@@ -208,23 +231,37 @@ class _Pace:
         self.selecting = 0.0
         """Likewise."""
         self._lasted: deque[float] = deque(maxlen=5)
-        """Seconds of the last rollouts."""
+        """Seconds of the last rollouts whose beginning and end were seen."""
+        self._said = 0.0
+        """Seconds of a rollout at least, while none was seen."""
         self._began = self._done_at = monotonic()
+        self._seen = False
+        """Whether that is when it began, and not only when it was noticed."""
 
     def submitted(self, before: int) -> None:
         """Count one rollout more, behind those that the oracle had before."""
         now = monotonic()
         if before == 0:
             self._began = self._done_at = now
+            self._seen = True
         self._done_at = max(self._done_at, now) + self._rollout
 
-    def came(self, outcome: Outcome, left: int) -> None:
-        """Note that a rollout is over, and how many are left."""
+    def came(self, outcomes: Sequence[Outcome], left: int, awaited: bool) -> None:
+        """Note that rollouts are over.
+
+        Args:
+            outcomes: theirs, one at least.
+            left: how many the oracle still has.
+            awaited: whether the first was waited for; otherwise they may be over for a while.
+        """
         now = monotonic()
-        # It may have been over for a while, and so may have been the one before: the less is meant.
-        self._lasted.append(min(outcome.robot_seconds, now - self._began))
-        self._began = now
-        self._done_at = min(self._done_at, now + left * self._rollout)
+        each = (now - self._began) / len(outcomes)
+        if awaited and self._seen:
+            self._lasted.append(each)
+        self._said = min(each, mean(outcome.robot_seconds for outcome in outcomes))
+        done_at = now + left * self._rollout
+        self._done_at = done_at if awaited else min(self._done_at, done_at)
+        self._began, self._seen = now, awaited
 
     def busy_for(self, waiting: int) -> float:
         """Return for how many seconds it has rollouts, those that wait to be submitted included."""
@@ -232,4 +269,4 @@ class _Pace:
 
     @property
     def _rollout(self) -> float:
-        return mean(self._lasted) if self._lasted else 0.0
+        return mean(self._lasted) if self._lasted else self._said

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -13,6 +14,7 @@ from robo_al import loop, overlapped
 from robo_al.campaign import Campaign
 from robo_al.config import load_config
 from robo_al.dataset.ledger import EvaluationRow, FitRow, RolloutRow, RoundRow
+from robo_al.events import Evaluated, RoundDone
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.run import create_campaign, open_campaign
 from robo_al.testing import FakeOracle
@@ -143,18 +145,23 @@ def test_an_oracle_is_given_no_more_than_it_takes(tmp_path: Path, capacity: int)
 
 
 class Timed(FakeOracle):
-    """A robot whose rollouts take a second each, in a time that is counted and not waited for."""
+    """A robot whose rollouts take a second each, in a time that is counted and not waited for.
+
+    Args:
+        said: seconds that it says they take.
+    """
 
     now, idle = 0.0, 0.0
 
-    def __init__(self) -> None:
+    def __init__(self, said: float) -> None:
         super().__init__()
+        self._said = said
         self._ends: list[float] = []
         self._outcomes: list[Outcome] = []
 
     def submit(self, candidate: Candidate) -> None:
         super().submit(candidate)
-        self._outcomes += [replace(outcome, robot_seconds=1.0) for outcome in super().poll()]
+        self._outcomes += [replace(o, robot_seconds=self._said) for o in super().poll()]
         free = self._ends[-1] if self._ends else self.now
         if candidate.id > "r0003":  # the first can only be waited for
             self.idle += max(0.0, self.now - free)
@@ -170,20 +177,24 @@ class Timed(FakeOracle):
         return outcomes
 
 
+@pytest.mark.parametrize("said", [1.0, 0.7, 0.0])
 @pytest.mark.parametrize(
-    ("learning", "selecting", "lag"),
-    [(0.1, 0.3, 1), (0.45, 0.45, 1), (0.1, 0.8, 1), (0.1, 1.1, 2)],
+    ("learning", "selecting", "batch", "lag"),
+    [(0.1, 0.3, 1, 1), (0.45, 0.45, 1, 1), (0.1, 0.8, 1, 1), (0.1, 1.1, 1, 2), (0.5, 0.3, 2, 1)],
 )
 def test_a_rollout_is_selected_as_late_as_it_can_be(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    said: float,
     learning: float,
     selecting: float,
+    batch: int,
     lag: int,
 ) -> None:
-    settings = replace(FAKE_SETTINGS, rounds=12, queue=2, rollouts_per_round=1, evaluate_every=0)
+    settings = replace(FAKE_SETTINGS, rounds=12, queue=2, evaluate_every=0)
+    settings = replace(settings, rollouts_per_round=batch)
     with Campaign.create(tmp_path / "run", fake_parts(), settings, "") as campaign:
-        oracle = Timed()
+        oracle = Timed(said)
         learn, select = campaign.learn, campaign.select
 
         def slow_learn() -> Any:
@@ -201,8 +212,39 @@ def test_a_rollout_is_selected_as_late_as_it_can_be(
         monkeypatch.setattr(overlapped, "monotonic", lambda: oracle.now)
         loop.run(campaign, oracle, lambda event: None)
         after = [row.after or 0 for row in campaign.dataset.ledger.rows(RoundRow)]
-    assert max(index - known for index, known in enumerate(after)) == lag
+    selected = [0, *(1 + batch * index for index in range(len(after) - 1))]
+    lags = [before - known for before, known in zip(selected, after, strict=True)]
+    assert max(lags[6:]) == lag  # once it is known how long a rollout takes
     assert oracle.idle < 0.01 or learning + selecting > 1.0
+
+
+@pytest.mark.parametrize("kind", [Evaluated, RoundDone])
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("capacity", [1, 8])
+def test_a_campaign_stopped_around_an_evaluation_goes_on(
+    tmp_path: Path, kind: type, count: int, capacity: int
+) -> None:
+    parts, left = fake_parts(), [count]
+    parts = replace(parts, task=replace(parts.task, threshold=-1e9))
+    settings = replace(FAKE_SETTINGS, rounds=9, queue=2, stop_when_solved=True)
+
+    def stop(event: object) -> None:
+        left[0] -= isinstance(event, kind)
+        if not left[0]:
+            raise KeyboardInterrupt
+
+    with Campaign.create(tmp_path / "run", parts, settings, "") as campaign:
+        with Unforeseen(capacity=capacity, delay=1) as oracle, suppress(KeyboardInterrupt):
+            loop.run(campaign, oracle, stop)
+        begun = {row.id for row in rows(campaign) if row.state in ("dispatched", "recorded")}
+    with Campaign.open(tmp_path / "run", parts, settings) as campaign:
+        with Unforeseen(capacity=capacity, delay=1) as oracle:
+            loop.run(campaign, oracle, lambda event: None)
+        assert campaign.finished and campaign.solved is not None
+        assert len(campaign.dataset.ledger.rows(EvaluationRow)) == 2
+        states = {row.id: row.state for row in rows(campaign)}
+    assert {states[name] for name in begun} == {"recorded"}  # what was begun is not lost
+    assert set(states.values()) <= {"recorded", "aborted"}
 
 
 def test_what_has_come_is_learned_from_before_the_next_is_selected(tmp_path: Path) -> None:

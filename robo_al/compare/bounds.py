@@ -48,8 +48,12 @@ def all_knowing(campaign: Campaign, oracle: Oracle) -> None:
         oracle: executes candidates without lasting effects.
 
     Raises:
-        ConfigError: the campaign's oracle cannot execute a rollout twice.
+        ConfigError: the campaign's oracle cannot execute a rollout twice, or its loop overlaps.
     """
+    if campaign.settings.queue is not None:
+        raise ConfigError(
+            "bound all_knowing: it knows of one round at a time; loop.mode: sequential"
+        )
     if not getattr(oracle, "repeatable", False):
         raise ConfigError(
             "bound all_knowing: it executes every candidate, so it needs a simulation"

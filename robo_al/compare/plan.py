@@ -236,7 +236,7 @@ def _bound(name: str, config: Config) -> Config:
     where = f"bounds: {name}"
     if name == "true_dynamics":  # nothing is learned: two evaluations tell all
         return _with(config, where, strategy=BOUND_STRATEGY, model="true_dynamics", rounds=2)
-    return _with(config, where, strategy=BOUND_STRATEGY)
+    return _with(config, where, strategy=BOUND_STRATEGY, loop={"mode": "sequential"})
 
 
 def _with(config: Config, where: str, **changes: Any) -> Config:

@@ -115,6 +115,8 @@ class RobotOracle:
         except AgentError as error:
             raise UserError(f"oracle robot: {error}") from error
         self._flights: dict[str, _Flight] = {}
+        self._unsaid = 0.0
+        """Seconds waited since it was said what for."""
         self._policies = threading.Lock()
         self._samples: SimpleQueue[Message | None] = SimpleQueue()
         self._failure: Exception | None = None
@@ -179,7 +181,7 @@ class RobotOracle:
             if self._client.wait(arrived, part):
                 break
             waited += part
-            self._mention()
+            self._mention(part)
             if timeout is not None and waited >= timeout:
                 break
         if self._failure is not None:
@@ -414,8 +416,16 @@ class RobotOracle:
         )
         return observed
 
-    def _mention(self) -> None:
-        """Say what a campaign waits for."""
+    def _mention(self, waited: float) -> None:
+        """Say now and then what a campaign waits for.
+
+        Args:
+            waited: seconds since the last call, in vain.
+        """
+        self._unsaid += waited
+        if self._unsaid < _SAID_SECONDS:
+            return
+        self._unsaid = 0.0
         session = self._client.session
         if session.fault is not None:
             logger.warning(
