@@ -2,13 +2,12 @@
 
     python benchmarks/overlap.py --out benchmarks/results/overlap.json
 
-Two parts, sequential and overlapped side by side in both. *Busy*: a simulated robot in real time,
-whose rollouts last as long as the host computes for one (fit, propose, imagine, select: measured
-first, in the same run). Busy is the share of the time from the first rollout's beginning to the
-last one's end in which it moves. *Solving*: rollouts until a task is solved, for each seed. Here
-the robot's time is counted and not waited for: the time is what the host computes, evaluations
-left out, and what it would have waited. A rollout lasts as long as the host computes for one in a
-sequential campaign of `CALIBRATION` rollouts, on average.
+Two parts, sequential and overlapped side by side in both. A rollout lasts as long as the host
+computes for one (fit, propose, imagine, select) on average, measured first, in an overlapped
+campaign. *Busy*: a simulated robot in real time; busy is the share of the time from the first
+rollout's beginning to the last one's end in which it moves. *Solving*: rollouts until a task is
+solved, for each seed. Here the robot's time is counted and not waited for: the time is what the
+host computes, evaluations left out, and what it would have waited.
 
 What is in the results already is not run again.
 """
@@ -207,14 +206,20 @@ def run(
         evaluations = campaign.dataset.ledger.rows(EvaluationRow)
         good = [row for row in evaluations if reached(row, campaign)]
         spent, solved, rollouts = campaign.clock.seconds, campaign.solved, len(robot.moves)
-        computing = sum(spent[name] for name in COMPUTING) / max(1, rollouts - 1)
+        spent_computing = sum(spent[name] for name in COMPUTING)
         return {
             "busy": round(robot.busy, 3),
             "rollouts": rollouts,
-            "computing": round(computing, 3),
+            "computing": round(spent_computing / max(1, rollouts - 1), 3),
             "crossed": good[0].rollouts if good else None,
             "solved": None if solved is None else solved.rollouts,
         }
+
+
+def computing(env: str, words: str, real: bool = False) -> float:
+    """Return how long the host computes for a rollout, where one lasts about as long (s)."""
+    alone = run(env, words, "sequential", 0, 0.0, real)["computing"]
+    return float(run(env, words, "overlapped", 0, alone, real)["computing"])
 
 
 def reached(row: EvaluationRow, campaign: Campaign) -> bool:
@@ -261,7 +266,7 @@ def main() -> None:
     env, words = TASKS["pendulum, 5 steps"]
     words += f" --rounds {options.rounds} --evaluation.every 0"
     if "busy" not in result and options.rounds:
-        seconds = run(env, words, "sequential", 0, 0.0, real=True)["computing"]
+        seconds = computing(env, words, real=True)
         print(f"the host computes for {seconds:.2f} s a rollout: so long does one last", flush=True)
         busy = {mode: run(env, words, mode, 0, seconds, real=True)["busy"] for mode in MODES}
         result |= {"seconds": seconds, "rollouts": options.rounds, "busy": busy}
@@ -273,7 +278,7 @@ def main() -> None:
         found = solving.setdefault(task, {"runs": []})
         if "seconds" not in found:
             alone = f"{words} --rounds {CALIBRATION} --evaluation.every 0"
-            found["seconds"] = run(env, alone, "sequential", 0, 0.0)["computing"]
+            found["seconds"] = computing(env, alone)
         for seed in range(len(found["runs"]), options.seeds):
             runs = {mode: run(env, words, mode, seed, found["seconds"]) for mode in MODES}
             found["runs"].append(runs)
