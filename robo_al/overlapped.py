@@ -32,7 +32,7 @@ from robo_al.types import Candidate, Failure, Outcome, Streamed
 from robo_al.weights import load_weights
 
 _MARGIN = 1.1
-"""Computing is expected to last that many times as long as the last time."""
+"""Computing is expected to last that many times as long as the longest of the last times."""
 _AT_ONCE = 0.005
 """Seconds. What took longer to come was waited for."""
 
@@ -102,14 +102,16 @@ class _Overlapped:
         ledger, pace = self._campaign.dataset.ledger, self._pace
         fit = ledger.last(FitRow)
         learned = fit is not None and fit.rollouts == ledger.totals()[0]
-        computing = pace.selecting + (0.0 if learned else pace.learning)
+        computing = max(pace.selecting, default=0.0)
+        if not learned:
+            computing += max(pace.learning, default=0.0)
         return pace.busy_for(len(self._waiting)) - _MARGIN * computing
 
     def _select(self) -> bool:
         """Select a round and submit it; return whether there is anything in it."""
         began = monotonic()
         candidates, learner = self._campaign.select(), self._campaign.learner
-        self._pace.selecting = monotonic() - began
+        self._pace.selecting.append(monotonic() - began)
         self._waiting += [self._freeze(candidate, learner.model_hash) for candidate in candidates]
         self._submit()
         return bool(candidates)
@@ -117,7 +119,7 @@ class _Overlapped:
     def _learn(self) -> None:
         began = monotonic()
         if self._campaign.learn() is not None:
-            self._pace.learning = monotonic() - began
+            self._pace.learning.append(monotonic() - began)
 
     def _under_way(self) -> int:
         """Return of how many rounds not all outcomes are told."""
@@ -226,9 +228,9 @@ class _Pace:
     """Foresees when the oracle will have done all that it was given, one after the other."""
 
     def __init__(self) -> None:
-        self.learning = 0.0
-        """Seconds that it took the last time."""
-        self.selecting = 0.0
+        self.learning: deque[float] = deque(maxlen=5)
+        """Seconds that it took the last times."""
+        self.selecting: deque[float] = deque(maxlen=5)
         """Likewise."""
         self._lasted: deque[float] = deque(maxlen=5)
         """Seconds of the last rollouts whose beginning and end were seen."""
