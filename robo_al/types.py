@@ -128,7 +128,7 @@ class Candidate:
     context: Context
     controller: Controller
     horizon: int
-    """Steps; the rollout may end earlier where the task terminates."""
+    """Steps; the rollout may end earlier where the task ends, or the env breaks it off."""
     seed: int
     """Of everything random while it is executed."""
     id: str = ""
@@ -147,6 +147,9 @@ class Trajectory:
     rewards: Float[np.ndarray, "T"]
     terminated: bool = False
     """The task ended by itself before the horizon."""
+    truncated: bool = False
+    """The env broke it off before the horizon, and nothing had ended: a time limit of the env's, a
+    workspace that was left. What would have come next is not known; it is no end of the task."""
 
     @property
     def steps(self) -> int:

@@ -7,7 +7,7 @@ rollout of T steps has T + 1 samples. Whatever goes wrong ends it with a safe st
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -264,7 +264,7 @@ class Execution:
             ended = driver.execute(
                 JointTrajectory(seconds, path, rates),
                 Tolerance(tracking, tracking, GOAL_SECONDS),
-                samples.append,
+                lambda sample: samples.append(_own(sample)),
             )
         finally:
             self.handed_over = False
@@ -330,7 +330,7 @@ class Execution:
         """Return what sends one command; the last one of a step is what was sent in it."""
 
         def send(now_ns: int, due_ns: int) -> Ending | None:
-            sent = np.asarray(self._driver.command(pose, self._between), np.float64)
+            sent = np.array(self._driver.command(pose.copy(), self._between), np.float64)
             if step is not None:
                 self.recorded.sent[step] = sent
             return None
@@ -385,7 +385,13 @@ class Execution:
         if sample.sequence == self._sequence:
             raise ValueError(f"the reading is stale: its sequence number stays {sample.sequence}")
         self._sequence = sample.sequence
-        return sample
+        return _own(sample)
+
+
+def _own(sample: Sample) -> Sample:
+    """Return a reading in arrays of its own: a driver may fill the same ones again and again."""
+    names = ("positions", "velocities", "efforts", "sensors")
+    return replace(sample, **{name: np.array(getattr(sample, name)) for name in names})
 
 
 def approach(now: Array, start: Array, envelope: Envelope, period: float) -> Array:

@@ -93,8 +93,9 @@ def _check_outcome(subject: Subject, candidate: Candidate, outcome: Outcome) -> 
         return
     subject.need(isinstance(result, Trajectory), f"the result is {kind_of(result)}")
     _check_trajectory(subject, candidate, result)
-    whole = result.steps == candidate.horizon or (result.terminated and result.steps > 0)
-    subject.need(whole, f"{candidate.id!r} has {result.steps} of {candidate.horizon} steps")
+    ended = (result.terminated or result.truncated) and result.steps > 0
+    short = f"{result.steps} of {candidate.horizon} steps, neither terminated nor truncated"
+    subject.need(result.steps == candidate.horizon or ended, f"{candidate.id!r} has {short}")
 
 
 def _check_trajectory(subject: Subject, candidate: Candidate, trajectory: Trajectory) -> None:

@@ -37,6 +37,7 @@ def encode(trajectories: Sequence[Trajectory], metadata: Mapping[str, Any]) -> b
         for name, value in zip(_COLUMNS, values, strict=True):
             columns[name] += value + [None] * (length - len(value))
     vector = pa.list_(pa.float64())
+    truncated = [bool(t.truncated) for t in trajectories]
     schema = pa.schema(
         [("trajectory", pa.int32())]
         + [(name, pa.float64() if name == "reward" else vector) for name in _COLUMNS],
@@ -44,7 +45,9 @@ def encode(trajectories: Sequence[Trajectory], metadata: Mapping[str, Any]) -> b
             "format": _FORMAT,
             "terminated": json.dumps([bool(t.terminated) for t in trajectories]),
             "robo_al": json.dumps(metadata, sort_keys=True, allow_nan=False),
-        },
+        }
+        # Only where it says something: a file of an older version is the same, byte for byte.
+        | ({"truncated": json.dumps(truncated)} if any(truncated) else {}),
     )
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns, schema=schema), sink)
@@ -56,6 +59,7 @@ def decode(data: bytes) -> tuple[list[Trajectory], dict[str, Any]]:
     table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
     metadata = table.schema.metadata
     terminated = json.loads(metadata[b"terminated"])
+    truncated = json.loads(metadata.get(b"truncated", b"null")) or [False] * len(terminated)
     index = table["trajectory"].to_numpy()
     starts = np.searchsorted(index, np.arange(len(terminated) + 1))
     trajectories = []
@@ -63,7 +67,8 @@ def decode(data: bytes) -> tuple[list[Trajectory], dict[str, Any]]:
         part = table.slice(starts[i], starts[i + 1] - starts[i])
         observations, actions, proposed = (_matrix(part[name]) for name in _COLUMNS[:3])
         rewards = np.array(part["reward"].drop_null().to_numpy())
-        trajectories.append(Trajectory(observations, actions, proposed, rewards, ended))
+        arrays = observations, actions, proposed, rewards
+        trajectories.append(Trajectory(*arrays, ended, truncated[i]))
     return trajectories, json.loads(metadata[b"robo_al"])
 
 
@@ -98,8 +103,8 @@ def examine(
         reason = f"rollout {rollout}: arrays of shapes {shapes} cannot be a trajectory"
         return result if isinstance(result, Failure) else Failure("quarantined", reason)
     observations, actions, proposed, rewards = arrays
-    ended = bool(trajectory.terminated)
-    trajectory = Trajectory(observations, actions, proposed, rewards, ended)
+    ends = bool(trajectory.terminated), bool(trajectory.truncated)
+    trajectory = Trajectory(observations, actions, proposed, rewards, *ends)
     if isinstance(result, Failure):
         return replace(result, partial=trajectory)
     fault = _fault(trajectory, task, horizon)

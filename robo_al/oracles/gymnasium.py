@@ -268,9 +268,10 @@ class _Worker:
             if isinstance(answer, Fault):
                 yield answer
                 return
-            terminated = answer.fields["terminated"]
-            yield Step(answer.arrays[0], answer.fields["reward"], terminated)
-            if terminated:
+            fields = answer.fields
+            ends = fields["terminated"], fields["truncated"]
+            yield Step(answer.arrays[0], fields["reward"], *ends)
+            if fields["over"]:
                 return
 
     def kill(self) -> None:

@@ -39,6 +39,7 @@ class Step(NamedTuple):
     observation: Float[np.ndarray, "O"]
     reward: float
     terminated: bool
+    truncated: bool
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Limits:
     """Of the action space: an env is sent what it declares."""
     control_period: float
     """Seconds between two actions."""
+    time_limit: int | None = None
+    """Steps after which the env breaks a rollout off; who steps it by formulas cannot ask it."""
 
     @classmethod
     def of(cls, env: Env, spec: EnvSpec) -> "Limits":
@@ -83,6 +86,7 @@ class Steps(NamedTuple):
     observations: Float[np.ndarray, "n O"]
     rewards: Float[np.ndarray, "n"]
     terminated: Bool[np.ndarray, "n"]
+    truncated: Bool[np.ndarray, "n"]
     faults: Mapping[int, Fault]
     """By place among the n; what the columns say there means nothing."""
 
@@ -90,12 +94,13 @@ class Steps(NamedTuple):
     def of(cls, answers: Sequence[Step | Fault]) -> "Steps":
         """Return columns of single answers."""
         good = [answer for answer in answers if isinstance(answer, Step)]
-        nothing = Step(np.zeros(len(good[0].observation) if good else 0), 0.0, False)
+        nothing = Step(np.zeros(len(good[0].observation) if good else 0), 0.0, False, False)
         whole = [answer if isinstance(answer, Step) else nothing for answer in answers]
         return cls(
             np.array([step.observation for step in whole]),
             np.array([step.reward for step in whole]),
             np.array([step.terminated for step in whole]),
+            np.array([step.truncated for step in whole]),
             {i: answer for i, answer in enumerate(answers) if isinstance(answer, Fault)},
         )
 
@@ -107,12 +112,12 @@ class Steps(NamedTuple):
         terminated: Bool[np.ndarray, "n"],
         faults: Mapping[int, Fault] = MappingProxyType({}),
     ) -> "Steps":
-        """Return steps whose numbers are finite, the others as further faults."""
+        """Return steps whose numbers are finite, the others as further faults; none truncated."""
         good = np.isfinite(observations).all(-1) & np.isfinite(rewards)
         if not good.all():
             found = {int(i): not_finite(observations[i], rewards[i]) for i in np.flatnonzero(~good)}
             faults = found | dict(faults)
-        return cls(observations, rewards, terminated, faults)
+        return cls(observations, rewards, terminated, np.zeros_like(terminated), faults)
 
 
 class Recordings:
@@ -135,6 +140,7 @@ class Recordings:
         self._horizons = np.array([candidate.horizon for candidate in candidates], dtype=np.int64)
         self._begun = np.zeros(len(candidates), dtype=np.bool_)
         self._terminated = np.zeros(len(candidates), dtype=np.bool_)
+        self._truncated = np.zeros(len(candidates), dtype=np.bool_)
         self._faults: dict[int, Fault] = {}
 
     def begin(self, firsts: Sequence[Float[np.ndarray, "O"] | Fault]) -> None:
@@ -177,20 +183,24 @@ class Recordings:
         """Record what came of the actions that were sent; from a row's first fault on, nothing."""
         for place, fault in steps.faults.items():
             self.fail(int(rows[place]), fault)
-        observations, rewards, terminated, faults = steps
+        observations, rewards, terminated, truncated, faults = steps
         if faults:
             good = np.ones(len(rows), dtype=np.bool_)
             good[list(faults)] = False
             if not good.any():
                 return
             rows, observations = rows[good], observations[good]
-            rewards, terminated = rewards[good], terminated[good]
+            rewards, terminated, truncated = rewards[good], terminated[good], truncated[good]
         at = self.steps[rows]
         self._seen[at + 1, rows], self._rewards[at, rows] = observations, rewards
         self.observations[rows] = observations
         self.steps[rows] += 1
+        whole = self.steps[rows] == self._horizons[rows]
+        if self._limits.time_limit is not None:
+            truncated = truncated | (self.steps[rows] >= self._limits.time_limit)
         self._terminated[rows] = terminated
-        self.done[rows] = terminated | (self.steps[rows] == self._horizons[rows])
+        self._truncated[rows] = truncated & ~terminated & ~whole
+        self.done[rows] = terminated | truncated | whole
 
     def fail(self, row: int, fault: Fault) -> None:
         """End a rollout; the reason is completed by its name and step."""
@@ -209,6 +219,7 @@ class Recordings:
                 proposed=self._asked[:steps, row].copy(),
                 rewards=self._rewards[:steps, row].copy(),
                 terminated=bool(self._terminated[row]),
+                truncated=bool(self._truncated[row]),
             )
         seconds = steps * self._limits.control_period
         if row in self._faults:
@@ -293,7 +304,7 @@ def step_env(env: Env, watch: Watch, action: Float[np.ndarray, "A"]) -> Step | F
     """Step an env through its public API; what it raises is a `Fault`."""
     watch.before_step()
     try:
-        observation, reward, terminated, _, _ = env.step(action)
+        observation, reward, terminated, truncated, _ = env.step(action)
         observation, reward = np.array(observation, dtype=np.float64), float(reward)
     except Exception as error:
         return raised_fault(error)
@@ -303,7 +314,7 @@ def step_env(env: Env, watch: Watch, action: Float[np.ndarray, "A"]) -> Step | F
         return shape_fault(env, observation)
     if not (np.isfinite(observation).all() and np.isfinite(reward)):
         return not_finite(observation, reward)
-    return Step(observation, reward, bool(terminated))
+    return Step(observation, reward, bool(terminated), bool(truncated))
 
 
 def raised_fault(error: Exception) -> Fault:

@@ -294,7 +294,8 @@ class RobotOracle:
     @property
     def _observed(self) -> list[int]:
         """Sensors that are observations."""
-        return [i for i, name in enumerate(self._sensors) if name not in ("reward", "terminated")]
+        said = ("reward", "terminated", "truncated")
+        return [i for i, name in enumerate(self._sensors) if name not in said]
 
     @property
     def _substeps(self) -> int:
@@ -395,7 +396,7 @@ class RobotOracle:
         target = message.arrays["targets"]
         observation = self._observe(message.arrays, target, options)
         with self._policies:
-            action = np.asarray(flight.actor.act(observation[None]), np.float64)[0]
+            action = np.array(flight.actor.act(observation[None]), np.float64)[0]
         if not np.isfinite(action).all():
             raise ValueError("its action is not finite")
         step = int(message.fields["step"])
@@ -479,27 +480,32 @@ class RobotOracle:
             asked = np.asarray(controller.actions[:steps], np.float64)
         else:  # a step whose answer was missed has only what was sent
             asked = np.array([flight.asked.get(k, actions[k]) for k in range(steps)])
-        rewards, ends = self._rewards(observations, actions, kept["sensors"])
-        stop = int(ends.argmax()) + 1 if ends.any() else steps
-        return Trajectory(
-            observations[: stop + 1], actions[:stop], asked[:stop], rewards[:stop], bool(ends.any())
-        )
+        rewards = self._rewards(observations, actions, kept["sensors"])
+        ends, cuts = (self._said(name, kept["sensors"]) for name in ("terminated", "truncated"))
+        over = ends | cuts
+        stop = int(over.argmax()) + 1 if over.any() else steps
+        arrays = observations[: stop + 1], actions[:stop], asked[:stop], rewards[:stop]
+        ended = bool(ends[:stop].any())
+        whole = ended or stop == flight.candidate.horizon
+        return Trajectory(*arrays, ended, bool(cuts[:stop].any()) and not whole)
 
-    def _rewards(
-        self, observations: Array, actions: Array, sensors: Array
-    ) -> tuple[Array, Bool[np.ndarray, "T"]]:
-        """Return rewards [T], and where the task ended by itself [T]."""
-        ends = np.zeros(len(actions), bool)
-        if "terminated" in self._sensors:
-            ends = sensors[1:, self._sensors.index("terminated")] > 0.5
+    def _said(self, name: str, sensors: Array) -> Bool[np.ndarray, "T"]:
+        """Return after which steps a sensor said yes; one that the robot lacks never does."""
+        if name not in self._sensors:
+            return np.zeros(len(sensors) - 1, bool)
+        said: NDArray[np.bool_] = sensors[1:, self._sensors.index(name)] > 0.5
+        return said
+
+    def _rewards(self, observations: Array, actions: Array, sensors: Array) -> Array:
+        """Return rewards [T]."""
         if "reward" in self._sensors:
-            return np.array(sensors[1:, self._sensors.index("reward")], np.float64), ends
+            return np.array(sensors[1:, self._sensors.index("reward")], np.float64)
         if self._task.reward is None:
             raise OracleError(
                 f"env {self._task.env.name} has no `reward` function, and the robot measures none"
             )
         rewards = self._task.reward(observations[:-1], actions, observations[1:])
-        return np.asarray(rewards, np.float64), ends
+        return np.asarray(rewards, np.float64)
 
     def _refuse_closed(self) -> None:
         if self._closed:

@@ -8,7 +8,8 @@ header, and the raw float64 arrays whose shapes the header gives. The parent sen
     step   actions [T,A]                    -> T times: observation [O] or fault
 
 An answer comes after each step, so that the deadline is each step's, and what was recorded before
-a worker hung is with the parent. No answer follows a fault or the end of the task.
+a worker hung is with the parent. No answer follows a fault, the end of the task, or the step after
+which the env broke the rollout off.
 """
 
 import json
@@ -163,7 +164,7 @@ def _serve(channel: Channel, frames: "queue.SimpleQueue[Frame]", made: Mapping[s
         for action in frame.arrays[0]:
             answer = _answer(step_env(env, watch, action.astype(limits.dtype)))
             channel.send(answer)
-            if answer.fields.get("terminated", True):  # and so is a rollout with a fault
+            if answer.fields.get("over", True):  # and so is a rollout with a fault
                 break
 
 
@@ -173,7 +174,8 @@ def _answer(result: "Array | Step | Fault") -> Frame:
     if isinstance(result, Fault):
         return Frame("fault", {"failure": result.kind, "reason": result.reason})
     if isinstance(result, Step):
-        fields = {"reward": result.reward, "terminated": result.terminated}
+        ends = {"terminated": result.terminated, "truncated": result.truncated}
+        fields = {"reward": result.reward, **ends, "over": any(ends.values())}
         return Frame("observation", fields, [result.observation])
     return Frame("observation", {}, [result])
 

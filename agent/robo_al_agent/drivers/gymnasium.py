@@ -5,12 +5,12 @@
       env: HalfCheetah-v5
 
 Its time passes only while it is commanded, one control period a command. The sensors are the
-components of the observation, then `reward` of the last step and `terminated` (0 or 1); what ends
-by itself is stepped no more until it is reset.
+components of the observation, then `reward` of the last step, `terminated` and `truncated` (0 or 1);
+what ends by itself, or is broken off, is stepped no more until it is reset.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ class GymnasiumRobot:
         observation, _ = self._made().reset(seed=seed, options=chosen)
         space = self._made().action_space
         self._action = np.clip(np.zeros(space.shape), space.low, space.high)
-        self._show(observation, 0.0, False)
+        self._show(observation, 0.0, (False, False))
 
     def read(self) -> Sample:
         """Return the last action as positions, and the last observation as sensors."""
@@ -86,11 +86,13 @@ class GymnasiumRobot:
         space = self._made().action_space
         if target.shape != space.shape or not np.isfinite(target).all():
             raise DriverError(f"{self._id}: action {target.tolist()} is no {space}")
-        if not self._shown[-1]:
+        if not self._shown[-2:].any():
+            # Once more after the cast, whose rounding is not to leave the limits.
             action = np.clip(target, space.low, space.high).astype(space.dtype)
-            observation, reward, terminated, _, _ = self._made().step(action)
+            action = np.clip(action, space.low, space.high)
             self._action = action.astype(np.float64)
-            self._show(observation, float(reward), bool(terminated))
+            observation, reward, *ends, _ = self._made().step(action)
+            self._show(observation, float(reward), ends)
         return self._action.copy()
 
     def safe_stop(self) -> None:
@@ -170,10 +172,10 @@ class GymnasiumRobot:
             watchdog_seconds=float(period),
             stop_seconds=float(period),
             command="action",
-            sensors=(*seen, Sensor("reward", "1"), Sensor("terminated", "1")),
+            sensors=(*seen, *(Sensor(n, "1") for n in ("reward", "terminated", "truncated"))),
         )
 
-    def _show(self, observation: Any, reward: float, terminated: bool) -> None:
-        self._shown = np.array([*np.ravel(observation), reward, terminated], np.float64)
+    def _show(self, observation: Any, reward: float, ends: Sequence[bool]) -> None:
+        self._shown = np.array([*np.ravel(observation), reward, *map(bool, ends)], np.float64)
         if not np.isfinite(self._shown).all():
             self._fault = Fault("not_finite", f"{self._id}: observation or reward is not finite")

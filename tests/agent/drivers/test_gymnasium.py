@@ -29,6 +29,15 @@ class Countdown(gymnasium.Env):
         return np.array([seen, self.noise]), 2 * self.sum, ended, False, {}
 
 
+class Fenced(Countdown):
+    """Is broken off when the sum is 1, and must not be stepped then; checks what it is sent."""
+
+    def step(self, action):
+        assert self.sum < 1 and self.action_space.contains(action)
+        observation, reward, *_ = super().step(action)
+        return observation, reward, False, self.sum >= 1, {}
+
+
 class Timeless(Countdown):
     dt = None
 
@@ -47,7 +56,7 @@ class Boundless(Countdown):
 
 @pytest.fixture(autouse=True, scope="module")
 def registered():
-    kinds = (Countdown, Timeless, Pictures, Buttons, Boundless)
+    kinds = (Countdown, Fenced, Timeless, Pictures, Buttons, Boundless)
     for kind in kinds:
         # as short as could be: a driver's rollouts are as long as they are asked for
         gymnasium.register(f"test/{kind.__name__}-v0", kind, max_episode_steps=2)
@@ -81,7 +90,7 @@ def test_half_cheetah_is_described_by_its_spaces():
     assert [joint.name for joint in spec.joints] == [f"action[{i}]" for i in range(6)]
     assert {(joint.low, joint.high, joint.unit) for joint in spec.joints} == {(-1.0, 1.0, "1")}
     names = [sensor.name for sensor in spec.sensors]
-    assert names == [*(f"observation[{i}]" for i in range(17)), "reward", "terminated"]
+    assert names == [*(f"observation[{i}]" for i in range(17)), "reward", "terminated", "truncated"]
     driver.close()
 
 
@@ -93,7 +102,7 @@ def test_half_cheetah_moves_as_it_does_in_gymnasium():
     reward = 0.0
     for action in np.random.default_rng(0).uniform(-1.5, 1.5, (30, 6)):
         sample = driver.read()
-        assert sample.sensors.tolist() == [*observation, reward, 0.0]
+        assert sample.sensors.tolist() == [*observation, reward, 0.0, 0.0]
         sent = driver.command(action, 0.05)
         assert np.array_equal(sent, np.clip(action, -1, 1).astype(np.float32))
         observation, reward, *_ = env.step(sent.astype(np.float32))
@@ -114,6 +123,17 @@ def test_a_rollout_is_as_long_as_it_is_asked_for_and_ends_by_itself(countdown):
     countdown.reset({}, 0)
     assert countdown.read().sensors[[0, 2, 3]].tolist() == [0.0, 0.0, 0.0]
     assert countdown.read().positions.tolist() == [0.0]
+
+
+def test_what_is_broken_off_takes_no_action_any_more():
+    driver = GymnasiumRobot("test/Fenced-v0")
+    driver.connect()
+    for _ in range(3):  # the env itself raises when it is stepped after its end
+        driver.command(np.array([0.5]), 0.1)
+    assert driver.read().sensors.tolist() == [1.0, driver.read().sensors[1], 2.0, 0.0, 1.0]
+    driver.reset({}, 0)
+    assert driver.read().sensors[[0, 3, 4]].tolist() == [0.0, 0.0, 0.0]
+    driver.close()
 
 
 def test_a_reset_has_its_seed_and_options(countdown):
