@@ -15,6 +15,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,11 @@ class Campaign:
     def stopped(self) -> bool:
         """Whether the task is solved, and the budget's rest is not to be used."""
         return self.settings.stop_when_solved and self.solved is not None
+
+    @cached_property
+    def evaluation_contexts(self) -> list[Context]:
+        """The fixed starts, looked at once: where the env's reset puts seeds from 0 on."""
+        return self.parts.contexts_from(range(self.settings.evaluation_starts))
 
     @property
     def pending(self) -> tuple[Candidate, ...]:

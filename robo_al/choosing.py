@@ -166,7 +166,9 @@ def propose(
         PluginError: they are not n, or actions are of a wrong shape or not finite.
     """
     steps = settings.steps(parts.task)
-    candidates = list(policy.propose(n, contexts, steps, parts.model, rng))
+    candidates = [
+        _own(candidate) for candidate in policy.propose(n, contexts, steps, parts.model, rng)
+    ]
     who = f"{type(policy).__name__}.propose"
     if len(candidates) != n:
         raise PluginError(f"{who} returned {len(candidates)} candidates; {n} were asked for")
@@ -184,6 +186,13 @@ def propose(
                     f"are not finite; finite ones of shape {shape} were asked for"
                 )
     return candidates
+
+
+def _own(candidate: Candidate) -> Candidate:
+    """Return a candidate whose actions a policy cannot change any more."""
+    if not isinstance(candidate.controller, OpenLoop):
+        return candidate
+    return replace(candidate, controller=OpenLoop(np.array(candidate.controller.actions)))
 
 
 def _members(parts: Parts, settings: Settings, round_index: int) -> list[int] | None:

@@ -286,7 +286,10 @@ def _check(options: argparse.Namespace) -> None:
         if group == "drivers":
             print(_check_driver(options))
         else:
-            check_plugin(group, options.spec, options.parameters, EnvSpec(options.env))
+            for finding in check_plugin(
+                group, options.spec, options.parameters, EnvSpec(options.env)
+            ):
+                print(f"note: {finding}")
         print(f"{options.spec} keeps the contract of {group}")
 
 
@@ -331,6 +334,8 @@ def _groups_of(spec: str) -> list[str]:
             raise PluginError(f"{spec!r} is not installed under this name; see robo-al list")
         return found
     part = load("plugins", spec)
+    if _makes_env(part):
+        return ["envs"]
     marks = {"propose": "policies", "fit": "models", "submit": "oracles", "safe_stop": "drivers"}
     groups = [group for method, group in marks.items() if hasattr(part, method)]
     if not groups and hasattr(part, "reset"):  # a simulated robot's driver has one too
@@ -343,6 +348,18 @@ def _groups_of(spec: str) -> list[str]:
     if len(groups) != 1:
         raise PluginError(f"{spec}: it is not clear what this is; say --group {'|'.join(GROUPS)}")
     return groups
+
+
+def _makes_env(part: Any) -> bool:
+    """Whether a plugin is an env, or a function: those of other kinds are given what they need."""
+    import inspect
+
+    import gymnasium
+
+    if inspect.isclass(part):
+        return issubclass(part, gymnasium.Env)
+    given = {"task", "env"} & set(inspect.signature(part).parameters)
+    return inspect.isfunction(part) and not given
 
 
 if __name__ == "__main__":

@@ -152,6 +152,8 @@ class Config(BaseModel):
     evaluation: Evaluation = Evaluation()
     loop: Loop = Loop()
     stop_when_solved: bool = True
+    horizon: Count | None = None
+    """Steps of an evaluation; None: the task's own."""
     threshold: float | None = None
     """Mean evaluation return from which the task counts as solved; None: the task's own."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

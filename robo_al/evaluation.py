@@ -42,8 +42,6 @@ def evaluation_candidates(campaign: Campaign, index: int) -> tuple[Candidate, ..
     """
     settings, parts = campaign.settings, campaign.parts
     assert isinstance(parts.policy, SupportsAct)
-    starts = range(settings.evaluation_starts)
-    contexts = parts.contexts_from(starts)
     return tuple(
         Candidate(
             context=context,
@@ -52,7 +50,7 @@ def evaluation_candidates(campaign: Campaign, index: int) -> tuple[Candidate, ..
             seed=integer(generator(settings.seed, Purpose.EVALUATE, 0, i)),
             id=f"e{index:04d}-{i:02d}",
         )
-        for i, context in enumerate(contexts)
+        for i, context in enumerate(campaign.evaluation_contexts)
     )
 
 

@@ -15,6 +15,13 @@ class Activity:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """A campaign begins, and something was found out, or left out, of its env."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class RolloutDone:
     """An outcome is durable, whatever its state."""
 
@@ -95,6 +102,7 @@ class RoundDone:
 
 Event: TypeAlias = (
     Activity
+    | Noted
     | RolloutDone
     | Quarantined
     | Indeterminate

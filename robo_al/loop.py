@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from robo_al.campaign import Campaign
-from robo_al.events import Event
+from robo_al.events import Event, Noted
 from robo_al.overlapped import run_overlapped
 from robo_al.protocols import Oracle, SupportsAdmission, SupportsRecall
 from robo_al.rounds import complete, execute, left, repeated
@@ -29,6 +29,9 @@ def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> No
         oracle.campaign = campaign.dataset.identity
     if isinstance(oracle, SupportsAdmission):
         campaign.admits = oracle.admits
+    if campaign.rounds == 0:
+        for note in campaign.parts.task.notes:
+            emit(Noted(note))
     campaign.learner.recover(campaign.rounds)
     if campaign.settings.queue is not None:
         run_overlapped(campaign, oracle, campaign.settings.queue)

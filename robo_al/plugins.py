@@ -14,6 +14,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     import gymnasium
 
 GYMNASIUM = "gymnasium:"
-"""Before the id of an env that is registered with Gymnasium."""
+"""Before the id of an env that is registered with Gymnasium, as `gymnasium.make` takes it: an id of
+another package goes with the module that registers it, `gymnasium:panda_gym:PandaReach-v3`."""
 
 
 def known(group: str) -> dict[str, str]:
@@ -72,8 +74,16 @@ def make_env(spec: EnvSpec) -> "gymnasium.Env[Any, Any]":
     Raises:
         PluginError: it is not known, refuses its parameters, or is no `gymnasium.Env`.
     """
-    import gymnasium
+    return env_maker(spec)()
 
+
+def env_maker(spec: EnvSpec) -> "Callable[[], gymnasium.Env[Any, Any]]":
+    """Import what an env needs, and return the function that makes it.
+
+    Raises:
+        PluginError: it is not known, or does not take its parameters. The function raises it where
+            the constructor fails, or makes no `gymnasium.Env`.
+    """
     factory: Callable[..., Any]
     if spec.parameters.get("render_mode") == "rgb_array":
         render_offscreen()
@@ -84,12 +94,21 @@ def make_env(spec: EnvSpec) -> "gymnasium.Env[Any, Any]":
     else:
         factory = load("envs", spec.name)
         _refuse_unknown(factory, spec.parameters, where)
+    return partial(_made, factory, spec.parameters, where)
+
+
+def _made(
+    factory: Callable[..., Any], parameters: Mapping[str, Any], where: str
+) -> "gymnasium.Env[Any, Any]":
+    """Return the env that a factory makes."""
+    import gymnasium
+
     try:
-        env = factory(**spec.parameters)
+        env = factory(**parameters)
     except UserError:
         raise
     except Exception as error:
-        raise PluginError(f"{where} with {dict(spec.parameters)}: {_reason(error)}") from error
+        raise PluginError(f"{where} with {dict(parameters)}: {_reason(error)}") from error
     if not isinstance(env, gymnasium.Env):
         raise PluginError(f"{where} makes a {type(env).__name__}, which is no gymnasium.Env")
     return env
@@ -148,16 +167,32 @@ def _ignore(message: str) -> None:
 
 
 def _registered(identity: str) -> Callable[..., Any]:
-    """Return the factory of an env that is registered with Gymnasium."""
+    """Return the factory of an env that is registered with Gymnasium: `ID`, or `MODULE:ID`."""
     import gymnasium
+    from gymnasium.envs.registration import load_env_creator
 
+    module, _, name = identity.rpartition(":")
+    where = f"env {GYMNASIUM + identity!r}"
+    if module:
+        _from_module(module, where)  # which registers it
     try:
-        registered = gymnasium.spec(identity)
+        registered = gymnasium.spec(name)
     except (gymnasium.error.Error, ImportError) as error:
-        near = difflib.get_close_matches(identity, gymnasium.registry, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.5)
         hint = f"; nearest: {', '.join(near)}" if near else ""
         reason = str(error).rstrip(".")
-        raise PluginError(f"Gymnasium has no env {identity!r} ({reason}){hint}") from error
+        missing = (
+            f"importing {module} did not register it"
+            if module
+            else "an id that another package registers goes with the name of its module: "
+            f"{GYMNASIUM}MODULE:{name}"
+        )
+        raise PluginError(f"Gymnasium has no env {name!r} ({reason}); {missing}{hint}") from error
+    if isinstance(registered.entry_point, str):
+        try:
+            load_env_creator(registered.entry_point)  # imports what making it needs
+        except Exception as error:
+            raise PluginError(f"{where} cannot be imported: {_reason(error)}") from error
     return lambda **parameters: gymnasium.make(registered, **parameters)
 
 

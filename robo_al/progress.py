@@ -17,6 +17,7 @@ from robo_al.events import (
     Explored,
     Indeterminate,
     ModelFailed,
+    Noted,
     Quarantined,
     RolloutDone,
     RoundDone,
@@ -137,6 +138,8 @@ class Progress:
 def remark(event: Event) -> str:
     """Return what an event that a person should know of means, in a sentence."""
     match event:
+        case Noted(text):
+            pass
         case Quarantined(what, reason):
             text = f"{what} is quarantined and not learned from: {reason}"
         case Indeterminate(rollouts):

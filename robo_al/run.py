@@ -6,8 +6,7 @@ with create_campaign(config, "runs/mine") as campaign, make_oracle(config) as or
 """
 
 import platform
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -36,14 +35,18 @@ from robo_al.dataset.dataset import CONFIG, LEDGER
 from robo_al.dataset.ledger import Ledger
 from robo_al.errors import ConfigError, PluginError, RoboALError, RunFolderError
 from robo_al.models.imagination import imagine
+from robo_al.oracles.steppers import is_batched
 from robo_al.parts import Parts, Settings
 from robo_al.protocols import Oracle, SupportsData, SupportsRepeat
 from robo_al.tasks import contexts_from, describe, sample_contexts
+from robo_al.tasks.shelf import borrowed, seconds_to_make
 from robo_al.testing import random_transitions
-from robo_al.types import EnvSpec, Task
+from robo_al.types import Context, EnvSpec, Task
 
 VERSIONS_OF = ("robo-al", "torch", "mujoco", "gymnasium", "numpy")
 """Distributions whose versions are part of the record."""
+SLOW_SECONDS = 0.5
+"""An env that takes longer to be made is made once, and its rollouts follow one another."""
 
 
 def create_campaign(config: Config, folder: str | Path) -> Campaign:
@@ -56,8 +59,8 @@ def create_campaign(config: Config, folder: str | Path) -> Campaign:
     """
     config = resolve(config)
     task = _task(config)
-    if config.threshold is None:
-        config = config.model_copy(update={"threshold": task.threshold})
+    known = {"horizon": task.horizon, "threshold": task.threshold, "oracle": _oracle(config)}
+    config = config.model_copy(update=known)
     device = _device(config)
     rehearse(config)
     return Campaign.create(
@@ -104,8 +107,8 @@ def rehearse(config: Config) -> None:
         PluginError: a part breaks its contract, or does not go with the others; says which.
     """
     config, task, rng = resolve(config), _task(config), np.random.default_rng(0)
-    with closing(plugins.make_env(_env_spec(config))) as env:
-        check_env(env, task.env)
+    with borrowed(task.env) as env:
+        check_env(env, task.env, task.horizon)
         contexts = sample_contexts(env, [rng, rng])
         transitions = random_transitions(rng, rollouts=3, steps=3, env=env)
     parts, settings = _parts(config, task, "cpu"), _settings(config)
@@ -138,11 +141,29 @@ def _env_spec(config: Config) -> EnvSpec:
 
 
 def _task(config: Config) -> Task:
-    """Describe the env; the configuration's threshold, if any, takes the place of the env's."""
+    """Describe the env; the configuration's horizon and threshold, if any, are in place of its."""
     arguments("envs", config.env)
-    with closing(plugins.make_env(_env_spec(config))) as env:
-        task = describe(env, _env_spec(config))
+    with borrowed(_env_spec(config)) as env:
+        task = describe(env, _env_spec(config), config.horizon)
     return task if config.threshold is None else replace(task, threshold=config.threshold)
+
+
+def _oracle(config: Config) -> Component:
+    """Return the oracle, for one env at a time if the simulation's takes long to be made.
+
+    It is recorded with the configuration: a resumed campaign asks no clock.
+    """
+    oracle, env = config.oracle, _env_spec(config)
+    if oracle.name != "simulation" or "envs" in oracle.parameters:
+        return oracle
+    if seconds_to_make(env) <= SLOW_SECONDS or is_batched(env):
+        return oracle
+    return Component(name=oracle.name, **oracle.parameters, envs=1)
+
+
+def _contexts_from(spec: EnvSpec, seeds: Sequence[int]) -> list[Context]:
+    with borrowed(spec) as env:
+        return contexts_from(env, seeds)
 
 
 def _device(config: Config) -> str:
@@ -180,7 +201,7 @@ def _parts(config: Config, task: Task, device: str) -> Parts:
     torch.set_num_threads(1)
     return Parts(
         task=task,
-        contexts_from=partial(contexts_from, plugins.make_env(_env_spec(config))),
+        contexts_from=partial(_contexts_from, _env_spec(config)),
         explorer=_build("explorer", config, task=task, device=device),
         policy=_build("policy", config, task=task, device=device),
         model=_build("model", config, task=task, device=device),

@@ -87,6 +87,12 @@ class Task:
     """Seeds from 0 of the only starts there are, each to be used once; None: any seed is one."""
     held_out: tuple[Trajectory, ...] = ()
     """Recorded rollouts that the model is evaluated on, in place of the policy."""
+    notes: tuple[str, ...] = ()
+    """For the user: what was found out or left out, each in a sentence."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Task:
+        """Return itself: a value never changes, and its functions may belong to an env."""
+        return self
 
 
 @dataclass(frozen=True)

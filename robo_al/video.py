@@ -105,12 +105,13 @@ def _run(folder: Path) -> None:
 def _answer(folder: Path) -> None:
     """Write the videos that the request in a folder asks for."""
     from robo_al.plugins import make_env
-    from robo_al.tasks import describe
+    from robo_al.tasks.describing import DEFAULT_PERIOD
+    from robo_al.tasks.offers import offers_of
 
     request = json.loads((folder / "request.json").read_text())
     spec, answers = EnvSpec(**request["env"]), []
     with closing(make_env(spec)) as env:
-        period = describe(env, spec).control_period
+        period = offers_of(env).control_period or DEFAULT_PERIOD
         _draw_quickly(env)
         for index, rollout in enumerate(request["rollouts"]):
             stride = frame_stride(len(rollout["actions"]), period)
@@ -142,12 +143,12 @@ def _replay(
 ) -> tuple[list[UInt8[np.ndarray, "H W 3"]], Float[np.ndarray, "T+1 O"]]:
     """Step an env, drawing it at every `stride`-th step."""
     observation, _ = env.reset(seed=context["seed"], options=context["options"] or None)
-    observations, frames = [observation], [env.render()]
+    observations, frames = [np.array(observation)], [np.array(env.render())]
     for step, action in enumerate(actions, start=1):
         observation, *_ = env.step(np.asarray(action, dtype=env.action_space.dtype))
-        observations.append(observation)
+        observations.append(np.array(observation))
         if step % stride == 0:
-            frames.append(env.render())
+            frames.append(np.array(env.render()))
     return frames, np.asarray(observations, dtype=np.float64)
 
 

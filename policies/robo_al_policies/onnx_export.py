@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from robo_al.errors import UserError
-from robo_al.plugins import make_env
-from robo_al.protocols import SupportsContext, SupportsRobot
+from robo_al.tasks import contexts_from
+from robo_al.tasks.offers import offers_of
+from robo_al.tasks.shelf import borrowed
 from robo_al_policies.sb3 import SB3
 
 Array = NDArray[np.float64]
@@ -59,12 +60,12 @@ def export_robot_onnx(
             observes is not an affine function of what the robot measures.
     """
     task = policy.task
-    env: Any = make_env(task.env)
-    robot: Any = env.unwrapped
-    if not isinstance(robot, SupportsRobot):
-        raise UserError(f"env {task.env.name}: no robot's (it has no `robot_observation`)")
-    env.reset(seed=0)
-    options = robot.context() if isinstance(robot, SupportsContext) else {}
+    with borrowed(task.env) as env:
+        robot: Any = offers_of(env).robot
+        if robot is None:
+            raise UserError(f"env {task.env.name}: no robot's (it has no `robot_observation`)")
+        (context,) = contexts_from(env, [0])
+    options = context.options
     joints = len(robot.joints)
     sizes = {"positions": joints, "velocities": joints, "sensors": sensors, "targets": joints}
     sizes |= {f"start.{name}": len(values) for name, values in options.items()}

@@ -21,16 +21,16 @@ rollout can be read off its actions, exactly if a primitive commanded it.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from robo_al.errors import ConfigError
-from robo_al.plugins import make_env
 from robo_al.protocols import Model, SupportsRobot
 from robo_al.seeds import integer
+from robo_al.tasks.offers import offers_of
+from robo_al.tasks.shelf import borrowed
 from robo_al.types import Candidate, Context, OpenLoop, Task, Transitions
 from robo_al_policies.basis import Command, command_basis
 
@@ -84,9 +84,10 @@ class Primitives:
         self.command: Command = "action"
         """What an action is."""
         self._positions: list[int] = []  # where the observation shows the joints, if needed
-        with closing(make_env(task.env)) as env:
-            if isinstance(env.unwrapped, SupportsRobot):
-                self._commands(env.unwrapped)
+        with borrowed(task.env) as env:
+            robot = offers_of(env).robot
+        if robot is not None:
+            self._commands(robot)
         fewest = 2 if self.command == "action" else 4
         for name, fits, wanted in (
             ("functions", functions >= fewest, f"at least {fewest}"),
@@ -160,7 +161,9 @@ class Primitives:
         actions say nothing are 0.
         """
         basis = self._basis[: len(actions)]
-        motion = (actions - self._hold(observation))[: self.steps] / (self._half * self.scale)
+        # The motion of a joint that is locked is 0, wherever it is locked.
+        widths = np.where(self._half > 0, self._half * self.scale, np.inf)
+        motion = (actions - self._hold(observation))[: self.steps] / widths
         noise, found = READING / self.scale, np.zeros((basis.shape[1], len(self._half)))
         for _ in range(2):
             ridge = noise**2 * np.eye(basis.shape[1])
@@ -221,7 +224,8 @@ class Primitives:
         """Note how the joints are commanded."""
         self.command = robot.robot_command
         low, high, name = self.task.action_low, self.task.action_high, self.task.env.name
-        if self.command == "velocity" and not ((low < 0) & (high > 0)).all():
+        locked = (low == 0) & (high == 0)
+        if self.command == "velocity" and not (((low < 0) & (high > 0)) | locked).all():
             raise ConfigError(
                 f"policy primitives: env {name} has velocity limits {low} to {high}, which forbid "
                 "standing still; each has to be below and above 0"

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from robo_al.errors import ConfigError
-from robo_al.plugins import make_env
-from robo_al.protocols import Model, SupportsEpisodes
+from robo_al.protocols import Model
 from robo_al.seeds import integer
+from robo_al.tasks.offers import offers_of
+from robo_al.tasks.shelf import borrowed
 from robo_al.types import Candidate, Context, OpenLoop, Task
 
 
@@ -26,13 +27,14 @@ class Replay:
     """
 
     def __init__(self, task: Task, device: str = "cpu") -> None:
-        recorded = make_env(task.env).unwrapped
-        if not isinstance(recorded, SupportsEpisodes):
+        with borrowed(task.env) as env:
+            recorded = offers_of(env).episodes
+        if recorded is None:
             raise ConfigError(
                 f"policy replay: the env {task.env.name} has no recorded episodes; it goes with "
                 "`env: {name: replay, path: ...}`"
             )
-        self._episodes = recorded.episodes
+        self._episodes, _ = recorded
 
     def propose(
         self,

@@ -206,7 +206,8 @@ class SB3:
         low, high = (
             actions.new_tensor(limit) for limit in (self.task.action_low, self.task.action_high)
         )
-        scaled = (2 * actions - (high + low)) / (high - low)
+        width = torch.where(high > low, high - low, 1.0)  # a locked joint is always at 0
+        scaled = (2 * actions - (high + low)) / width
         seen, following = self.observer(before), self.observer(after)
         columns = (seen, scaled, following, ended[:, None], rewards[:, None])
         return ReplayBufferSamples(*(column.to(torch.float32) for column in columns))

@@ -7,22 +7,17 @@ known here. For any other an imagined world never ends by itself.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from robo_al.plugins import GYMNASIUM, make_env
+from robo_al.plugins import GYMNASIUM
+from robo_al.tasks.layers import is_bare
+from robo_al.tasks.offers import offers_of
+from robo_al.tasks.shelf import borrowed
 from robo_al.types import Task
 from robo_al_envs.arrays import namespace
 
 Termination = Callable[[Any, Any, Any], Any]
 """(observation [...,O], action [...,A], next observation [...,O]) -> whether it ended [...]."""
-
-
-@runtime_checkable
-class SupportsTermination(Protocol):
-    """A task that knows from what is observed when it ends; NumPy arrays or tensors."""
-
-    def termination(self, observation, action, next_observation):  # type: ignore[no-untyped-def]
-        """Return whether the step ended the rollout [...] for [...,O], [...,A], [...,O]."""
 
 
 def hopper_v5(
@@ -70,8 +65,9 @@ KNOWN: dict[str, Callable[..., Termination | None]] = {
 
 def termination_of(task: Task) -> Termination | None:
     """Return when a task's rollouts end by themselves; None: never, or it is not known."""
-    inner = make_env(task.env).unwrapped
-    if isinstance(inner, SupportsTermination):
-        return inner.termination
-    factory = KNOWN.get(task.env.name)
+    with borrowed(task.env) as env:
+        own, bare = offers_of(env).termination, is_bare(env)
+    if own is not None:
+        return own
+    factory = KNOWN.get(task.env.name) if bare else None
     return None if factory is None else factory(**task.env.parameters)

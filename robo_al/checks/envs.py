@@ -3,67 +3,80 @@
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from robo_al.checks.subject import Subject
 from robo_al.errors import ConfigError, PluginError
-from robo_al.protocols import SupportsContext, SupportsDynamics, SupportsReward
-from robo_al.tasks import describe, sample_contexts
+from robo_al.seeds import integer
+from robo_al.tasks import Env, describe
+from robo_al.tasks.boxes import random_action
 from robo_al.types import EnvSpec
 
+Array = NDArray[np.float64]
 
-def check_env(env: Any, spec: EnvSpec) -> None:
-    """Check an env: its spaces, a few steps, and each capability against the steps.
+
+def check_env(env: Env, spec: EnvSpec, horizon: int | None = None) -> tuple[str, ...]:
+    """Check an env: its spaces, its starts, a few steps, and each capability against the steps.
+
+    Args:
+        env: which.
+        spec: what it was made from.
+        horizon: steps of an evaluation, in place of what the env says.
+
+    Returns:
+        A sentence for each thing that is not as it should be, and that a campaign can do with.
 
     Raises:
         PluginError: naming the method and what was wrong with it.
     """
     subject = Subject(env.unwrapped)
     try:
-        task = describe(env, spec)
+        task = describe(env, spec, horizon)
     except ConfigError as error:
         raise PluginError(str(error)) from error
-    rng = np.random.default_rng(0)
+    shape, rng = (len(task.channels),), np.random.default_rng(0)
+    seed = integer(rng)
     with subject.trying("reset"):
-        context = sample_contexts(env, [rng])[0]
-        again, _ = env.reset(seed=context.seed)
-        subject.array("the observation", again, (len(task.channels),))
-        same = np.array_equal(np.asarray(again, dtype=np.float64), context.observation)
-        subject.need(same, "the same seed starts at another observation")
-    if isinstance(env.unwrapped, SupportsContext):
-        with subject.trying("context"):
-            asked, _ = env.reset(seed=context.seed + 1, options=dict(context.options))
-            same = np.allclose(asked, context.observation, rtol=0, atol=1e-9)
-            subject.need(same, "reset(options=context()) starts at another observation")
-    dtype = env.action_space.dtype
+        first, _ = env.reset(seed=seed)
+        start = _observed(subject, first, shape)
+        env.reset(seed=seed + 1)
+        findings = _reused(subject, first, start)
+        again, _ = env.reset(seed=seed)
+        _check_seed(subject, start, _observed(subject, again, shape))
     for _ in range(3):
-        action = rng.uniform(task.action_low, task.action_high).astype(dtype)
+        before = _observed(subject, again, shape)
+        action = random_action(env.action_space, rng)
         with subject.trying("step"):
-            after, reward, terminated, _, _ = env.step(action)
-            subject.array("the observation", after, (len(task.channels),))
+            after, reward, terminated, truncated, _ = env.step(action)
+            _observed(subject, after, shape)
             subject.need(np.ndim(reward) == 0 and np.isfinite(reward), f"a reward of {reward!r}")
-        _check_formulas(subject, np.asarray(again), action, np.asarray(after), float(reward))
+            findings = findings or _reused(subject, again, before)
         again = after
-        if terminated:
+        if terminated or truncated:
             break
+    return (*findings, *task.notes)
 
 
-def _check_formulas(subject: Subject, before: Any, action: Any, after: Any, reward: float) -> None:
-    """Compare the known formulas with a step, for NumPy and torch and on batches."""
-    formula: Any = subject.thing
-    batch = [np.stack([x, x]).astype(np.float64) for x in (before, action, after)]
-    tensors = [torch.as_tensor(x) for x in batch]
-    if isinstance(subject.thing, SupportsDynamics):
-        with subject.trying("dynamics"):
-            subject.array("the next observations", formula.dynamics(*batch[:2]), batch[2].shape)
-            subject.tensor("the next observations", formula.dynamics(*tensors[:2]), batch[2].shape)
-            for given in (batch, tensors):
-                close = np.allclose(np.asarray(formula.dynamics(*given[:2])), batch[2], atol=1e-5)
-                subject.need(close, "differs from what step does")
-    if isinstance(subject.thing, SupportsReward):
-        with subject.trying("reward"):
-            subject.array("the rewards", formula.reward(*batch), (2,))
-            subject.tensor("the rewards", formula.reward(*tensors), (2,))
-            for values in (batch, tensors):
-                close = np.allclose(np.asarray(formula.reward(*values)), reward, atol=1e-5)
-                subject.need(close, "differs from what step gives")
+def _check_seed(subject: Subject, start: Array, again: Array) -> None:
+    """Need a reset with the same seed to start where the first one did."""
+    subject.need(np.array_equal(start, again), "the same seed starts at another observation")
+
+
+def _observed(subject: Subject, value: Any, shape: tuple[int, ...]) -> Array:
+    """Need a finite observation; return it in an array of its own."""
+    observation = np.array(value, dtype=np.float64)
+    wrong = f"the observation has shape {observation.shape}, not {shape}"
+    subject.need(observation.shape == shape, wrong)
+    subject.need(np.isfinite(observation).all(), "the observation is not finite")
+    return observation
+
+
+def _reused(subject: Subject, observation: Any, kept: Array) -> tuple[str, ...]:
+    """Return a sentence if an observation changed after it was returned."""
+    if np.array_equal(np.asarray(observation, dtype=np.float64), kept):
+        return ()
+    name = f"{type(subject.thing).__qualname__}.{subject.method}"
+    return (
+        f"{name} returned an array that a later call changes; robo-al copies it, others may not: "
+        "return a copy",
+    )

@@ -13,14 +13,17 @@ from robo_al.checks.policies import check_policy
 from robo_al.checks.selection import check_acquisition, check_cost, check_selector
 from robo_al.errors import PluginError, RoboALError
 from robo_al.models.imagination import imagine
-from robo_al.plugins import load, make_env
+from robo_al.plugins import load
 from robo_al.protocols import SupportsData, SupportsRepeat
 from robo_al.tasks import describe, sample_contexts
+from robo_al.tasks.shelf import borrowed
 from robo_al.testing import FakeAcquisition, FakeModel, FakePolicy, random_transitions
 from robo_al.types import EnvSpec
 
 
-def check_plugin(group: str, spec: str, parameters: Mapping[str, Any], task_env: EnvSpec) -> None:
+def check_plugin(
+    group: str, spec: str, parameters: Mapping[str, Any], task_env: EnvSpec
+) -> tuple[str, ...]:
     """Build a plugin and check it; an oracle that cannot undo what it does executes nothing.
 
     Args:
@@ -29,13 +32,16 @@ def check_plugin(group: str, spec: str, parameters: Mapping[str, Any], task_env:
         parameters: of its constructor.
         task_env: the env to check it on; an env is checked by itself.
 
+    Returns:
+        A sentence for each thing that is not as it should be, and that a campaign can do with.
+
     Raises:
         PluginError: it cannot be built, or breaks its contract.
     """
     if group == "envs":
         own = EnvSpec(spec, parameters)
-        check_env(make_env(own), own)
-        return
+        with borrowed(own) as env:
+            return check_env(env, own)
     stage = _Stage(task_env)
     if group == "oracles":
         with _build(group, spec, env=task_env, **parameters) as oracle:
@@ -59,17 +65,18 @@ def check_plugin(group: str, spec: str, parameters: Mapping[str, Any], task_env:
         else:
             assert group == "selectors", group
             check_selector(thing, FakeAcquisition(), imagined, stage.model)
+    return ()
 
 
 class _Stage:
     """Small and exact counterparts of whatever is checked, on one env."""
 
     def __init__(self, spec: EnvSpec) -> None:
-        env, rng = make_env(spec), np.random.default_rng(0)
-        self.task = describe(env, spec)
-        self.contexts = sample_contexts(env, [rng, rng])
-        self.transitions = random_transitions(rng, rollouts=3, steps=5, env=env)
-        env.close()
+        rng = np.random.default_rng(0)
+        with borrowed(spec) as env:
+            self.task = describe(env, spec)
+            self.contexts = sample_contexts(env, [rng, rng])
+            self.transitions = random_transitions(rng, rollouts=3, steps=5, env=env)
         self.model = FakeModel(self.task)
         self.model.fit(self.transitions, rng)
         proposed = FakePolicy(self.task).propose(4, self.contexts, 4, self.model, rng)

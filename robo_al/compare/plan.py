@@ -13,7 +13,6 @@ rollouts, starts and evaluations are the same, and a difference is the strategy'
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,9 +23,9 @@ from robo_al.compare.entries import TaskEntry, read_entries, refuse
 from robo_al.components import as_component
 from robo_al.config import Config, check_config, load_config
 from robo_al.errors import ConfigError, RoboALError
-from robo_al.plugins import make_env
 from robo_al.run import create_campaign
-from robo_al.tasks import describe
+from robo_al.tasks.offers import offers_of
+from robo_al.tasks.shelf import borrowed
 from robo_al.types import EnvSpec
 
 BOUND_STRATEGY = "greedy_return"
@@ -212,8 +211,8 @@ def _threshold(where: str, config: Config) -> float | None:
     if config.threshold is not None:
         return config.threshold
     spec = EnvSpec(config.env.name, config.env.parameters)
-    with closing(make_env(spec)) as env:
-        threshold = describe(env, spec).threshold
+    with borrowed(spec) as env:
+        threshold = offers_of(env).threshold
     if threshold is None and not _is_replay(config):
         name = where.removeprefix("tasks.")
         raise ConfigError(

@@ -8,6 +8,7 @@ import functools
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -32,12 +33,13 @@ class Inputs:
     center: tuple[float, ...]
     """Middle of the action limits."""
     half_range: tuple[float, ...]
-    """Half the width of the action limits."""
+    """Half the width of the action limits; 1 where they are equal, of a joint that is locked."""
 
     @classmethod
     def of(cls, task: Task) -> "Inputs":
         """Sort the channels of a task."""
         kinds = [channel.kind for channel in task.channels]
+        half = (task.action_high - task.action_low) / 2
         angles = tuple(i for i, kind in enumerate(kinds) if kind in ("angle", "wrapped_angle"))
         return cls(
             linear=tuple(i for i, kind in enumerate(kinds) if kind in ("linear", "constant")),
@@ -47,7 +49,7 @@ class Inputs:
             observation_size=len(kinds),
             learn_reward=task.reward is None,
             center=tuple(((task.action_high + task.action_low) / 2).tolist()),
-            half_range=tuple(((task.action_high - task.action_low) / 2).tolist()),
+            half_range=tuple(np.where(half > 0, half, 1.0).tolist()),
         )
 
     @property

@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robo_al.errors import ConfigError
-from robo_al.plugins import make_env
-from robo_al.protocols import SupportsDynamics
+from robo_al.tasks.offers import offers_of
+from robo_al.tasks.shelf import borrowed
 from robo_al.types import FitReport, Prediction, Task, Transitions
 
 ALEATORIC = 1e-12
@@ -33,12 +33,17 @@ class TrueDynamics:
     members: int = 1
 
     def __init__(self, task: Task, device: Any = "cpu") -> None:
-        env: Any = make_env(task.env).unwrapped
-        if not isinstance(env, SupportsDynamics):
+        with borrowed(task.env) as env:
+            dynamics = offers_of(env).dynamics
+        if dynamics is None:
             raise ConfigError(f"env {task.env.name}: no `dynamics`, so it cannot be its own model")
         if task.reward is None:
             raise ConfigError(f"env {task.env.name}: its reward is not known; learn a model of it")
-        self._env: Any = env
+        self._dynamics = dynamics
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TrueDynamics":
+        """Return itself: it learns nothing, and its dynamics belong to an env."""
+        return self
 
     def fit(self, transitions: Transitions, rng: np.random.Generator) -> FitReport:
         """Learn nothing."""
@@ -48,7 +53,7 @@ class TrueDynamics:
         self, observations: Float[Tensor, "*batch O"], actions: Float[Tensor, "*batch A"]
     ) -> Prediction:
         """Return the next observations, certain of them."""
-        mean = self._env.dynamics(observations, actions)
+        mean = self._dynamics(observations, actions)
         return Prediction(mean, torch.zeros_like(mean), torch.full_like(mean, ALEATORIC))
 
     def step(
@@ -58,4 +63,4 @@ class TrueDynamics:
         members: Int[Tensor, "G"],
     ) -> tuple[Float[Tensor, "G P O"], None]:
         """Advance all groups by the truth."""
-        return self._env.dynamics(observations, actions), None
+        return self._dynamics(observations, actions), None

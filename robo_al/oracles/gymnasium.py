@@ -206,7 +206,7 @@ class GymnasiumOracle:
 
     def _act(self, actor: Actor, recording: Recordings) -> Float[np.ndarray, "1 A"]:
         with self._policies:
-            action: Array = np.asarray(actor.act(recording.observations.copy()), dtype=np.float64)
+            action: Array = np.array(actor.act(recording.observations.copy()), dtype=np.float64)
         if action.shape != (1, len(self._limits.low)):
             raise UserError(
                 f"candidate {recording.candidates[0].id}: {type(actor).__name__}.act answered with "

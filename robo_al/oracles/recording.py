@@ -11,7 +11,11 @@ from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import NDArray
 
 from robo_al.errors import UserError
-from robo_al.tasks import Env, describe
+from robo_al.tasks import Env
+from robo_al.tasks.boxes import boxes, within
+from robo_al.tasks.describing import DEFAULT_PERIOD
+from robo_al.tasks.layers import time_limit
+from robo_al.tasks.offers import offers_of
 from robo_al.types import (
     Candidate,
     Context,
@@ -57,10 +61,11 @@ class Limits:
 
     @classmethod
     def of(cls, env: Env, spec: EnvSpec) -> "Limits":
-        """Read the limits off an env; raises `ConfigError` like `robo_al.tasks.describe`."""
-        task = describe(env, spec)
-        dtype = np.dtype(env.action_space.dtype).name
-        return cls(task.action_low, task.action_high, dtype, task.control_period)
+        """Read the limits off an env; raises `UserError` where its spaces are no flat boxes."""
+        _, action = boxes(env, spec.name)
+        period = offers_of(env).control_period or DEFAULT_PERIOD
+        low, high = action.low.astype(np.float64), action.high.astype(np.float64)
+        return cls(low, high, np.dtype(action.dtype).name, period, time_limit(env))
 
     def check(self, candidate: Candidate) -> None:
         """Raise `UserError` for a candidate that no env with these limits can execute."""
@@ -76,8 +81,7 @@ class Limits:
 
     def clip(self, asked: Float[np.ndarray, "*T A"]) -> Float[np.ndarray, "*T A"]:
         """Return what is sent when `asked` is asked for, in the action space's dtype."""
-        sent: np.ndarray = np.clip(asked, self.low, self.high).astype(self.dtype)
-        return sent
+        return within(asked, self.low, self.high, self.dtype)
 
 
 class Steps(NamedTuple):

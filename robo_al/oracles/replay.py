@@ -3,9 +3,9 @@
 import numpy as np
 
 from robo_al.errors import ConfigError, OracleError
-from robo_al.plugins import make_env
-from robo_al.protocols import SupportsEpisodes
-from robo_al.tasks import describe
+from robo_al.tasks.describing import DEFAULT_PERIOD
+from robo_al.tasks.offers import offers_of
+from robo_al.tasks.shelf import borrowed
 from robo_al.types import Candidate, EnvSpec, Failure, OpenLoop, Outcome, Trajectory
 
 
@@ -23,15 +23,15 @@ class ReplayOracle:
     capacity: int = 4096
 
     def __init__(self, env: EnvSpec) -> None:
-        made = make_env(env)
-        recorded = made.unwrapped
-        if not isinstance(recorded, SupportsEpisodes):
+        with borrowed(env) as made:
+            offers = offers_of(made)
+        if offers.episodes is None:
             raise ConfigError(
                 f"oracle replay: the env {env.name} has no recorded episodes; it goes with "
                 "`env: {name: replay, path: ...}`"
             )
-        self._episodes = recorded.episodes
-        self._control_period = describe(made, env).control_period
+        self._episodes, _ = offers.episodes
+        self._control_period = offers.control_period or DEFAULT_PERIOD
         self._queue: dict[str, Candidate] = {}
         self._closed = False
 

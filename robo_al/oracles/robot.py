@@ -10,7 +10,6 @@ import logging
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -21,9 +20,10 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from robo_al.errors import OracleError, UserError
-from robo_al.plugins import make_env
 from robo_al.protocols import Actor, SupportsGraph, SupportsRobot
 from robo_al.tasks import describe
+from robo_al.tasks.offers import offers_of
+from robo_al.tasks.shelf import borrowed
 from robo_al.types import (
     MEAN,
     Candidate,
@@ -106,9 +106,9 @@ class RobotOracle:
         """Part of every rollout's identifier; a campaign sets its own, which outlives this."""
         self.capacity = queue
         self._onnx = onnx
-        with closing(make_env(env)) as made:
+        with borrowed(env) as made:
             self._task = describe(made, env)
-            self._robot = made.unwrapped if isinstance(made.unwrapped, SupportsRobot) else None
+            self._robot = offers_of(made).robot
         try:
             host, _ = split_address(address, "oracle.address")
             self._client = Client(address, Path(keys) if keys else None, self._on_sample)

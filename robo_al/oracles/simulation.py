@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from robo_al.errors import OracleError, UserError
-from robo_al.oracles.recording import Limits, Recordings
+from robo_al.oracles.recording import Recordings
 from robo_al.oracles.steppers import make_stepper
 from robo_al.protocols import Actor
 from robo_al.types import Candidate, EnvSpec, OpenLoop, Outcome, Streamed
@@ -26,14 +26,20 @@ class SimulationOracle:
     Args:
         env: what to simulate.
         threads: of MuJoCo's physics; 0 for one a core. Results do not depend on it.
+        envs: instances of an env that are stepped together, where each rollout has one of its own;
+            None: as many as there are rollouts, 64 at most, or as one process can have.
+
+    Raises:
+        UserError: the env cannot be made, or is none that a rollout can run in.
     """
 
     repeatable = True
     capacity: int = 4096
 
-    def __init__(self, env: EnvSpec, threads: int = 0) -> None:
-        self._stepper, first = make_stepper(env, threads)
-        self._limits = Limits.of(first, env)
+    def __init__(self, env: EnvSpec, threads: int = 0, envs: int | None = None) -> None:
+        if envs is not None and envs < 1:
+            raise UserError(f"oracle simulation: envs is {envs}; at least 1 is needed")
+        self._stepper, self._limits = make_stepper(env, threads, envs)
         self._queue: dict[str, Candidate] = {}
         self._closed = False
 
@@ -59,17 +65,27 @@ class SimulationOracle:
             UserError: a policy answered with actions of a wrong shape.
         """
         self._refuse_closed()
-        candidates, self._queue = list(self._queue.values()), {}
-        if not candidates:
-            return []
-        recordings = Recordings(candidates, self._limits)
-        recordings.begin(self._stepper.reset([candidate.context for candidate in candidates]))
+        waiting, self._queue = list(self._queue.values()), {}
+        outcomes: list[Outcome] = []
+        while waiting:
+            try:
+                done = self._execute(waiting)
+            finally:
+                self._stepper.release()
+            outcomes, waiting = outcomes + done, waiting[len(done) :]
+        return outcomes
+
+    def _execute(self, candidates: Sequence[Candidate]) -> list[Outcome]:
+        """Execute as many of the candidates as can be stepped together, the first ones."""
+        firsts = self._stepper.reset([candidate.context for candidate in candidates])
+        recordings = Recordings(candidates[: len(firsts)], self._limits)
+        recordings.begin(firsts)
         groups = _groups(recordings)
         while len(rows := recordings.running):
             rows, sent = recordings.send(rows, self._asked(recordings, groups)[rows])
             if len(rows):
                 recordings.add(rows, self._stepper.step(rows, sent))
-        return [recordings.outcome(row) for row in range(len(candidates))]
+        return [recordings.outcome(row) for row in range(len(firsts))]
 
     def _asked(
         self, recordings: Recordings, groups: "Sequence[_Group]"
@@ -95,10 +111,8 @@ class SimulationOracle:
         return asked
 
     def close(self) -> None:
-        """Close the envs."""
-        if not self._closed:
-            self._closed = True
-            self._stepper.close()
+        """Refuse everything from now on; no env is held between polls."""
+        self._closed = True
 
     def __enter__(self) -> "SimulationOracle":
         return self

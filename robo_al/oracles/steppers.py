@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
-import gymnasium
 import numpy as np
-from gymnasium import wrappers
 from jaxtyping import Float, Int, Shaped
 from numpy.typing import NDArray
 
 from robo_al.oracles.recording import (
     Fault,
+    Limits,
     Steps,
     Watch,
     mujoco_env,
@@ -22,23 +22,44 @@ from robo_al.oracles.recording import (
     step_env,
     warning_fault,
 )
-from robo_al.plugins import known_answer, make_env
-from robo_al.protocols import SupportsAnswer, SupportsDynamics, SupportsReward
+from robo_al.plugins import known_answer
 from robo_al.tasks import Env
+from robo_al.tasks.layers import is_bare, time_limit
+from robo_al.tasks.offers import offers_of
+from robo_al.tasks.shelf import borrowed, give_back, lend, lend_another
 from robo_al.types import AnswerFunction, Context, EnvSpec
 
 Array = NDArray[np.float64]
+MOST_ENVS = 64
+"""Instances of an env that are stepped together, unless it is said how many."""
 
 
-def make_stepper(env: EnvSpec, threads: int) -> "tuple[Stepper, Env]":
-    """Make the fastest stepper that an env allows, and its first env."""
-    first = make_env(env)
-    if mujoco_env(first) is not None:
-        if (answer := answer_of(first, env)) is not None:
-            with suppress(Exception):  # it is not what it should be: then the env's own `step` is
-                return Simulations(first, answer, threads), first
-        return Physics(first, env, threads), first
-    return Formula(first) if is_formula(first) else Separate(first, env), first
+def make_stepper(env: EnvSpec, threads: int, envs: int | None = None) -> "tuple[Stepper, Limits]":
+    """Make the fastest stepper that an env allows; return also the limits of its actions.
+
+    Args:
+        env: what is stepped.
+        threads: of MuJoCo's physics; 0 for one a core.
+        envs: instances that are stepped together, where there is one for each rollout.
+    """
+    with borrowed(env) as first:
+        limits = Limits.of(first, env)
+        if mujoco_env(first) is not None:
+            if (answer := answer_of(first, env)) is not None:
+                with suppress(Exception):  # it is not what it should be: then the env's own is
+                    return Simulations(first, env, answer, threads), limits
+            return Physics(first, env, threads, envs), limits
+        if is_formula(first):
+            own_limit = offers_of(first).ending.truncated_after
+            steps = min((n for n in (limits.time_limit, own_limit) if n), default=None)
+            return Formula(first, env), replace(limits, time_limit=steps)
+        return Separate(env, envs), limits
+
+
+def is_batched(env: EnvSpec) -> bool:
+    """Whether rollouts of an env are simulated in one batch of ours, from a single instance."""
+    with borrowed(env) as first:
+        return mujoco_env(first) is not None or is_formula(first)
 
 
 @runtime_checkable
@@ -46,32 +67,42 @@ class Stepper(Protocol):
     """B rollouts of one env, stepped together."""
 
     def reset(self, contexts: Sequence[Context]) -> Sequence[Array | Fault]:
-        """Start B rollouts; return their first observations [O]."""
+        """Start as many rollouts as can be stepped together; return their first observations [O].
+
+        They are those of the first contexts, of one at least.
+        """
 
     def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> Steps:
         """Advance n of the rollouts by one action each, of the action space's type."""
 
-    def close(self) -> None:
-        """Free the envs."""
+    def release(self) -> None:
+        """Let others use the envs: the rollouts are over."""
 
 
 class Separate:
-    """Any env: one instance for each rollout, kept for the next batch, stepped in turn."""
+    """Any env: one instance for each rollout, stepped in turn; lent for as long as they last.
 
-    def __init__(self, first: Env, spec: EnvSpec) -> None:
+    Of an env of which a process can have only so many, so many rollouts are stepped together.
+    """
+
+    def __init__(self, spec: EnvSpec, envs: int | None = None) -> None:
         self._spec = spec
+        self._most = envs or MOST_ENVS
         self._envs: list[Env] = []
         self._watches: list[Watch] = []
-        self._take(first)
 
     def _take(self, env: Env) -> None:
         self._envs.append(env)
         self._watches.append(Watch(env))
 
     def reset(self, contexts: Sequence[Context]) -> Sequence[Array | Fault]:
-        """Reset one env for each context."""
-        while len(self._envs) < len(contexts):
-            self._take(make_env(self._spec))
+        """Reset one env for each context, as far as there can be so many."""
+        self._take(lend(self._spec))
+        while len(self._envs) < min(len(contexts), self._most):
+            env = lend_another(self._spec)
+            if env is None:
+                break
+            self._take(env)
         return [reset_env(env, context) for env, context in zip(self._envs, contexts, strict=False)]
 
     def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> Steps:
@@ -83,10 +114,11 @@ class Separate:
             ]
         )
 
-    def close(self) -> None:
-        """Close each env."""
-        for env in self._envs:
-            env.close()
+    def release(self) -> None:
+        """Give the envs back, the first one last: it is lent again first."""
+        while self._envs:
+            give_back(self._spec, self._envs.pop())
+        self._watches.clear()
 
 
 class Formula:
@@ -96,17 +128,21 @@ class Formula:
     observation, NumPy's scalars round some powers otherwise than its arrays.
     """
 
-    def __init__(self, env: Env) -> None:
-        self._env = env
-        self._formula: Any = env.unwrapped
+    def __init__(self, env: Env, spec: EnvSpec) -> None:
+        dynamics, reward = offers_of(env).dynamics, offers_of(env).reward
+        assert dynamics is not None and reward is not None
+        self._spec = spec
+        self._dynamics = dynamics
+        self._reward = reward
+        self._size = env.observation_space.shape
         self._observations: Array
 
     def reset(self, contexts: Sequence[Context]) -> Sequence[Array | Fault]:
         """Let the env say where each context starts."""
-        firsts = [reset_env(self._env, context) for context in contexts]
-        size = self._env.observation_space.shape
-        assert size is not None
-        nothing = np.full(size, np.nan)
+        with borrowed(self._spec) as env:
+            firsts = [reset_env(env, context) for context in contexts]
+        assert self._size is not None
+        nothing = np.full(self._size, np.nan)
         self._observations = np.array([nothing if isinstance(x, Fault) else x for x in firsts])
         return firsts
 
@@ -114,40 +150,32 @@ class Formula:
         """Apply the formulas to all rows at once."""
         before, sent = self._observations[rows], actions.astype(np.float64)
         with np.errstate(all="ignore"):  # one rollout's overflow is found by its numbers
-            after = self._formula.dynamics(before, sent)
-            rewards = self._formula.reward(before, sent, after)
+            after = self._dynamics(before, sent)
+            rewards = self._reward(before, sent, after)
         self._observations[rows] = after
         return Steps.checked(after, rewards, np.zeros(len(rows), dtype=np.bool_))
 
-    def close(self) -> None:
-        """Close the env."""
-        self._env.close()
+    def release(self) -> None:
+        """Do nothing: no env is kept."""
 
 
 def is_formula(env: Env) -> bool:
-    """Whether stepping the env is its formula and nothing else: no wrapper that changes it."""
-    inner = env.unwrapped
-    known = isinstance(inner, SupportsDynamics) and isinstance(inner, SupportsReward)
-    return known and is_bare(env)
+    """Whether stepping the env is its formula and nothing else, however long a rollout lasts.
 
-
-def is_bare(env: Env) -> bool:
-    """Whether no wrapper changes what the env is sent and what it answers."""
-    transparent = (wrappers.TimeLimit, wrappers.OrderEnforcing, wrappers.PassiveEnvChecker)
-    outer: Any = env
-    while isinstance(outer, gymnasium.Wrapper):
-        if not isinstance(outer, transparent):
-            return False
-        outer = outer.env
-    return True
+    One that is broken off before its horizon looks at more than the number of steps.
+    """
+    offers = offers_of(env)
+    if offers.dynamics is None or offers.reward is None or offers.ending.terminated:
+        return False
+    steps = offers.ending.truncated_after
+    return steps is None or steps >= (offers.horizon or steps) or steps == time_limit(env)
 
 
 def answer_of(env: Env, spec: EnvSpec) -> AnswerFunction | None:
     """Return what a MuJoCo env makes of many simulations at once, where that is known."""
-    inner = env.unwrapped
     if not is_bare(env) or spec.parameters.get("render_mode") == "human":
         return None
-    return inner.answer if isinstance(inner, SupportsAnswer) else known_answer(spec, env)
+    return offers_of(env).answer if hasattr(env.unwrapped, "answer") else known_answer(spec, env)
 
 
 class Simulations:
@@ -157,11 +185,12 @@ class Simulations:
     itself only says where rollouts start.
     """
 
-    def __init__(self, env: Env, answer: AnswerFunction, threads: int) -> None:
+    def __init__(self, env: Env, spec: EnvSpec, answer: AnswerFunction, threads: int) -> None:
         import mujoco
 
-        self._env, self._answer, self._threads = env, answer, threads
-        self._inner: Any = env.unwrapped
+        self._spec, self._answer, self._threads = spec, answer, threads
+        self._size = env.observation_space.shape or ()
+        self._inner: Any = env.unwrapped  # of which others are equal: its model never changes
         Watch(env)  # MuJoCo is not to reset it without a word
         self._integration = int(mujoco.mjtState.mjSTATE_INTEGRATION)
         self._make_batch(1)
@@ -173,16 +202,16 @@ class Simulations:
 
         if self._batch.nsim < len(contexts):
             self._make_batch(len(contexts))
-        size = self._env.observation_space.shape
-        assert size is not None
-        self._observations = np.full((len(contexts), *size), np.nan)
+        self._observations = np.full((len(contexts), *self._size), np.nan)
         firsts = []
-        for row, context in enumerate(contexts):
-            firsts.append(first := reset_env(self._env, context))
-            if not isinstance(first, Fault):
-                self._observations[row] = first
-                model, data, state = self._inner.model, self._inner.data, self._batch.state
-                mujoco.mj_getState(model, data, state[row], self._integration)
+        with borrowed(self._spec) as env:
+            inner: Any = env.unwrapped
+            for row, context in enumerate(contexts):
+                firsts.append(first := reset_env(env, context))
+                if not isinstance(first, Fault):
+                    self._observations[row] = first
+                    state = self._batch.state[row]
+                    mujoco.mj_getState(inner.model, inner.data, state, self._integration)
         self._batch.warning[...] = 0  # and a row whose counters rise is not stepped again
         return firsts
 
@@ -192,7 +221,7 @@ class Simulations:
         batch = Batch(self._inner.model, count, self._threads)
         # a field is filled from the first step on after it was asked for: ask for them all
         action = np.zeros((1, self._inner.model.nu))
-        nothing = np.zeros((1, *(self._env.observation_space.shape or ())))
+        nothing = np.zeros((1, *self._size))
         with np.errstate(all="ignore"):
             self._answer(nothing, batch.qpos[:1], action, _Rows(batch, np.zeros(1, dtype=np.int64)))
         self._batch: Any = batch
@@ -239,9 +268,8 @@ class Simulations:
         after, rewards, terminated = (np.concatenate([one[k] for one in alone]) for k in range(3))
         return after, rewards, terminated, faults
 
-    def close(self) -> None:
-        """Close the env."""
-        self._env.close()
+    def release(self) -> None:
+        """Do nothing: no env is kept."""
 
 
 _NOT_COMPUTED = ("cacc", "cfrc_int", "cfrc_ext")
@@ -273,7 +301,7 @@ class Physics(Separate):
     step on.
     """
 
-    def __init__(self, first: Env, spec: EnvSpec, threads: int) -> None:
+    def __init__(self, first: Env, spec: EnvSpec, threads: int, envs: int | None = None) -> None:
         import mujoco
         from gymnasium.envs.mujoco.mujoco_env import MujocoEnv
 
@@ -292,7 +320,7 @@ class Physics(Separate):
         """Everything of `MjData` that a `MujocoEnv`'s next step depends on."""
         inner_first: Any = first.unwrapped
         self._now = np.empty(mujoco.mj_stateSize(inner_first.model, self._state))
-        super().__init__(first, spec)
+        super().__init__(spec, envs)
 
     def _take(self, env: Env) -> None:
         inner: Any = env.unwrapped
@@ -300,6 +328,13 @@ class Physics(Separate):
         if self._batched:
             inner.do_simulation = partial(self._fetch, len(self._envs))
         super()._take(env)
+
+    def release(self) -> None:
+        """Give the envs back, each with the `do_simulation` that it had."""
+        for inner in self._inner:
+            vars(inner).pop("do_simulation", None)
+        self._inner.clear()
+        super().release()
 
     def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> Steps:
         """Advance the physics of all rows on threads, then step each env around it."""

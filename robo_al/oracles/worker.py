@@ -162,7 +162,7 @@ def _serve(channel: Channel, frames: "queue.SimpleQueue[Frame]", made: Mapping[s
             channel.send(_answer(reset_env(env, context)))
             continue
         for action in frame.arrays[0]:
-            answer = _answer(step_env(env, watch, action.astype(limits.dtype)))
+            answer = _answer(step_env(env, watch, limits.clip(action)))
             channel.send(answer)
             if answer.fields.get("over", True):  # and so is a rollout with a fault
                 break

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_al.tasks import sample_contexts
+from robo_al.tasks.boxes import random_action
 from robo_al.testing.env import FakeEnv, fake_task
 from robo_al.types import ImaginedRollouts, Task, Transitions
 
@@ -20,11 +21,11 @@ def random_transitions(
     env = FakeEnv() if env is None else env
     rows: list[tuple[Array, Array, Array, float, int]] = []
     for rollout in range(rollouts):
-        context = sample_contexts(env, [rng])[0]
-        observation, _ = env.reset(seed=context.seed, options=dict(context.options) or None)
+        observation = sample_contexts(env, [rng])[0].observation
         for _ in range(steps):
-            action = rng.uniform(env.action_space.low, env.action_space.high)
-            after, reward, terminated, truncated, _ = env.step(action)
+            action = random_action(env.action_space, rng)
+            after, reward, terminated, truncated, _ = env.step(action.copy())
+            after = np.array(after, dtype=np.float64)
             rows.append((observation, action, after, float(reward), rollout))
             observation = after
             if terminated or truncated:

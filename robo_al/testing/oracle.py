@@ -100,6 +100,7 @@ class FakeOracle:
                 action = controller.actions[t]  # type: ignore[union-attr]
             else:
                 action = actor.act(observation[None])[0]
+            action = np.array(action)
             asked.append(action)
             sent.append(np.clip(action, self._task.action_low, self._task.action_high))
             observation, reward, ended, _, _ = self._env.step(sent[-1])

@@ -5,8 +5,8 @@
       env: HalfCheetah-v5
 
 Its time passes only while it is commanded, one control period a command. The sensors are the
-components of the observation, then `reward` of the last step, `terminated` and `truncated` (0 or 1);
-what ends by itself, or is broken off, is stepped no more until it is reset.
+components of the observation, then `reward`, `terminated` and `truncated` (0 or 1) of the last
+step; what ends by itself, or is broken off, is stepped no more until it is reset.
 """
 
 import time

@@ -1,6 +1,5 @@
 """Recordings that robo-al made itself: a run folder, or all of those below a folder."""
 
-from contextlib import closing
 from pathlib import Path
 
 from robo_al import plain_yaml
@@ -10,8 +9,8 @@ from robo_al.dataset.files import read_verified
 from robo_al.dataset.ledger import Ledger, RolloutRow
 from robo_al.dataset.recordings.recording import Recording
 from robo_al.errors import IntegrityError, UserError
-from robo_al.plugins import make_env
 from robo_al.tasks import describe
+from robo_al.tasks.shelf import borrowed
 from robo_al.types import EnvSpec, Trajectory
 
 
@@ -39,7 +38,7 @@ def read_runs(path: Path) -> Recording:
                 f"{folders[0]} of {spec.name} {dict(spec.parameters)}; give runs of one task"
             )
         episodes |= _episodes(folder)
-    with closing(make_env(spec)) as env:
+    with borrowed(spec) as env:
         task = describe(env, spec)
     return Recording.of(path, task, episodes)
 

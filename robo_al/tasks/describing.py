@@ -1,0 +1,82 @@
+"""What the stations need to know of a `gymnasium.Env`, read off the env itself."""
+
+import numpy as np
+
+from robo_al.errors import ConfigError
+from robo_al.plugins import known_reward
+from robo_al.tasks.boxes import boxes
+from robo_al.tasks.layers import Env, is_bare, time_limit
+from robo_al.tasks.offers import Offers, offers_of
+from robo_al.types import Channel, EnvSpec, Task
+
+UNKNOWN_END = 1000
+"""Steps of an evaluation of an env that ends, but is never broken off."""
+DEFAULT_PERIOD = 1.0
+"""Seconds between two actions where an env does not say them."""
+
+
+def describe(env: Env, spec: EnvSpec, horizon: int | None = None) -> Task:
+    """Describe an env: what it does not say of itself gets a plain default.
+
+    Args:
+        env: with a flat continuous observation and action.
+        spec: what it was made from. An env that is not registered with Gymnasium says its
+            `horizon` (steps) and, if it has one, its `threshold` (return) as attributes.
+        horizon: steps of an evaluation, in place of what the env says.
+
+    Raises:
+        ConfigError: a space that is no flat box, an unbounded action, or an env without a horizon
+            that never ends.
+        PluginError: it has no spaces, or raises when it is tried.
+    """
+    observation, action = boxes(env, spec.name)
+    offers, size = offers_of(env), observation.shape[0]
+    channels = offers.channels or tuple(Channel(f"observation[{i}]", "1") for i in range(size))
+    if len(channels) != size:
+        raise ConfigError(f"env {spec.name}: {len(channels)} channels for {size} observations")
+    reward = offers.reward or (known_reward(spec) if is_bare(env) else None)
+    chosen, held_out = offers.episodes or (None, ())
+    notes: tuple[str, ...] = ()
+    if horizon is None:
+        horizon, notes = _horizon(env, offers, spec.name)
+    return Task(
+        env=spec,
+        channels=channels,
+        action_low=action.low.astype(np.float64),
+        action_high=action.high.astype(np.float64),
+        horizon=horizon,
+        control_period=offers.control_period or DEFAULT_PERIOD,
+        reward=reward,
+        threshold=offers.threshold,
+        constraint=offers.constraint,
+        starts=None if chosen is None else len(chosen),
+        held_out=held_out,
+        notes=(*notes, *offers.ignored),
+    )
+
+
+def _horizon(env: Env, offers: Offers, name: str) -> tuple[int, tuple[str, ...]]:
+    """Return the steps of an evaluation, and what is to be said of how they were found.
+
+    Raises:
+        ConfigError: the env does not say them, and random actions do not find them.
+    """
+    limit = time_limit(env)
+    if limit is None and env.unwrapped.spec is not None:
+        limit = env.unwrapped.spec.max_episode_steps
+    known = [steps for steps in (offers.horizon, limit) if steps]
+    if known:
+        return min(known), ()
+    steps, terminated = offers.ending
+    set_it = "set another by `horizon:` in the configuration"
+    if steps is not None:
+        found = f"random actions were broken off after {steps} steps, which is its horizon now"
+        return steps, (f"env {name} says no horizon; {found}; {set_it}",)
+    if terminated:
+        found = f"it ends by itself, and is given {UNKNOWN_END} steps"
+        return UNKNOWN_END, (f"env {name} says no horizon; {found}; {set_it}",)
+    raise ConfigError(
+        f"env {name}: no horizon, and random actions do not end it within {UNKNOWN_END} steps; "
+        "write how many steps an evaluation has: `horizon: 200` in the configuration, or an "
+        "attribute `horizon` of the env"
+    )
