@@ -131,12 +131,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> None:
     from robo_al.config import find_config, load_config
-    from robo_al.run import create_campaign
+    from robo_al.run import create_campaign, load_run_config
 
     config = load_config(options.config, options.overrides)
     folder = options.out or _new_folder(find_config(options.config).stem, config)
     with create_campaign(config, folder) as campaign:
-        _turn(campaign, config)
+        _turn(campaign, load_run_config(folder))
 
 
 def _resume(options: argparse.Namespace) -> None:

@@ -93,8 +93,19 @@ def load_run_config(folder: str | Path) -> Config:
     return load_config(path)
 
 
+def is_recorded_as(config: Config, recorded: Config) -> bool:
+    """Whether a run folder's configuration is this one, with what it leaves open filled in."""
+    open_here = [name for name in ("horizon", "threshold") if getattr(config, name) is None]
+    oracle = recorded.oracle.model_dump()
+    if "envs" not in config.oracle.parameters:
+        oracle.pop("envs", None)
+    known = dict.fromkeys(open_here) | {"oracle": Component.model_validate(oracle)}
+    return recorded.model_copy(update=known) == config
+
+
 def make_oracle(config: Config) -> Oracle:
     """Make the oracle that executes a configuration's rollouts; close it after use."""
+    config = config.model_copy(update={"oracle": _oracle(config)})
     return _build("oracle", config, env=_env_spec(config))  # type: ignore[no-any-return]
 
 
@@ -158,7 +169,7 @@ def _oracle(config: Config) -> Component:
         return oracle
     if seconds_to_make(env) <= SLOW_SECONDS or is_batched(env):
         return oracle
-    return Component(name=oracle.name, **oracle.parameters, envs=1)
+    return Component.model_validate(oracle.model_dump() | {"envs": 1})
 
 
 def _contexts_from(spec: EnvSpec, seeds: Sequence[int]) -> list[Context]:

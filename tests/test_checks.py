@@ -1,5 +1,6 @@
 """Each contract, broken in each way, is refused naming the class and the method."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -526,12 +527,8 @@ class Fragile(FakeEnv):
 BROKEN_ENVS = [
     (Unlimited, "no limits"),
     (Unseeded, "Unseeded.reset: the same seed starts at another observation"),
-    (Misplaced, r"Misplaced.context: reset\(options=context\(\)\) starts at another"),
     (Wide, r"Wide.step: the observation has shape \(4,\), not \(3,\)"),
     (Vague, "Vague.step: a reward of nan"),
-    (Wishful, "Wishful.reward: differs from what step gives"),
-    (Wrong, "Wrong.dynamics: differs from what step does"),
-    (NumpyOnly, "NumpyOnly.reward: the rewards is a ndarray; a torch.Tensor"),
     (Fragile, "Fragile.step: raised OSError: cable"),
 ]
 
@@ -540,3 +537,65 @@ BROKEN_ENVS = [
 def test_a_broken_env_is_refused(env, wrong):
     with pytest.raises(PluginError, match=wrong):
         check_env(env(), FAKE_ENV)
+
+
+class Reusing(FakeEnv):
+    """Returns one array of its own, and writes into it."""
+
+    def __init__(self):
+        super().__init__()
+        self.buffer = np.zeros(3)
+
+    def reset(self, **asked):
+        self.buffer[:], info = super().reset(**asked)
+        return self.buffer, info
+
+    def step(self, action):
+        self.buffer[:], *rest = super().step(action)
+        return self.buffer, *rest
+
+
+class ReusingSteps(FakeEnv):
+    """Does so in its steps alone."""
+
+    buffer = np.zeros(3)
+
+    def step(self, action):
+        self.buffer[:], *rest = super().step(action)
+        return self.buffer, *rest
+
+
+class Whole(FakeEnv):
+    """Observes whole numbers, and in a list."""
+
+    horizon, dynamics, reward, context = 5, None, None, None
+
+    def reset(self, **asked):
+        super().reset(**asked)
+        return [1, 2, 3], {}
+
+    def step(self, action):
+        return [1, 2, 3], 1, False, False, {}
+
+
+FOUND = [
+    (FakeEnv, None),
+    (Whole, None),
+    (Reusing, "Reusing.reset returned an array that a later call changes"),
+    (ReusingSteps, "ReusingSteps.step returned an array that a later call changes"),
+    (
+        Misplaced,
+        r"Misplaced.context is not used .*: reset\(options=context\(\)\) starts at another",
+    ),
+    (Wishful, "Wishful.reward is not used .*: it differs from what step gives"),
+    (Wrong, "Wrong.dynamics is not used .*: it differs from what step gives"),
+    (NumpyOnly, "NumpyOnly.reward is not used .*: given Tensors it returned a ndarray"),
+]
+
+
+@pytest.mark.parametrize(("env", "finding"), FOUND)
+def test_what_a_campaign_can_do_with_is_found_and_said(env, finding):
+    found = check_env(env(), FAKE_ENV)
+    assert len(found) == (finding is not None)
+    if finding:
+        assert re.match(finding, found[0])

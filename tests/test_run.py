@@ -63,7 +63,8 @@ def test_the_stored_configuration_is_whole(tmp_path: Path) -> None:
     stored = load_run_config(tmp_path / "run")
     assert stored.strategy.selector == Component(name="greedy_joint")
     assert stored.threshold == -5.0  # the env's own
-    assert stored.model_copy(update={"threshold": None}) == resolve(fakes())
+    assert stored.horizon == 10  # likewise
+    assert stored.model_copy(update={"threshold": None, "horizon": None}) == resolve(fakes())
 
 
 def test_a_threshold_can_be_given(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ from robo_al.acquisition.select import TopK
 class Env(FakeEnv):
     def step(self, action):
         observation, reward, *rest = super().step(action)
-        return observation, reward + 1, *rest
+        return observation, reward * float("nan"), *rest
 
 
 class Policy(FakePolicy):
@@ -167,7 +168,7 @@ class Constructor(FakeModel):
 @pytest.mark.parametrize(
     ("part", "name", "message"),
     [
-        ("env", "Env", "reward"),
+        ("env", "Env", r"Env\.step: a reward of nan"),
         ("policy", "Policy", r"Policy\.propose: 2 candidates, not n = 3"),
         ("explorer", "Explorer", r"Explorer\.propose: raised KeyError: 'joint 7'"),
         ("model", "Model", r"Model\.predict: .* not finite"),

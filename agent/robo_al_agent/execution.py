@@ -390,8 +390,13 @@ class Execution:
 
 def _own(sample: Sample) -> Sample:
     """Return a reading in arrays of its own: a driver may fill the same ones again and again."""
-    names = ("positions", "velocities", "efforts", "sensors")
-    return replace(sample, **{name: np.array(getattr(sample, name)) for name in names})
+    return replace(
+        sample,
+        positions=sample.positions.copy(),
+        velocities=sample.velocities.copy(),
+        efforts=sample.efforts.copy(),
+        sensors=sample.sensors.copy(),
+    )
 
 
 def approach(now: Array, start: Array, envelope: Envelope, period: float) -> Array:

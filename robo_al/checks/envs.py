@@ -47,9 +47,10 @@ def check_env(env: Env, spec: EnvSpec, horizon: int | None = None) -> tuple[str,
         before = _observed(subject, again, shape)
         action = random_action(env.action_space, rng)
         with subject.trying("step"):
-            after, reward, terminated, truncated, _ = env.step(action)
+            after, reward, terminated, truncated, _ = env.step(action.copy())
             _observed(subject, after, shape)
-            subject.need(np.ndim(reward) == 0 and np.isfinite(reward), f"a reward of {reward!r}")
+            earned = np.asarray(reward, dtype=np.float64)
+            subject.need(not earned.ndim and np.isfinite(earned), f"a reward of {reward!r}")
             findings = findings or _reused(subject, again, before)
         again = after
         if terminated or truncated:

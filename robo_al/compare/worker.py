@@ -60,14 +60,21 @@ def turn(request: dict[str, Any], tell: Callable[..., None]) -> None:
     from robo_al.dataset.dataset import CONFIG
     from robo_al.errors import RunFolderError
     from robo_al.events import RoundDone
-    from robo_al.run import create_campaign, load_run_config, make_oracle, open_campaign
+    from robo_al.run import (
+        create_campaign,
+        is_recorded_as,
+        load_run_config,
+        make_oracle,
+        open_campaign,
+    )
 
     folder = Path(request["folder"])
     config = check_config(request["config"], str(folder))
     begun = (folder / CONFIG).is_file()
-    if begun and load_run_config(folder) != config:
+    if begun and not is_recorded_as(config, load_run_config(folder)):
         raise RunFolderError(f"{folder}: a run of another configuration; remove it, or give --out")
     campaign = open_campaign(folder) if begun else create_campaign(config, folder)
+    config = load_run_config(folder)
 
     def listen(event: "Event") -> None:
         if isinstance(event, RoundDone):

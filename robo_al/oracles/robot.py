@@ -484,10 +484,10 @@ class RobotOracle:
         ends, cuts = (self._said(name, kept["sensors"]) for name in ("terminated", "truncated"))
         over = ends | cuts
         stop = int(over.argmax()) + 1 if over.any() else steps
-        arrays = observations[: stop + 1], actions[:stop], asked[:stop], rewards[:stop]
+        kept_arrays = observations[: stop + 1], actions[:stop], asked[:stop], rewards[:stop]
         ended = bool(ends[:stop].any())
         whole = ended or stop == flight.candidate.horizon
-        return Trajectory(*arrays, ended, bool(cuts[:stop].any()) and not whole)
+        return Trajectory(*kept_arrays, ended, bool(cuts[:stop].any()) and not whole)
 
     def _said(self, name: str, sensors: Array) -> Bool[np.ndarray, "T"]:
         """Return after which steps a sensor said yes; one that the robot lacks never does."""

@@ -50,13 +50,15 @@ def within(
         high: likewise.
         dtype: of the action space: an env is sent what it declares.
     """
-    sent: np.ndarray = np.clip(asked, low, high).astype(dtype)
+    sent = np.clip(asked, low, high).astype(dtype)
     # Once more after the cast, whose rounding is not to leave the limits.
-    return np.clip(sent, low.astype(dtype), high.astype(dtype))
+    allowed: np.ndarray = np.clip(sent, low.astype(dtype), high.astype(dtype))
+    return allowed
 
 
-def random_action(space: spaces.Box, rng: np.random.Generator) -> Shaped[np.ndarray, "A"]:
-    """Draw an action that a bounded space contains."""
+def random_action(space: spaces.Space[Any], rng: np.random.Generator) -> Shaped[np.ndarray, "A"]:
+    """Draw an action that a bounded box contains."""
+    assert isinstance(space, spaces.Box)
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     return within(rng.uniform(low, high), low, high, np.dtype(space.dtype).name)
 

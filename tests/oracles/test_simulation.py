@@ -1,4 +1,5 @@
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,11 +7,13 @@ import numpy as np
 import pytest
 
 from robo_al.errors import OracleError, UserError
+from robo_al.oracles.gymnasium import GymnasiumOracle
 from robo_al.oracles.recording import Steps
 from robo_al.oracles.simulation import SimulationOracle
-from robo_al.oracles.steppers import Formula, Simulations, make_stepper
+from robo_al.oracles.steppers import Formula, Physics, Separate, Simulations, make_stepper
 from robo_al.plugins import known, make_env
 from robo_al.tasks import describe, sample_contexts
+from robo_al.tasks.shelf import borrowed
 from robo_al.testing import FAKE_ENV, FakeModel, FakePolicy, fake_task
 from robo_al.types import MEAN, Candidate, EnvSpec, Failure, OpenLoop, Streamed, Trajectory
 
@@ -20,6 +23,7 @@ def is_formula(name):
 
 
 BAD = Path(__file__).with_name("bad_envs.py")
+FOREIGN = Path(__file__).parents[1] / "tasks" / "foreign_envs.py"
 OURS = sorted(set(known("envs")) - {"replay"})
 BATCHED = [f"gymnasium:{name}-v5" for name in ("HalfCheetah", "Hopper", "Pusher", "Reacher")]
 GYMNASIUM = [*BATCHED, "gymnasium:Humanoid-v5"]
@@ -50,16 +54,16 @@ def alone(spec, candidate, actor=None):
     env = make_env(spec)
     context = candidate.context
     observation, _ = env.reset(seed=context.seed, options=dict(context.options) or None)
-    observations, actions, rewards, terminated = [observation], [], [], False
+    observations, actions, rewards = [observation], [], []
     for t in range(candidate.horizon):
         asked = actor.act(observation[None])[0] if actor else candidate.controller.actions[t]
         action = np.clip(asked, env.action_space.low, env.action_space.high)
         action = action.astype(env.action_space.dtype)
-        observation, reward, terminated, _, _ = env.step(action)
+        observation, reward, terminated, truncated, _ = env.step(action)
         observations.append(observation)
         actions.append(action)
         rewards.append(reward)
-        if terminated:
+        if terminated or truncated:
             break
     env.close()
     return Trajectory(
@@ -68,6 +72,7 @@ def alone(spec, candidate, actor=None):
         np.array(actions),
         np.array(rewards, dtype=np.float64),
         terminated,
+        truncated and len(actions) < candidate.horizon and not terminated,
     )
 
 
@@ -77,6 +82,7 @@ def assert_same(result, expected):
     np.testing.assert_array_equal(result.actions, expected.actions)
     np.testing.assert_array_equal(result.rewards, expected.rewards)
     assert result.terminated == expected.terminated
+    assert result.truncated == expected.truncated
 
 
 def execute(oracle, candidates):
@@ -158,7 +164,7 @@ def test_a_simulation_that_goes_wrong_in_a_batch_is_quarantined_alone(what, thre
         steps = step(self, rows, actions)
         if count[0] == 5 and what == "infinite":
             steps.rewards[2] = np.inf
-            return Steps.checked(*steps)
+            return Steps.checked(*steps[:3])
         return steps
 
     monkeypatch.setattr(Simulations, "step", spoiling)
@@ -424,8 +430,124 @@ def test_a_policy_that_answers_in_a_wrong_shape_is_named():
             oracle.poll()
 
 
-def test_a_rollout_may_be_longer_than_the_time_limit():
-    spec = EnvSpec("gymnasium:Reacher-v5")  # registered with 50 steps
-    _, candidates = candidates_for(spec, 1, 55)
+@pytest.mark.parametrize(
+    ("name", "parameters", "kind"),
+    [
+        (FAKE_ENV.name, {}, Formula),
+        ("gymnasium:Reacher-v5", {}, Simulations),
+        (f"{BAD}:Pushed", {"how": "force"}, Physics),
+        (f"{FOREIGN}:Plain", {}, Separate),
+    ],
+)
+def test_a_time_limit_breaks_a_rollout_off_whatever_steps_it(name, parameters, kind, tmp_path):
+    limited = tmp_path / "limited.py"
+    limited.write_text(
+        "from gymnasium.wrappers import TimeLimit\n"
+        "from robo_al.plugins import make_env\n"
+        "from robo_al.types import EnvSpec\n"
+        "def make():\n"
+        f"    return TimeLimit(make_env(EnvSpec({name!r}, {parameters!r})), 4)\n"
+    )
+    spec = EnvSpec(name if name.startswith("gymnasium") else f"{limited}:make")
+    most = 50 if name.startswith("gymnasium") else 4  # as Reacher is registered
+    stepper, _ = make_stepper(spec, threads=1)
+    assert type(stepper) is kind
+    for horizon, steps in ((most + 5, most), (most, most), (most - 1, most - 1)):
+        _, candidates = candidates_for(spec, 3, horizon)
+        with SimulationOracle(spec) as oracle:
+            for result, candidate in zip(
+                execute(oracle, candidates).values(), candidates, strict=True
+            ):
+                assert result.steps == steps and not result.terminated
+                assert result.truncated == (steps < horizon)
+                assert_same(result, alone(spec, candidate))
+
+
+def test_a_formula_whose_env_is_broken_off_by_itself_is_broken_off_too(tmp_path):
+    """Where that is after so many steps whatever happens; else the env itself is stepped."""
+    path = tmp_path / "timed.py"
+    path.write_text(
+        "from robo_al.testing import FakeEnv\n"
+        "class Timed(FakeEnv):\n"
+        "    def __init__(self, steps):\n"
+        "        super().__init__()\n"
+        "        self.steps = steps\n"
+        "    def reset(self, **asked):\n"
+        "        self.count = 0\n"
+        "        return super().reset(**asked)\n"
+        "    def step(self, action):\n"
+        "        self.count += 1\n"
+        "        observation, reward, *_ = super().step(action)\n"
+        "        return observation, reward, False, self.count == self.steps, {}\n"
+    )
+    for own, kind in ((12, Formula), (10, Formula), (7, Separate)):  # its horizon is 10
+        spec = EnvSpec(f"{path}:Timed", {"steps": own})
+        assert type(make_stepper(spec, threads=1)[0]) is kind
+        _, candidates = candidates_for(spec, 2, 15)
+        with SimulationOracle(spec) as oracle:
+            for result in execute(oracle, candidates).values():
+                assert (result.steps, result.terminated, result.truncated) == (own, False, True)
+
+
+def test_what_was_stepped_together_is_the_same_one_after_the_other():
+    spec = EnvSpec(f"{FOREIGN}:Plain")
+    _, candidates = candidates_for(spec, 5, 6)
+    with SimulationOracle(spec) as together, SimulationOracle(spec, envs=2) as by_two:
+        whole, parts = execute(together, candidates), execute(by_two, candidates)
+    assert list(parts) == list(whole)
+    for name, result in parts.items():
+        assert_same(result, whole[name])
+    with pytest.raises(UserError, match="envs is 0; at least 1"):
+        SimulationOracle(spec, envs=0)
+
+
+def test_of_one_simulator_a_process_rollouts_follow_one_another(tmp_path):
+    spec = EnvSpec(f"{shutil.copy(FOREIGN.with_name('alone_env.py'), tmp_path)}:Alone")
+    _, candidates = candidates_for(EnvSpec(f"{FOREIGN}:Plain"), 3, 6)
     with SimulationOracle(spec) as oracle:
-        assert execute(oracle, candidates)["c0"].steps == 55
+        for _ in range(2):
+            results = execute(oracle, candidates)
+            for candidate in candidates:
+                assert_same(results[candidate.id], alone(EnvSpec(f"{FOREIGN}:Plain"), candidate))
+
+
+def test_an_env_that_was_lent_is_as_it_was_when_it_is_given_back():
+    spec = EnvSpec(f"{BAD}:Pushed", {"how": "force"})
+    _, candidates = candidates_for(spec, 2, 5)
+    with SimulationOracle(spec) as oracle:
+        execute(oracle, candidates)
+    with borrowed(spec) as env:
+        assert "do_simulation" not in vars(env.unwrapped)
+
+
+class Hasty:
+    """Answers with one array of its own, and spoils what it is shown."""
+
+    def start(self, model, members, seeds):
+        self.actions = np.zeros((len(seeds), 1))
+        return self
+
+    def act(self, observations):
+        self.actions += 0.1
+        observations *= 0
+        return self.actions
+
+
+@pytest.mark.parametrize("oracle", [SimulationOracle, GymnasiumOracle])
+def test_arrays_that_an_actor_or_an_env_uses_again_are_copied(oracle):
+    spec = EnvSpec(f"{FOREIGN}:Buffer")
+    _, candidates = candidates_for(spec, 3, 4)
+    hasty = Streamed(Hasty(), None, MEAN)
+    with oracle(spec) as made:
+        for candidate in candidates:
+            made.submit(replace(candidate, controller=hasty))
+        outcomes = []
+        while len(outcomes) < len(candidates):
+            outcomes += made.poll()
+    results = {outcome.candidate_id: outcome.result for outcome in outcomes}
+    for candidate in candidates:
+        result = results[candidate.id]
+        np.testing.assert_allclose(result.proposed[:, 0], [0.1, 0.2, 0.3, 0.4])
+        np.testing.assert_array_equal(result.observations[0], candidate.context.observation)
+        moved = np.diff(result.observations, axis=0)
+        np.testing.assert_allclose(moved, np.tile([[0.01], [0.02], [0.03], [0.04]], 2), atol=1e-8)
