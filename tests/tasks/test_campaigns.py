@@ -79,16 +79,11 @@ POLICIES = [
     SMALL["policy"],
     "random",
     "primitives",
-    {
-        "name": "sb3",
-        "hidden": [8],
-        "policies": 1,
-        "updates": 2,
-    },
+    {"name": "sb3", "hidden": [8], "policies": 1, "worlds": 8, "updates_per_transition": 1},
 ]
 MODELS = [
     SMALL["model"],
-    {"name": "ensemble", "members": 2, "hidden": 8, "epochs": 2},
+    {"name": "ensemble", "members": 2, "hidden": 8, "max_steps": 20},
 ]
 
 
