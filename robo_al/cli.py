@@ -340,7 +340,7 @@ def _groups_of(spec: str) -> list[str]:
     groups = [group for method, group in marks.items() if hasattr(part, method)]
     if not groups and hasattr(part, "reset"):  # a simulated robot's driver has one too
         groups = ["envs"]
-    if not groups and "__call__" in dir(part):
+    if not groups and inspect.isclass(part) and "__call__" in dir(part):
         wanted = inspect.signature(part.__call__).parameters
         by_argument = {"acquisition": "selectors", "risks": "costs"}
         groups = [group for name, group in by_argument.items() if name in wanted]

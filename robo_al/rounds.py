@@ -1,5 +1,6 @@
 """What both loops do: execute, record, retrain, evaluate; and finish what was interrupted."""
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -143,7 +144,7 @@ def _evaluate(
 
     def tell(outcome: Outcome) -> None:
         if outcome.candidate_id in wanted:
-            found.setdefault(outcome.candidate_id, outcome)
+            found.setdefault(outcome.candidate_id, copy.deepcopy(outcome))  # kept for a while
         else:
             late(outcome)
 

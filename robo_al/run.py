@@ -104,7 +104,10 @@ def is_recorded_as(config: Config, recorded: Config) -> bool:
 
 
 def make_oracle(config: Config) -> Oracle:
-    """Make the oracle that executes a configuration's rollouts; close it after use."""
+    """Make the oracle that executes a configuration's rollouts; close it after use.
+
+    A campaign that goes on in another process is given its folder's (`load_run_config`).
+    """
     config = config.model_copy(update={"oracle": _oracle(config)})
     return _build("oracle", config, env=_env_spec(config))  # type: ignore[no-any-return]
 

@@ -146,6 +146,26 @@ class Drifting(FakeOracle):
         ]
 
 
+class DriftingBuffer(FakeOracle):
+    """Answers one at a time, drifts, and fills one array again and again."""
+
+    def __init__(self):
+        super().__init__()
+        self.held, self.rewards = [], np.zeros(4)
+
+    def poll(self, timeout=None):
+        self.held += super().poll(timeout)
+        answered, self.held = self.held[:1], self.held[1:]
+        for outcome in answered:
+            self.rewards[:] = outcome.result.rewards + len(self.submitted)
+        return [replace(o, result=replace(o.result, rewards=self.rewards)) for o in answered]
+
+
+def in_one_array(outcomes):
+    shared = outcomes[0].result.observations if outcomes else None
+    return [replace(o, result=replace(o.result, observations=shared)) for o in outcomes]
+
+
 def shorter(t):
     return Trajectory(t.observations[:-1], t.actions[:-1], t.proposed[:-1], t.rewards[:-1])
 
@@ -177,6 +197,8 @@ BROKEN_ORACLES = [
     (with_result(lambda t: replace(t, proposed=t.proposed + 1)), "poll: proposed are not the"),
     (with_result(lambda t: Failure("failed", "x", replace(t, rewards=t.rewards * np.inf))), "poll"),
     (Drifting, "Drifting.submit: executed 'a' twice with different results"),
+    (DriftingBuffer, "DriftingBuffer.submit: executed 'a' twice with different results"),
+    (answering(in_one_array), "poll: answered two rollouts with the same array; copy it"),
 ]
 
 
@@ -199,6 +221,12 @@ def test_a_broken_oracle_is_refused(oracle, wrong):
 def test_an_oracle_may_be_late_out_of_order_and_fail(make):
     proposed = FakePolicy(TASK).propose(2, contexts(), 4, FakeModel(TASK), rng())
     check_oracle(make(), [replace(c, id=name) for c, name in zip(proposed, "ab", strict=True)])
+
+
+def test_an_oracle_may_tell_that_a_rollout_was_broken_off():
+    proposed = FakePolicy(TASK).propose(1, contexts(), 4, FakeModel(TASK), rng())
+    broken_off = with_result(lambda t: replace(shorter(t), truncated=True))
+    check_oracle(broken_off(), [replace(proposed[0], id="a")])
 
 
 # ---------------------------------------------------------------- policies

@@ -298,6 +298,34 @@ def test_check_finds_out_what_a_plugin_is(robo_al: Run) -> None:
     assert robo_al("check", "robo_al.acquisition.select:TopK")[1].endswith("selectors\n")
 
 
+def test_check_knows_an_env_and_a_function_that_returns_one(robo_al: Run, tmp_path: Path) -> None:
+    (tmp_path / "wrapped.py").write_text(
+        "import gymnasium\n"
+        "from robo_al.testing import FakeEnv, FakePolicy\n"
+        "class Fitted(FakeEnv):\n"
+        "    def fit(self): pass\n"
+        "    def propose(self): pass\n"
+        "class Reusing(FakeEnv):\n"
+        "    def step(self, action):\n"
+        "        self.seen = getattr(self, 'seen', self._state * 0)\n"
+        "        self.seen[:], *rest = super().step(action)\n"
+        "        return self.seen, *rest\n"
+        "def make(low=-2.0):\n"
+        "    return gymnasium.wrappers.RescaleAction(FakeEnv(), low, 2.0)\n"
+        "def plan(task, device):\n"
+        "    return FakePolicy(task)\n"
+    )
+    for name in ("Fitted", "make"):
+        code, out, err = robo_al("check", f"wrapped.py:{name}")
+        assert (code, out, err) == (0, f"wrapped.py:{name} keeps the contract of envs\n", "")
+    code, out, _ = robo_al("check", "wrapped.py:Reusing")
+    note, kept = out.splitlines()
+    assert code == 0 and kept.endswith("keeps the contract of envs")
+    assert note.startswith("note: Reusing.step returned an array that a later call changes")
+    code, _, err = robo_al("check", "wrapped.py:plan")
+    assert code == 2 and "--group" in err
+
+
 def test_check_names_the_method_that_breaks_a_contract(robo_al: Run, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(
         "from robo_al.testing import FakePolicy\n"

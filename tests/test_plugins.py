@@ -30,6 +30,16 @@ number = 7
 """
 
 
+REGISTERING = """
+import gymnasium
+from robo_al_envs import Pendulum
+
+for name, entry in (("Arm", Pendulum), ("Bad", "no_such_part:Env")):
+    if f"mylab/{name}-v0" not in gymnasium.registry:
+        gymnasium.register(f"mylab/{name}-v0", entry, max_episode_steps=7)
+"""
+
+
 @pytest.fixture
 def lab(tmp_path, monkeypatch):
     """A folder that is no package, with a lab's own parts; where the program was started."""
@@ -129,12 +139,24 @@ def test_makes_ours_and_gymnasiums_and_a_labs(lab):
     assert pendulum.spec.max_episode_steps == 200
 
 
+def test_an_id_goes_with_the_module_that_registers_it(lab):
+    (lab / "mylab_arms.py").write_text(REGISTERING)
+    gymnasium.registry.pop("mylab/Arm-v0", None)
+    with pytest.raises(PluginError, match="gymnasium:MODULE:mylab/Arm-v0"):
+        make_env(EnvSpec("gymnasium:mylab/Arm-v0"))
+    env = make_env(EnvSpec("gymnasium:mylab_arms:mylab/Arm-v0"))
+    assert isinstance(env.unwrapped, Pendulum) and env.spec.max_episode_steps == 7
+
+
 @pytest.mark.parametrize(
     ("spec", "parts"),
     [
         (EnvSpec("gymnasium:Raecher-v5"), ["'Raecher-v5'", "nearest: Reacher-v5"]),
         (EnvSpec("gymnasium:Reacher-v77"), ["Reacher-v77", "nearest: Reacher-v"]),
-        (EnvSpec("gymnasium:no_such_module:Env-v0"), ["no_such_module"]),
+        (EnvSpec("gymnasium:Cable-v0"), ["the name of its module: gymnasium:MODULE:Cable-v0"]),
+        (EnvSpec("gymnasium:no_such_module:Env-v0"), ["no module 'no_such_module', installed"]),
+        (EnvSpec("gymnasium:mylab_envs:Leg-v0"), ["'Leg-v0'", "importing mylab_envs did not"]),
+        (EnvSpec("gymnasium:mylab_envs:mylab/Bad-v0"), ["cannot be imported", "no_such_part"]),
         (EnvSpec("gymnasium:Reacher-v5", {"colour": 1}), ["colour"]),
         (EnvSpec("pendulum", {"rendermode": 1}), ["no parameter rendermode", "'render_mode'"]),
         (EnvSpec("my/arm.py:Arm", {"weight": -1}), ["weight below zero", "arm.py, line"]),
@@ -145,6 +167,7 @@ def test_makes_ours_and_gymnasiums_and_a_labs(lab):
     ids=str,
 )
 def test_an_env_that_cannot_be_made_is_one_line(lab, spec, parts):
+    (lab / "mylab_envs.py").write_text(REGISTERING)
     with pytest.raises(PluginError) as caught:
         make_env(spec)
     message = str(caught.value)

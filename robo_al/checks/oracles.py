@@ -1,5 +1,6 @@
 """Does an oracle keep its contract?"""
 
+import copy
 import math
 import time
 from collections.abc import Sequence
@@ -69,15 +70,26 @@ def _execute(
             subject.need(left > 0, f"{list(waiting)} were not answered within {timeout:g} s")
             outcomes = oracle.poll(left)
             subject.need(isinstance(outcomes, list), f"returned {kind_of(outcomes)}; a list")
-            for outcome in outcomes:
+            # A copy: what an oracle has answered, it may fill again for its next rollout.
+            for outcome in copy.deepcopy(outcomes):
                 subject.need(isinstance(outcome, Outcome), f"answered with {kind_of(outcome)}")
                 name = outcome.candidate_id
                 subject.need(name not in answered, f"answered {name!r} twice")
                 subject.need(name in waiting, f"answered {name!r}, which was not submitted")
                 _check_outcome(subject, waiting.pop(name), outcome)
                 answered[name] = outcome
+            _need_apart(subject, outcomes)
         subject.need(oracle.poll(0.0) == [], "answered more than was submitted")
     return answered
+
+
+def _need_apart(subject: Subject, outcomes: Sequence[Outcome]) -> None:
+    """Need outcomes that came together to have arrays of their own."""
+    results = [outcome.result for outcome in outcomes]
+    seen = [result.observations for result in results if isinstance(result, Trajectory)]
+    for i, one in enumerate(seen):
+        shared = any(np.shares_memory(one, other) for other in seen[i + 1 :])
+        subject.need(not shared, "answered two rollouts with the same array; copy it")
 
 
 def _check_outcome(subject: Subject, candidate: Candidate, outcome: Outcome) -> None:

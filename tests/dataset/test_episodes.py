@@ -1,4 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +22,7 @@ def trajectory(steps=4, channels=3, size=2, seed=0):
         rng.normal(size=(steps, size)),
         rng.normal(size=steps),
         terminated=bool(seed % 2),
+        truncated=bool(seed % 3 == 2),
     )
 
 
@@ -30,11 +35,27 @@ def test_round_trip_is_exact(sizes):
     assert metadata == {"x": [1, 0.1]}
     assert len(again) == len(kept)
     for one, two in zip(kept, again, strict=True):
-        assert one.terminated == two.terminated
+        assert (one.terminated, one.truncated) == (two.terminated, two.truncated)
         for name in ARRAYS:
             a, b = getattr(one, name), getattr(two, name)
             assert len(a) == len(b) and a.tobytes() == b.tobytes()
             assert b.flags.writeable and (len(a) == 0 or a.shape == b.shape)
+
+
+def test_a_file_of_an_older_version_is_read_and_written_as_it_was():
+    whole = [trajectory(seed=seed) for seed in (0, 1)]
+    data = encode(whole, {"id": "r0001-00"})
+    metadata = pq.read_schema(pa.BufferReader(data)).metadata
+    assert set(metadata) - {b"ARROW:schema"} == {b"format", b"terminated", b"robo_al"}
+    again, _ = decode(data)
+    assert [(t.terminated, t.truncated) for t in again] == [(False, False), (True, False)]
+    assert encode(again, {"id": "r0001-00"}) == data
+
+
+def test_what_was_broken_off_stays_so():
+    result = examine("r1", replace(changed(), truncated=True), fake_task(), 10)
+    assert result.truncated and not result.terminated
+    assert decode(encode([result], {}))[0][0].truncated
 
 
 def test_values_that_are_not_finite_are_kept():
