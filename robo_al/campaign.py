@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from robo_al.choosing import CANNOT, Admits, Chosen, choose, explore
 from robo_al.clock import Clock
@@ -41,6 +41,8 @@ from robo_al.seeds import Purpose, generator, integer
 from robo_al.types import Candidate, Context, Failure, Outcome, Trajectory
 
 __all__ = ["Campaign", "Parts", "Settings"]
+
+Look: TypeAlias = Callable[[Sequence[int]], list[Context]]
 
 _OPEN = ("selected", "dispatched", "indeterminate")
 """States in which an outcome is news."""
@@ -70,6 +72,8 @@ class Campaign:
         """Told what happens."""
         self.admits: Admits | None = None
         """Says which candidates its oracle would execute, if it can; others are not selected."""
+        self.look: Look | None = None
+        """Finds the next starts at the oracle, where they cannot be asked for."""
         last = [row.record for row in dataset.ledger.rows(RoundRow) if row.record]
         record: dict[str, Any] = json.loads(last[-1]) if last else {}
         seconds, cpu_seconds = record.get("seconds", {}), record.get("cpu_seconds", 0.0)
@@ -192,33 +196,43 @@ class Campaign:
 
     # ------------------------------------------------------------ ask
 
-    def ask(self, k: int | None = None) -> tuple[Candidate, ...]:
+    def ask(
+        self, k: int | None = None, contexts: Sequence[Context] | None = None
+    ) -> tuple[Candidate, ...]:
         """Retrain if there are new data, choose k candidates, and note that they will be run.
 
         Args:
             k: by default what the settings say.
+            contexts: the starts to choose from, for a task whose starts are found; by default the
+                oracle is asked, and for any other task they are drawn.
 
         Raises:
-            UserError: k is below 1 or above the number of candidates.
+            UserError: k is below 1 or above the number of candidates, or no start is known.
             StorageError: the disk is full or refuses; nothing was selected.
         """
         self._check_batch(k)
         self.learn()
-        candidates = self.select(k)
+        candidates = self.select(k, contexts)
         self.dispatch(candidates)
         return candidates
 
-    def select(self, k: int | None = None) -> tuple[Candidate, ...]:
+    def select(
+        self, k: int | None = None, contexts: Sequence[Context] | None = None
+    ) -> tuple[Candidate, ...]:
         """Choose candidates by the model that there is.
 
         For who retrains with `learn`, and says with `dispatch` when each is about to be run.
 
         Args:
             k: by default what the settings say.
+            contexts: see `ask`.
+
+        Raises:
+            UserError: no start is known.
         """
         k = k or self._default_batch()
         settings, index = self.settings, self.rounds + 1
-        contexts = self._contexts(index)
+        contexts = contexts or self._contexts(index)
         chosen, scores, reason = self._choose(contexts, index, k)
         missing = k - len(chosen)
         if missing and self.learner.fitted and self.parts.strategy.limited:
@@ -263,6 +277,8 @@ class Campaign:
     def _contexts(self, index: int, beside: Sequence[Chosen] = ()) -> list[Context]:
         """Draw the starts of a round; of a task that has only so many, return those not used."""
         settings, starts = self.settings, self.parts.task.starts
+        if self.parts.task.finds_starts:
+            return self.find([integer(generator(settings.seed, Purpose.CONTEXT, index))])
         if starts is None:
             draws = (
                 generator(settings.seed, Purpose.CONTEXT, index, i)
@@ -278,6 +294,19 @@ class Campaign:
             )
         taken = {choice.candidate.context.seed for choice in beside}
         return self.parts.contexts_from([seed for seed in left if seed not in taken])
+
+    def find(self, seeds: Sequence[int]) -> list[Context]:
+        """Look where the oracle's next rollouts start; see `SupportsLook.look`.
+
+        Raises:
+            UserError: nobody can look.
+        """
+        if self.look is None:
+            raise UserError(
+                "the starts of this task cannot be asked for, and the campaign has no oracle that "
+                "looks where its envs are: give the start that is there, ask(contexts=[...])"
+            )
+        return self.look(seeds)
 
     def _check_batch(self, k: int | None) -> None:
         if k is not None and k < 1:
@@ -421,6 +450,8 @@ def _check(parts: Parts, settings: Settings) -> None:
             "so it cannot be evaluated: set evaluation.every to 0"
         )
     most = settings.candidates
+    if task.finds_starts:
+        _check_found(settings)
     if not 1 <= settings.rollouts_per_round <= most:
         raise UserError(
             f"rollouts_per_round is {settings.rollouts_per_round}; it must be from 1 to the "
@@ -435,6 +466,21 @@ def _check(parts: Parts, settings: Settings) -> None:
                 f"{needed - most} rollouts chosen before it, {needed} in all; {task.starts} "
                 "recorded rollouts can be chosen: lower rounds, rollouts_per_round or candidates"
             )
+
+
+def _check_found(settings: Settings) -> None:
+    """Refuse what needs several starts at once, of a task that has one at a time."""
+    wanted = {
+        "initial_rollouts": settings.initial_rollouts,
+        "rollouts_per_round": settings.rollouts_per_round,
+    }
+    lines = [f"{name} is {value}; set it to 1" for name, value in wanted.items() if value > 1]
+    if settings.queue is not None:
+        lines.append("loop.mode is overlapped; set it to sequential")
+    if lines:
+        raise UserError(
+            "\n  ".join(["this task's starts are found one at a time, after a reset:", *lines])
+        )
 
 
 def _same(row: RolloutRow, result: Trajectory | Failure) -> bool:

@@ -34,14 +34,23 @@ def evaluation_due(campaign: Campaign, index: int) -> bool:
     return last is None or (last.rollouts, last.transitions) != ledger.totals()[:2]
 
 
-def evaluation_candidates(campaign: Campaign, index: int) -> tuple[Candidate, ...]:
+def evaluation_candidates(campaign: Campaign, index: int, first: int = 0) -> tuple[Candidate, ...]:
     """Return one rollout of the current policy from each fixed start, after a round.
 
     Start i is where the env's reset puts seed i, in every round, campaign and strategy:
-    differences are the policy's.
+    differences are the policy's. Where starts are found, start i is another one each time, and
+    there are only as many as envs can stand at.
+
+    Args:
+        campaign: whose policy is evaluated.
+        index: of the round.
+        first: start to begin with.
     """
     settings, parts = campaign.settings, campaign.parts
     assert isinstance(parts.policy, SupportsAct)
+    starts = range(first, settings.evaluation_starts)
+    finds = parts.task.finds_starts
+    contexts = campaign.find(starts) if finds else campaign.evaluation_contexts[first:]
     return tuple(
         Candidate(
             context=context,
@@ -50,7 +59,7 @@ def evaluation_candidates(campaign: Campaign, index: int) -> tuple[Candidate, ..
             seed=integer(generator(settings.seed, Purpose.EVALUATE, 0, i)),
             id=f"e{index:04d}-{i:02d}",
         )
-        for i, context in enumerate(campaign.evaluation_contexts)
+        for i, context in enumerate(contexts, first)
     )
 
 

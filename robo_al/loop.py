@@ -5,7 +5,7 @@ from collections.abc import Callable
 from robo_al.campaign import Campaign
 from robo_al.events import Event, Noted
 from robo_al.overlapped import run_overlapped
-from robo_al.protocols import Oracle, SupportsAdmission, SupportsRecall
+from robo_al.protocols import Oracle, SupportsAdmission, SupportsLook, SupportsRecall
 from robo_al.rounds import complete, execute, left, repeated
 
 
@@ -29,6 +29,8 @@ def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> No
         oracle.campaign = campaign.dataset.identity
     if isinstance(oracle, SupportsAdmission):
         campaign.admits = oracle.admits
+    if isinstance(oracle, SupportsLook):
+        campaign.look = oracle.look
     if campaign.rounds == 0:
         for note in campaign.parts.task.notes:
             emit(Noted(note))

@@ -456,6 +456,24 @@ class SupportsRecall(Protocol):
 
 
 @runtime_checkable
+class SupportsLook(Protocol):
+    """An oracle that says where its next rollouts start, where that cannot be asked for."""
+
+    def look(self, seeds: Sequence[int]) -> list[Context]:
+        """Reset envs, and leave each where it is until the candidate with its context comes.
+
+        A candidate whose context is not there any more, because of another look or because the
+        oracle is another one, is answered with a `Failure`: it is never executed from elsewhere.
+
+        Args:
+            seeds: one for each start that is wanted.
+
+        Returns:
+            Contexts that are `found`: one at least, and at most as many as were wanted.
+        """
+
+
+@runtime_checkable
 class SupportsAdmission(Protocol):
     """An oracle that knows beforehand what it would refuse: a robot's envelope."""
 

@@ -138,21 +138,24 @@ def _evaluate(
         campaign.emit(Evaluated(row))
         return
     recorded = campaign.dataset.ledger.totals()[:2]
-    candidates = evaluation_candidates(campaign, index)
+    evaluated: dict[str, Candidate] = {}
     found: dict[str, Outcome] = {}
-    wanted = {candidate.id for candidate in candidates}
 
     def tell(outcome: Outcome) -> None:
-        if outcome.candidate_id in wanted:
+        if outcome.candidate_id in evaluated:
             found.setdefault(outcome.candidate_id, copy.deepcopy(outcome))  # kept for a while
         else:
             late(outcome)
 
     with campaign.clock.activity("evaluate"):
-        execute(candidates, oracle, campaign, tell, durable=False, flying=flying)
-        outcomes = [found[candidate.id] for candidate in candidates]
-        row = record_evaluation(campaign, index, candidates, outcomes, recorded)
-        acknowledge(oracle, sorted(wanted))
+        # at once, but for starts that are found: then as many as envs stand at
+        while len(evaluated) < campaign.settings.evaluation_starts:
+            candidates = evaluation_candidates(campaign, index, first=len(evaluated))
+            evaluated |= {candidate.id: candidate for candidate in candidates}
+            execute(candidates, oracle, campaign, tell, durable=False, flying=flying)
+        outcomes = [found[name] for name in evaluated]
+        row = record_evaluation(campaign, index, list(evaluated.values()), outcomes, recorded)
+        acknowledge(oracle, sorted(evaluated))
     campaign.emit(Evaluated(row))
 
 

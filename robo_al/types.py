@@ -87,6 +87,8 @@ class Task:
     """Seeds from 0 of the only starts there are, each to be used once; None: any seed is one."""
     held_out: tuple[Trajectory, ...] = ()
     """Recorded rollouts that the model is evaluated on, in place of the policy."""
+    finds_starts: bool = False
+    """No seed or options bring a start back: it is known once the env has been reset."""
     notes: tuple[str, ...] = ()
     """For the user: what was found out or left out, each in a sentence."""
 
@@ -105,6 +107,8 @@ class Context:
     """Goes to `env.reset(seed=...)`."""
     options: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Goes to `env.reset(options=...)`: start state, goal, parameters. Empty: the seed decides."""
+    found: bool = False
+    """The env was reset, looked at, and waits there: no other reset brings this start back."""
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,20 @@ from robo_al.types import Candidate, Context, OpenLoop, Streamed
 
 
 def context_json(context: Context) -> dict[str, Any]:
-    """Return a context as JSON values."""
-    return {
+    """Return a context as JSON values; one that was found says so."""
+    content = {
         "observation": np.asarray(context.observation, dtype=np.float64).tolist(),
         "seed": context.seed,
         "options": {key: list(map(float, value)) for key, value in context.options.items()},
     }
+    return content | ({"found": True} if context.found else {})
 
 
 def context_from(content: Mapping[str, Any]) -> Context:
     """Return the context that `context_json` wrote."""
     options = {key: tuple(value) for key, value in content["options"].items()}
-    return Context(np.array(content["observation"], dtype=np.float64), content["seed"], options)
+    observation = np.array(content["observation"], dtype=np.float64)
+    return Context(observation, content["seed"], options, content.get("found", False))
 
 
 def controller_json(candidate: Candidate, policies: Mapping[str, Policy]) -> dict[str, Any]:
