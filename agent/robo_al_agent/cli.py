@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import json
 import os
 import signal
 import subprocess
@@ -52,7 +53,16 @@ def _parser() -> argparse.ArgumentParser:
     with_config(command("serve", _serve, "serve the robot until Ctrl-C"))
     keys = command("keys", _keys, "make CURVE keys for an agent and a host")
     keys.add_argument("folder", type=Path, metavar="FOLDER")
-    with_config(command("check", _check, "connect, read, measure the rate; moves nothing"))
+    check = command(
+        "check",
+        _check,
+        "connect, read and measure the rate; or say whether a driver keeps its contract",
+    )
+    check.add_argument("what", metavar="AGENT.yaml|FILE.py:DRIVER")
+    check.add_argument(
+        "--parameters", default="{}", metavar="JSON", help="of the driver's constructor"
+    )
+    check.add_argument("--move", action="store_true", help="a driver: let the robot move a little")
     twin = with_config(
         command("twin", _twin, "serve a MuJoCo twin, in real time, through the same code")
     )
@@ -88,8 +98,14 @@ def _keys(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    config = load_config(options.config)
-    driver = make_driver(config.driver, options.config.resolve().parent)
+    path = Path(options.what)
+    if ":" in options.what and not path.is_file():
+        _check_driver(options)
+        return
+    if options.move or options.parameters != "{}":
+        raise SetupError("--move and --parameters are for a driver: check FILE.py:DRIVER --move")
+    config = load_config(path)
+    driver = make_driver(config.driver, path.resolve().parent)
     spec = driver.describe()
     load_envelope(config.envelope, spec)
     print(f"{spec.name}: {len(spec.joints)} joints, {spec.command} commands, {spec.rate:g} Hz")
@@ -126,6 +142,22 @@ def _check(options: argparse.Namespace) -> None:
     )
     if fault is not None:
         print(f"FAULT {fault.code}: {fault.message}")
+
+
+def _check_driver(options: argparse.Namespace) -> None:
+    """Say whether a driver keeps its contract; see `robo_al_agent.conformance`."""
+    from robo_al_agent.conformance import check_driver
+
+    try:
+        parameters = json.loads(options.parameters)
+    except ValueError:
+        parameters = None
+    if not isinstance(parameters, dict):
+        example = '{"port": "/dev/ttyUSB0"}'
+        raise SetupError(f"--parameters: {options.parameters!r}; give a JSON object like {example}")
+    driver = make_driver({"name": options.what, **parameters}, Path.cwd())
+    print(check_driver(driver, move=options.move))
+    print(f"{options.what} keeps the contract of a driver")
 
 
 def _twin(options: argparse.Namespace) -> int:

@@ -91,7 +91,7 @@ def test_keeps_the_contract(emulator):
     report = check_driver(UrRtde(emulator.host), move=True, cycles=20)
     assert report.moved
     assert report.spec.watchdog == "controller"
-    assert emulator.state()["runtime"] == STOPPED
+    await_that(lambda: emulator.state()["runtime"] == STOPPED)
 
 
 def test_reads_and_commands_what_the_controller_has(emulator):
