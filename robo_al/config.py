@@ -152,6 +152,9 @@ class Config(BaseModel):
     evaluation: Evaluation = Evaluation()
     loop: Loop = Loop()
     stop_when_solved: bool = True
+    starts: Literal["asked", "found"] | None = None
+    """`asked`: a seed or options of the env's reset decide where a rollout starts. `found`: they
+    do not: a rollout is chosen for the start that is there. None: tried when the run is created."""
     horizon: Count | None = None
     """Steps of an evaluation; None: the task's own."""
     threshold: float | None = None

@@ -37,11 +37,12 @@ from robo_al.errors import ConfigError, PluginError, RoboALError, RunFolderError
 from robo_al.models.imagination import imagine
 from robo_al.oracles.steppers import is_batched
 from robo_al.parts import Parts, Settings
-from robo_al.protocols import Oracle, SupportsData, SupportsRepeat
+from robo_al.protocols import Oracle, SupportsData, SupportsLook, SupportsRepeat
 from robo_al.tasks import contexts_from, describe, sample_contexts
 from robo_al.tasks.shelf import borrowed, seconds_to_make
+from robo_al.tasks.starts import FOUND, finds_starts
 from robo_al.testing import random_transitions
-from robo_al.types import Context, EnvSpec, Task
+from robo_al.types import Candidate, Context, EnvSpec, Task
 
 VERSIONS_OF = ("robo-al", "torch", "mujoco", "gymnasium", "numpy")
 """Distributions whose versions are part of the record."""
@@ -59,7 +60,12 @@ def create_campaign(config: Config, folder: str | Path) -> Campaign:
     """
     config = resolve(config)
     task = _task(config)
-    known = {"horizon": task.horizon, "threshold": task.threshold, "oracle": _oracle(config)}
+    known = {
+        "starts": "found" if task.finds_starts else "asked",
+        "horizon": task.horizon,
+        "threshold": task.threshold,
+        "oracle": _oracle(config),
+    }
     config = config.model_copy(update=known)
     device = _device(config)
     rehearse(config)
@@ -147,7 +153,24 @@ def rehearse(config: Config) -> None:
     with make_oracle(config) as oracle:
         repeatable = isinstance(oracle, SupportsRepeat) and oracle.repeatable
         named = [replace(c, id=f"rehearsal-{i}") for i, c in enumerate(explored)]
+        if task.finds_starts:
+            named = _where_found(oracle, named)
         check_oracle(oracle, named[: oracle.capacity] if repeatable else ())
+
+
+def _where_found(oracle: Oracle, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return candidates that begin where the oracle's envs are, as many as there are starts.
+
+    Raises:
+        PluginError: the oracle cannot look where its envs are.
+    """
+    if not isinstance(oracle, SupportsLook):
+        raise PluginError(
+            f"oracle {type(oracle).__name__}: the starts of this task cannot be asked for, and the "
+            "oracle cannot say which it finds; it needs a method `look` (robo_al.protocols)"
+        )
+    found = oracle.look(range(len(candidates)))
+    return [replace(c, context=context) for c, context in zip(candidates, found, strict=False)]
 
 
 def _env_spec(config: Config) -> EnvSpec:
@@ -159,6 +182,9 @@ def _task(config: Config) -> Task:
     arguments("envs", config.env)
     with borrowed(_env_spec(config)) as env:
         task = describe(env, _env_spec(config), config.horizon)
+        found = config.starts == "found" if config.starts else finds_starts(env)
+    if found:
+        task = replace(task, finds_starts=True, notes=(*task.notes, FOUND))
     return task if config.threshold is None else replace(task, threshold=config.threshold)
 
 

@@ -58,6 +58,8 @@ def film(spec: EnvSpec, rollouts: Sequence[tuple[Context, Trajectory]]) -> list[
     Raises:
         VideoError: the env cannot be drawn here.
     """
+    if any(context.found for context, _ in rollouts):
+        raise VideoError("its starts cannot be asked for again, and so no rollout can be repeated")
     request = {
         "env": {
             "name": spec.name,

@@ -38,7 +38,8 @@ def check_oracle(oracle: Any, candidates: Sequence[Candidate] = (), timeout: flo
         return
     assert len({c.id for c in candidates}) == len(candidates) <= oracle.capacity
     first = _execute(subject, candidates, timeout)
-    if isinstance(oracle, SupportsRepeat) and oracle.repeatable:
+    found = any(candidate.context.found for candidate in candidates)  # not a second time
+    if isinstance(oracle, SupportsRepeat) and oracle.repeatable and not found:
         again = [replace(c, id=f"{c.id} again") for c in candidates]
         second = _execute(subject, again, timeout)
         with subject.trying("submit"):

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from robo_al.errors import OracleError, UserError
 from robo_al.oracles.recording import Recordings
-from robo_al.oracles.steppers import make_stepper
+from robo_al.oracles.steppers import Separate, make_stepper
 from robo_al.protocols import Actor
-from robo_al.types import Candidate, EnvSpec, OpenLoop, Outcome, Streamed
+from robo_al.types import Candidate, Context, EnvSpec, OpenLoop, Outcome, Streamed
 
 Array = NDArray[np.float64]
 
@@ -39,9 +39,21 @@ class SimulationOracle:
     def __init__(self, env: EnvSpec, threads: int = 0, envs: int | None = None) -> None:
         if envs is not None and envs < 1:
             raise UserError(f"oracle simulation: envs is {envs}; at least 1 is needed")
+        self._env, self._envs = env, envs
         self._stepper, self._limits = make_stepper(env, threads, envs)
         self._queue: dict[str, Candidate] = {}
         self._closed = False
+
+    def look(self, seeds: Sequence[int]) -> list[Context]:
+        """Find the next starts: reset envs, which stay there until their candidates come.
+
+        Raises:
+            OracleError: closed, or an env cannot be reset.
+        """
+        self._refuse_closed()
+        if not isinstance(self._stepper, Separate):  # a batch cannot stay where it is
+            self._stepper = Separate(self._env, self._envs)
+        return self._stepper.look(seeds)
 
     def submit(self, candidate: Candidate) -> None:
         """Queue a candidate.
@@ -111,8 +123,10 @@ class SimulationOracle:
         return asked
 
     def close(self) -> None:
-        """Refuse everything from now on; no env is held between polls."""
+        """Refuse everything from now on; no env is held any more."""
         self._closed = True
+        if isinstance(self._stepper, Separate):
+            self._stepper.let_go()
 
     def __enter__(self) -> "SimulationOracle":
         return self

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 from numpy.typing import NDArray
 
+from robo_al.errors import OracleError
 from robo_al.oracles.recording import (
     Fault,
     Limits,
@@ -30,6 +31,10 @@ from robo_al.tasks.shelf import borrowed, give_back, lend, lend_another
 from robo_al.types import AnswerFunction, Context, EnvSpec
 
 Array = NDArray[np.float64]
+StartKey: TypeAlias = tuple[int, bytes]
+START_GONE = Fault(
+    "aborted", "the env is no longer at the start that was found: it was reset, or made again"
+)
 MOST_ENVS = 64
 """Instances of an env that are stepped together, unless it is said how many."""
 
@@ -79,6 +84,11 @@ class Stepper(Protocol):
         """Let others use the envs: the rollouts are over."""
 
 
+def start_key(seed: int, first: Array | Fault) -> "StartKey":
+    """Return what a start that was found is known by."""
+    return seed, b"" if isinstance(first, Fault) else first.tobytes()
+
+
 class Separate:
     """Any env: one instance for each rollout, stepped in turn; lent for as long as they last.
 
@@ -90,20 +100,62 @@ class Separate:
         self._most = envs or MOST_ENVS
         self._envs: list[Env] = []
         self._watches: list[Watch] = []
+        self._standing: dict[StartKey, Env] = {}
+        """Envs that were reset, and stay where they are until their rollout begins."""
 
     def _take(self, env: Env) -> None:
         self._envs.append(env)
         self._watches.append(Watch(env))
 
-    def reset(self, contexts: Sequence[Context]) -> Sequence[Array | Fault]:
-        """Reset one env for each context, as far as there can be so many."""
-        self._take(lend(self._spec))
-        while len(self._envs) < min(len(contexts), self._most):
+    def _lend(self, count: int) -> list[Env]:
+        """Return as many envs as can be had, at least one."""
+        envs = [lend(self._spec)]
+        while len(envs) < min(count, self._most):
             env = lend_another(self._spec)
             if env is None:
                 break
+            envs.append(env)
+        return envs
+
+    def look(self, seeds: Sequence[int]) -> list[Context]:
+        """Reset one env for each seed, as far as there can be so many, and leave it there.
+
+        Raises:
+            OracleError: an env cannot be reset.
+        """
+        self.let_go()
+        contexts = []
+        for env, seed in zip(self._lend(len(seeds)), seeds, strict=False):
+            first = reset_env(env, Context(np.zeros(0), seed))
+            self._standing[start_key(seed, first)] = env  # given back, whatever came of it
+            if isinstance(first, Fault):
+                raise OracleError(f"no start can be found: {first.reason}")
+            contexts.append(Context(first, seed, found=True))
+        return contexts
+
+    def let_go(self) -> None:
+        """Give back the envs that stay where they were found."""
+        while self._standing:
+            give_back(self._spec, self._standing.popitem()[1])
+
+    def reset(self, contexts: Sequence[Context]) -> Sequence[Array | Fault]:
+        """Reset one env for each context, as far as there can be so many; one found needs none."""
+        if contexts[0].found:
+            return self._begin_where_found(contexts)
+        for env in self._lend(len(contexts)):
             self._take(env)
         return [reset_env(env, context) for env, context in zip(self._envs, contexts, strict=False)]
+
+    def _begin_where_found(self, contexts: Sequence[Context]) -> Sequence[Array | Fault]:
+        """Take the envs that stand at the first contexts, up to one that none stands at."""
+        firsts: list[Array] = []
+        for context in contexts:
+            env = self._standing.pop(start_key(context.seed, context.observation), None)
+            if env is None:
+                break
+            self._take(env)
+            firsts.append(context.observation.copy())
+        return firsts or [START_GONE]
 
     def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> Steps:
         """Step each env."""

@@ -6,9 +6,18 @@ from typing import Any
 import numpy as np
 
 from robo_al.seeds import integer
+from robo_al.tasks.boxes import random_action
 from robo_al.tasks.layers import Env
 from robo_al.tasks.offers import offers_of
 from robo_al.types import Context
+
+FOUND = (
+    "the env does not start where a seed asks it to: each rollout is chosen for the start that is "
+    "found after a reset; evaluations do not start alike, and neither do the runs of a comparison, "
+    "so that differences between them show later; no rollout can be repeated, or drawn afterwards"
+)
+"""What a task loses whose starts cannot be asked for."""
+_STEPS_BETWEEN = 3
 
 
 def sample_contexts(env: Env, rngs: Sequence[np.random.Generator]) -> list[Context]:
@@ -26,6 +35,24 @@ def contexts_from(env: Env, seeds: Sequence[int]) -> list[Context]:
         observation = np.array(observation, dtype=np.float64)
         contexts.append(Context(observation, seed, plain_options(context()) if context else {}))
     return contexts
+
+
+def finds_starts(env: Env) -> bool:
+    """Return whether no seed and no options bring a start back: most robots, many simulators.
+
+    The env is reset and stepped a few times between two resets that ask for the same.
+    """
+    rng, context = np.random.default_rng(0), offers_of(env).context
+    seed = integer(rng)
+    first = np.array(env.reset(seed=seed)[0], dtype=np.float64)
+    options = plain_options(context()) if context else {}
+    for _ in range(_STEPS_BETWEEN):
+        *_, terminated, truncated, _ = env.step(random_action(env.action_space, rng))
+        if terminated or truncated:
+            break
+    env.reset(seed=seed + 1)
+    again = np.array(env.reset(seed=seed, options=options or None)[0], dtype=np.float64)
+    return not np.array_equal(first, again)
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
