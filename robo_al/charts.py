@@ -1,4 +1,4 @@
-"""The report's charts: numbers in, one inline SVG out.
+"""The report's charts: numbers in, one inline SVG out; `Picture` adds the words for it.
 
 Ink is `currentColor`, so a chart follows the page between light and dark. Colours are close to
 Okabe and Ito's, which colour-blind readers tell apart, and no meaning hangs on colour alone.
@@ -12,19 +12,23 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 import matplotlib
+from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from robo_al.words import count, duration, percent
 
 Parameters = ParamSpec("Parameters")
 
 BLUE, ORANGE, GREEN, RED = "#1c80cc", "#E69F00", "#009E73", "#D55E00"
-ACTIVITY_COLOURS = (BLUE, "#56B4E9", GREEN, "#F0E442", ORANGE, "#CC79A7", "#888888")
 INK = "#010203"
 """Stands for the page's text colour until the SVG is written."""
 _STYLE: Any = {
     "axes.edgecolor": INK,
     "axes.facecolor": "none",
+    "axes.formatter.useoffset": False,
     "axes.grid": True,
     "axes.labelcolor": INK,
     "axes.spines.right": False,
@@ -57,6 +61,26 @@ def chart(draw: Callable[Parameters, Figure]) -> Callable[Parameters, str]:
         return re.sub(r'<g id="[^"]*"', "<g", text)
 
     return drawn
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A chart, and what it shows for those who cannot see it."""
+
+    svg: str
+    """As `chart` returns it."""
+    words: str
+    """Whole sentences."""
+
+    def __html__(self) -> str:
+        """Return the chart for a page, with the words as its accessible name."""
+        name = Markup(' role="img" aria-label="{}"').format(self.words)
+        return self.svg.replace("<svg", f"<svg{name}", 1)
+
+
+def whole(axis: Axis) -> None:
+    """Let an axis that counts things have ticks at whole numbers only, however short it is."""
+    axis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
 
 
 def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
@@ -93,49 +117,51 @@ class HeldOut:
 
 
 @chart
-def learning_curve(points: Sequence[EvaluationPoint], threshold: float | None) -> Figure:
-    """Draw evaluation returns against rollouts and against robot time."""
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    timed = [p for p in points if p.robot_seconds is not None]
-    _curve(left, points, [p.rollouts for p in points], threshold)
-    _curve(right, timed, [float(p.robot_seconds or 0) for p in timed], threshold)
-    left.set_xlabel("training rollouts")
-    left.set_ylabel("return of an evaluation")
-    right.set_xlabel("robot time of training rollouts [s]")
-    left.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left.legend(loc="best")
-    return figure
+def learning_curve(
+    points: Sequence[EvaluationPoint], threshold: float | None, robot_time: bool = False
+) -> Figure:
+    """Draw evaluation returns against rollouts.
 
-
-def _curve(
-    axes: Axes, points: Sequence[EvaluationPoint], xs: Sequence[float], threshold: float | None
-) -> None:
-    for x, point in zip(xs, points, strict=True):
-        label = f"single starts (n = {len(point.returns)})" if point is points[-1] else None
+    Args:
+        points: the evaluations, in the order of rounds.
+        threshold: mean return from which the task counts as solved, if it has one.
+        robot_time: whether to draw them against robot time, where that is known.
+    """
+    figure, axes = new_axes(4.6, 3.4)
+    shown = [p for p in points if p.robot_seconds is not None] if robot_time else points
+    xs = [float(p.robot_seconds or 0) if robot_time else p.rollouts for p in shown]
+    for x, point in zip(xs, shown, strict=True):
+        label = f"single starts (n = {len(point.returns)})" if point is shown[-1] else None
         dots = [x] * len(point.returns)
         axes.plot(dots, point.returns, ".", color=BLUE, alpha=0.45, ms=5, mew=0, label=label)
-    axes.plot(xs, [p.mean_return for p in points], "-o", color=BLUE, ms=4, label="mean")
+    axes.plot(xs, [p.mean_return for p in shown], "-o", color=BLUE, ms=4, label="mean")
     if threshold is not None:
         axes.axhline(threshold, color=RED, ls="--", lw=1.2, label=f"solved ({threshold:g})")
+    axes.set_xlabel("robot time of training rollouts [s]" if robot_time else "training rollouts")
+    axes.set_ylabel("return of an evaluation")
+    if not robot_time:
+        whole(axes.xaxis)
+    axes.legend(loc="best")
+    return figure
 
 
 @chart
 def time_shares(seconds: Mapping[str, float]) -> Figure:
-    """Draw how wall-clock time was shared among activities, as one bar."""
+    """Draw how wall-clock time was shared among activities, one bar each."""
     total = sum(seconds.values())
-    figure, axes = new_axes(9, 1.3)
-    start = 0.0
-    for (name, value), colour in zip(seconds.items(), ACTIVITY_COLOURS, strict=False):
-        share = 100 * value / total if total else 0.0
-        axes.barh(0, share, left=start, color=colour, label=f"{name} {share:.0f} %")
-        start += share
-    axes.set_xlim(0, 100)
-    axes.set_yticks([])
-    axes.grid(visible=False)
-    axes.spines["left"].set_visible(False)
-    axes.set_xlabel(f"share of {total:.1f} s wall-clock time [%]")
-    figure.legend(loc="outside upper center", ncols=len(seconds), handlelength=1)
+    figure, axes = new_axes(4.6, 0.7 + 0.28 * len(seconds))
+    for height, value in enumerate(seconds.values()):
+        axes.barh(height, value, height=0.6, color=BLUE)
+        share = percent(value / total if total else 0.0)
+        axes.annotate(
+            f"{share}, {duration(value)}", (value, height), (4, 0),
+            textcoords="offset points", va="center",
+        )  # fmt: skip
+    axes.set_yticks(range(len(seconds)), list(seconds))
+    axes.invert_yaxis()  # the first at the top
+    axes.set_xlim(0, 1.35 * max(seconds.values()) or 1.0)  # room for the words beside the bars
+    axes.set_xlabel(f"wall-clock time [s], of {duration(total)}")
+    axes.grid(visible=False, axis="y")
     return figure
 
 
@@ -148,7 +174,7 @@ def information(predicted: Sequence[float], realised: Sequence[float]) -> Figure
     axes.plot(predicted, realised, "o", color=BLUE, ms=4, alpha=0.7, label="a rollout")
     axes.set_xlabel("information predicted at selection [nat]")
     axes.set_ylabel("information realised [nat]")
-    axes.set_title(f"n = {len(predicted)} rollouts", fontsize=9)
+    axes.set_title(count(len(predicted), "rollout"), fontsize=9)
     axes.legend(loc="best")
     return figure
 
@@ -168,8 +194,8 @@ def training_returns(returns: Sequence[float | None]) -> Figure:
         )
     axes.set_xlabel("training rollout")
     axes.set_ylabel("return")
-    axes.set_title(f"n = {len(returns)} rollouts", fontsize=9)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(count(len(returns), "rollout"), fontsize=9)
+    whole(axes.xaxis)
     axes.legend(loc="best")
     return figure
 
@@ -186,7 +212,7 @@ def held_out(errors: Sequence[HeldOut]) -> Figure:
         axes.plot(xs, ys, "x", color=RED, ms=10, mew=2, label="worse")
     axes.set_xlabel("retraining")
     axes.set_ylabel("negative log density [nat]")
-    axes.set_title(f"n = {len(errors)} retrainings", fontsize=9)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(count(len(errors), "retraining"), fontsize=9)
+    whole(axes.xaxis)
     axes.legend(loc="best")
     return figure

@@ -174,9 +174,10 @@ def _turn(campaign: "Campaign", config: "Config") -> None:
         raise Stopped(f"stopped; go on with: robo-al resume {folder}") from None
     from robo_al.report import write_report  # plots: not before they are needed
     from robo_al.summary import summarise, verdict
+    from robo_al.terminal import say
 
     report = write_report(folder)
-    print(verdict(summarise(folder)))
+    say(verdict(summarise(folder)))
     print(f"report: {report}")
 
 
@@ -207,7 +208,9 @@ def _compare(options: argparse.Namespace) -> None:
         raise Stopped(f"stopped; go on with: {again}") from None
     failed = _conclude(plan, folder)
     if failed:
-        raise RoboALError(f"{failed} runs failed, see above; try them again with: {again}")
+        from robo_al.words import count
+
+        raise RoboALError(f"{count(failed, 'run')} failed, see above; try again with: {again}")
 
 
 def _conclude(plan: "Plan", folder: Path) -> int:
@@ -249,6 +252,8 @@ def _inbox(options: argparse.Namespace) -> None:
 
     from robo_al import inbox
     from robo_al.dataset.dataset import Dataset
+    from robo_al.terminal import say
+    from robo_al.words import count
 
     with closing(Dataset(options.folder)) as dataset:
         for name in ("accept", "discard", "again"):
@@ -259,12 +264,12 @@ def _inbox(options: argparse.Namespace) -> None:
                 return
         rows = inbox.waiting(dataset)
         for row in rows:
-            steps = f"{row.steps} of {row.horizon} steps measured" if row.steps else "no data"
-            print(f"{row.id}  {steps}  {row.reason}")
-        print(
+            measured = f"{row.steps} of {count(row.horizon, 'step')} measured"
+            say(f"{row.id}  {measured if row.steps else 'nothing measured'}  {row.reason}")
+        say(
             f"decide with: robo-al inbox {options.folder} --accept|--discard|--again ID"
             if rows
-            else "nothing waits for a decision"
+            else "No rollout waits for a decision."
         )
 
 

@@ -13,6 +13,7 @@ from robo_al.dataset.dataset import read_evaluation
 from robo_al.dataset.ledger import EvaluationRow
 from robo_al.types import EnvSpec
 from robo_al.video import Video, VideoError, film
+from robo_al.words import count, duration, number
 
 EXACT = 1e-6
 """A replay whose observations are this near to the record is told as exact."""
@@ -59,9 +60,9 @@ def first_and_best(
     env = config["env"]
     spec = EnvSpec(env["name"], {key: value for key, value in env.items() if key != "name"})
     captions = [
-        f"{name} evaluation, after {row.rollouts} rollout{'s' * (row.rollouts != 1)}: start "
-        f"{start + 1}, return {trajectory.total_reward:.4g}; the mean over all starts is "
-        f"{row.mean_return:.4g}."
+        f"{name} evaluation, after {count(row.rollouts, 'rollout')}. The video shows start "
+        f"{start + 1}, with a return of {number(trajectory.total_reward)}; the mean over all "
+        f"starts is {number(row.mean_return or 0.0)}."
         for (name, row), (_, trajectory) in zip(shown.items(), rollouts, strict=True)
     ]
     return [
@@ -85,12 +86,12 @@ def _refuse_robot(oracle: Mapping[str, Any]) -> None:
 
 def _fidelity(video: Video) -> str:
     """Return in what a video is not exactly what was recorded."""
-    text = "Its recorded actions, executed again"
+    text = "It is made by executing the recorded actions again"
     if video.seconds < 0.99 * video.of_seconds:
-        text += f"; the first {video.seconds:.0f} of {video.of_seconds:.0f} s"
+        text += f", the first {video.seconds:.0f} of {duration(video.of_seconds)} only"
     if video.deviation > EXACT:
         text += (
-            f"; observations differ from the record by up to {video.deviation:.2g}, so what is "
-            "seen is not exactly what happened"
+            f"; observations differ from the record by up to {number(video.deviation)}, so what "
+            "is seen is not exactly what happened"
         )
     return f"{text}."

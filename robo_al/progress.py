@@ -7,7 +7,6 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from robo_al.events import (
     Activity,
@@ -24,6 +23,9 @@ from robo_al.events import (
     Withheld,
     WorseModel,
 )
+from robo_al.summary import amount, became, time_shares
+from robo_al.terminal import Prose, say
+from robo_al.words import count, duration, number
 
 DOING = {
     "feedback": "waiting for rollouts",
@@ -34,9 +36,6 @@ DOING = {
     "evaluate": "evaluating the policy",
     "other": "keeping the record",
 }
-COLOURS = ("blue", "cyan", "green", "yellow", "magenta", "red", "bright_black")
-"""Of the activities, in the bar of time."""
-BAR_WIDTH = 40
 
 
 class Progress:
@@ -70,7 +69,7 @@ class Progress:
         )
 
     def __enter__(self) -> "Progress":
-        self._console.print(Text(self._title, style="bold"), soft_wrap=True)
+        say(self._title, "bold", self._console)
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -87,20 +86,20 @@ class Progress:
                 if rollout.state == "recorded":
                     self._rollouts += 1
                     self._transitions += rollout.steps or 0
-                    self._last_return = number(rollout.total_reward)
+                    self._last_return = _return(rollout.total_reward)
                 else:
-                    self._say(f"rollout {rollout.id} {rollout.state}: {rollout.reason}")
+                    self._say(f"rollout {rollout.id} {became(rollout.state)}: {rollout.reason}")
             case Evaluated(evaluation):
-                self._last_evaluation = number(evaluation.mean_return)
+                self._last_evaluation = _return(evaluation.mean_return)
             case RoundDone(record):
                 self._record, self._round = record, record["round"]
                 self._doing = DOING["other"]
-                self._console.print(Text(round_line(record, self._budget)), soft_wrap=True)
+                say(round_line(record, self._budget), "", self._console)
             case _:
                 self._say(remark(event))
 
     def _say(self, text: str) -> None:
-        self._console.print(Text(text, style="yellow"), soft_wrap=True)
+        say(text, "yellow", self._console)
 
     def _panel(self) -> RenderableType:
         """Return what is shown now."""
@@ -108,15 +107,15 @@ class Progress:
         table.add_column(style="bright_black", no_wrap=True)
         table.add_column()
         for name, value in self._facts().items():
-            table.add_row(name, value)
+            table.add_row(name, Prose(value))
         return Group(table)
 
-    def _facts(self) -> dict[str, RenderableType]:
-        elapsed = time.monotonic() - self._since
+    def _facts(self) -> dict[str, str]:
+        elapsed = duration(time.monotonic() - self._since)
         going = min(self._round + 1, self._budget)
-        facts: dict[str, RenderableType] = {
-            "now": Text(f"round {going} of {self._budget}: {self._doing}"),
-            "so far": f"{count(self._rollouts, self._transitions)}, {elapsed:.0f} s",
+        facts = {
+            "now": f"round {going} of {self._budget}: {self._doing}",
+            "so far": f"{amount(self._rollouts, self._transitions)} in {elapsed}",
         }
         returns = []
         if self._last_return:
@@ -124,14 +123,14 @@ class Progress:
         if self._last_evaluation:
             returns.append(f"evaluation {self._last_evaluation}")
         if returns and self._threshold is not None:
-            returns.append(f"threshold {number(self._threshold)}")
+            returns.append(f"threshold {self._threshold:g}")
         if returns:
             facts["return"] = ", ".join(returns)
         information = informed(self._record)
         if information:
             facts["gained"] = information
         if self._record:
-            facts["time"] = time_bar(self._record["seconds"])
+            facts["time"] = time_shares(self._record["seconds"])
         return facts
 
 
@@ -141,19 +140,30 @@ def remark(event: Event) -> str:
         case Noted(text):
             pass
         case Quarantined(what, reason):
-            text = f"{what} is quarantined and not learned from: {reason}"
+            text = f"{what} is quarantined, and nothing is learned from it: {reason}"
         case Indeterminate(rollouts):
-            text = f"nobody knows whether {', '.join(rollouts)} ran; they are not run again"
+            text = f"nobody knows whether {', '.join(rollouts)} ran; nothing of it is run again"
         case Diverged(rollout):
-            text = f"rollout {rollout}, repeated, came out otherwise; the first record is kept"
+            text = (
+                f"rollout {rollout} was executed again and went differently; the first record is "
+                "kept"
+            )
         case Explored(in_round, rollouts, reason):
-            text = f"round {in_round}: the explorer proposed {rollouts} rollouts: {reason}"
+            proposed = count(rollouts, "rollout")
+            text = f"round {in_round}: the explorer proposed {proposed}: {reason}"
         case Withheld(in_round, rollouts):
-            text = f"round {in_round}: cost or constraint left {rollouts} rollouts unselected"
+            kept = count(rollouts, "rollout")
+            text = f"round {in_round}: {kept} less than asked for, because of cost or constraint"
         case ModelFailed(in_round, reason):
-            text = f"round {in_round}: the model could not be retrained, the last stays: {reason}"
+            text = (
+                f"round {in_round}: the model could not be retrained, so the last one stays: "
+                f"{reason}"
+            )
         case WorseModel(in_round, _):
-            text = f"round {in_round}: the new model is worse than the last on held-out rollouts"
+            text = (
+                f"round {in_round}: on held-out rollouts, the new model is worse than the one "
+                "before it"
+            )
         case _:
             text = str(event)
     return text
@@ -162,14 +172,14 @@ def remark(event: Event) -> str:
 def round_line(record: Mapping[str, Any], rounds: int) -> str:
     """Return a completed round in one line."""
     parts = [f"round {record['round']}/{rounds}"]
-    parts.append(count(record["rollouts"], record["transitions"]))
+    parts.append(amount(record["rollouts"], record["transitions"]))
     returns = [value for value in record["returns"] if value is not None]
     if returns:
         parts.append(f"return {number(sum(returns) / len(returns))}")
     if informed(record):
         parts.append(informed(record))
     if record.get("evaluation"):
-        parts.append(f"evaluation {number(record['evaluation']['mean_return'])}")
+        parts.append(f"evaluation {_return(record['evaluation']['mean_return'])}")
     return " · ".join(parts)
 
 
@@ -183,23 +193,6 @@ def informed(record: Mapping[str, Any]) -> str:
     return ", ".join(sums)
 
 
-def time_bar(seconds: Mapping[str, float]) -> Text:
-    """Return a bar of the share of time for each activity, and the names of the five largest."""
-    total = sum(seconds.values()) or 1.0
-    named = sorted(seconds, key=lambda name: -seconds[name])[:5]  # what fits in 80 columns
-    bar, legend = Text(), Text("\n")
-    for (name, value), colour in zip(seconds.items(), COLOURS, strict=True):
-        bar.append("█" * round(BAR_WIDTH * value / total), style=colour)
-        if name in named and value > 0:
-            legend.append(f"{name} ", style=colour).append(f"{value / total:.0%}  ")
-    return bar.append(legend)
-
-
-def number(value: float | None) -> str:
-    """Return a number as people read it: four digits; `failed` for none."""
-    return "failed" if value is None else f"{value:.4g}"
-
-
-def count(rollouts: int, transitions: int) -> str:
-    """Return how much was recorded."""
-    return f"{rollouts} rollout{'s' * (rollouts != 1)}, {transitions} transitions"
+def _return(value: float | None) -> str:
+    """Return a return in words: there is none where a rollout failed."""
+    return "failed" if value is None else number(value)

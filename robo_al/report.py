@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import escape
 
-from robo_al import charts, plain_yaml
+from robo_al import pictures, plain_yaml
+from robo_al.charts import EvaluationPoint
 from robo_al.clock import ACTIVITIES
 from robo_al.dataset.dataset import CONFIG, LEDGER
 from robo_al.dataset.files import write_atomically
-from robo_al.dataset.ledger import EvaluationRow, FitRow, Ledger, RolloutRow, RoundRow, solved_at
+from robo_al.dataset.ledger import EvaluationRow, FitRow, Ledger, RolloutRow, RoundRow
 from robo_al.errors import RoboALError, RunFolderError
 from robo_al.footage import first_and_best
+from robo_al.summary import became, not_evaluated, summarise, verdict
 from robo_al.video import VideoError
+from robo_al.words import count, duration, noun, number, unbroken
 
 COLUMNS = (
     ("rollout", "text"),
@@ -80,7 +83,9 @@ def write_report(folder: Path) -> Path:
         StorageError: the report cannot be written.
     """
     run = _read(folder)
-    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    template = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_unbroken
+    )
     source = files("robo_al").joinpath("report.html").read_text(encoding="utf-8")
     page = template.from_string(source).render(**_page(run))
     path = folder / "report.html"
@@ -114,56 +119,37 @@ def _page(run: Run) -> dict[str, Any]:
     try:
         videos = first_and_best(run.folder, run.config, run.evaluations)
     except (RoboALError, VideoError) as error:
-        no_video = f"No video: {error}."
+        no_video = f"There is no video: {error}."
     columns, rows = _table(run)
     strategy = run.config["strategy"]
     chosen_by = strategy["acquisition"] or strategy["selector"]
     names = [run.config["env"]["name"], chosen_by["name"]]
     return {
         "title": " · ".join([*names, f"seed {run.config['seed']}"]),
-        "headline": _headline(run),
+        "headline": verdict(summarise(run.folder)),
         "tiles": _tiles(run),
         "warnings": _failures(run),
         "videos": videos,
         "no_video": no_video,
         "columns": columns,
         "rows": rows,
-        "config": run.config_text,
+        "config": escape(run.config_text),  # to be copied: no space is replaced
         "versions": _versions(run),
-        **_charts(run),
+        **_pictures(run),
     }
-
-
-def _headline(run: Run) -> str:
-    """Return in one sentence what was learned."""
-    count, threshold = len(run.recorded), _threshold(run)
-    solved = solved_at(run.evaluations, threshold)
-    means = [row.mean_return for row in run.evaluations if row.mean_return is not None]
-    if solved:
-        return (
-            f"Solved after {_count(solved.rollouts, 'rollout')} "
-            f"({_count(solved.transitions, 'transition')})."
-        )
-    if not count:
-        return "No rollout has been recorded yet."
-    if not means:
-        return f"{_count(count, 'rollout')} recorded, not evaluated yet."
-    best = f"best evaluation {max(means):.4g}"
-    if threshold is None:
-        return f"{_count(count, 'rollout')} recorded; {best} (the task has no threshold)."
-    return f"Not solved within {_count(count, 'rollout')}: {best}, of {threshold:g} needed."
 
 
 def _tiles(run: Run) -> list[tuple[str, str]]:
     means = [row.mean_return for row in run.evaluations if row.mean_return is not None]
+    rollouts, steps = len(run.recorded), sum(row.steps or 0 for row in run.recorded)
     tiles = [
-        ("rollouts", f"{len(run.recorded)}"),
-        ("transitions", f"{sum(row.steps or 0 for row in run.recorded)}"),
-        ("robot time", f"{math.fsum(row.robot_seconds or 0 for row in run.rollouts):.1f} s"),
-        ("wall-clock time", f"{math.fsum(run.seconds.values()):.0f} s"),
+        (noun("rollout", rollouts), f"{rollouts}"),
+        (noun("transition", steps), f"{steps}"),
+        ("robot time", duration(math.fsum(row.robot_seconds or 0 for row in run.rollouts))),
+        ("wall-clock time", duration(math.fsum(run.seconds.values()))),
     ]
     if means:
-        tiles += [("best evaluation", f"{max(means):.4g}"), ("last evaluation", f"{means[-1]:.4g}")]
+        tiles += [("best evaluation", number(max(means))), ("last evaluation", number(means[-1]))]
     return tiles
 
 
@@ -174,10 +160,9 @@ def _failures(run: Run) -> list[str]:
         if row.state not in ("recorded", "selected", "dispatched"):
             lost.setdefault(row.state, []).append(row.id)
     return [
-        f"{_count(len(ids), 'rollout')} {state}, and not learned from: "
-        + ", ".join(ids[:5])
-        + (" and others" if len(ids) > 5 else "")
-        + ". The table says why."
+        f"{count(len(ids), 'rollout')} {became(state, len(ids))}, and nothing is learned from "
+        f"{'it' if len(ids) == 1 else 'them'}: {', '.join(ids[:5])}"
+        f"{' and others' if len(ids) > 5 else ''}. The table says why."
         for state, ids in lost.items()
     ]
 
@@ -194,16 +179,16 @@ def _cells(row: RolloutRow) -> list[str]:
         row.id,
         row.state,
         row.strategy,
-        _number(row.rank),
-        _number(row.score),
-        _number(row.gain),
-        _number(row.predicted_seconds),
-        _number(row.predicted_risk),
-        _number(row.predicted_information),
-        _number(row.realised_information),
-        _number(row.steps),
-        _number(row.total_reward),
-        _number(row.robot_seconds),
+        _cell(row.rank),
+        _cell(row.score),
+        _cell(row.gain),
+        _cell(row.predicted_seconds),
+        _cell(row.predicted_risk),
+        _cell(row.predicted_information),
+        _cell(row.realised_information),
+        _cell(row.steps),
+        _cell(row.total_reward),
+        _cell(row.robot_seconds),
         (row.model_hash or "")[:8],
         row.reason or "",
     ]
@@ -217,38 +202,46 @@ def _versions(run: Run) -> str:
     return " | ".join(sorted(parts)) or f"python {sys.version.split()[0]}"
 
 
-# ---------------------------------------------------------------- charts
+def _cell(value: float | None) -> str:
+    return "" if value is None else number(value)
 
 
-def _charts(run: Run) -> dict[str, Any]:
-    """Return each chart, or None where there is nothing to draw yet, and what to say of it."""
+def _unbroken(value: Any) -> Any:
+    """Keep numbers and their units together in what is text; a picture is no text."""
+    return unbroken(value) if type(value) is str else value
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def _pictures(run: Run) -> dict[str, Any]:
+    """Return each picture, or None where there is nothing to draw yet, and what to say of it."""
     both = [
         (row.predicted_information, row.realised_information)
         for row in run.recorded
         if row.predicted_information is not None and row.realised_information is not None
     ]
-    ratios = sorted(realised / predicted for predicted, realised in both if predicted > 0)
-    middle = f"{ratios[len(ratios) // 2]:.2f}" if ratios else ""
-    errors = _held_out(run)
-    worse = sum(error.worse for error in errors)
-    drawn = {
-        "learning_curve": _learning_curve(run),
-        "time_shares": charts.time_shares(run.seconds) if run.rounds else None,
-        "information": charts.information(*zip(*both, strict=True)) if both else None,
-        "training_returns": _training_returns(run),
-        "held_out": charts.held_out(errors) if errors else None,
-    }
-    return {name: Markup(svg) if svg else None for name, svg in drawn.items()} | {
-        "information_note": f"Realised over predicted: {middle} in the median." if middle else "",
-        "threshold_note": "" if _threshold(run) is not None else "The task has no threshold.",
-        "held_out_note": f"{_count(worse, 'retraining')} made it worse." if errors else "",
+    errors = pictures.compared(run.fits)
+    threshold = run.config["threshold"]
+    failed = run.evaluations and "Every evaluation failed."
+    return {
+        "learning_curves": pictures.learning_curves(_points(run), threshold),
+        "no_curve": failed or not_evaluated(run.config["evaluation"]["every"]),
+        "threshold_note": "" if threshold is not None else "The task has no threshold.",
+        "time_shares": pictures.time_shares(run.seconds) if run.rounds else None,
+        "information": pictures.information(both),
+        "information_note": pictures.ratio(both),
+        "training_returns": pictures.training_returns(run.rollouts),
+        "held_out": pictures.held_out(errors),
+        "held_out_note": pictures.worse(errors),
     }
 
 
-def _learning_curve(run: Run) -> str | None:
+def _points(run: Run) -> list[EvaluationPoint]:
+    """Return the evaluations of which every rollout gave a return."""
     spent = {record["round"]: record["robot_seconds"] for record in run.rounds}
-    points = [
-        charts.EvaluationPoint(
+    return [
+        EvaluationPoint(
             rollouts=row.rollouts,
             robot_seconds=spent.get(row.round),
             returns=tuple(value for value in json.loads(row.returns) if value is not None),
@@ -257,35 +250,3 @@ def _learning_curve(run: Run) -> str | None:
         for row in run.evaluations
         if row.mean_return is not None
     ]
-    return charts.learning_curve(points, _threshold(run)) if points else None
-
-
-def _training_returns(run: Run) -> str | None:
-    over = [row for row in run.rollouts if row.state not in ("selected", "dispatched")]
-    returns = [row.total_reward if row.state == "recorded" else None for row in over]
-    return charts.training_returns(returns) if returns else None
-
-
-def _held_out(run: Run) -> list[charts.HeldOut]:
-    """Return the model's error before and after each retraining that was compared."""
-    compared = [(row.number, json.loads(row.held_out)) for row in run.fits if row.held_out]
-    return [
-        charts.HeldOut(number, errors["old"]["density"], errors["new"]["density"], errors["worse"])
-        for number, errors in compared
-    ]
-
-
-# ---------------------------------------------------------------- words
-
-
-def _threshold(run: Run) -> float | None:
-    threshold: float | None = run.config.get("threshold")
-    return threshold
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"

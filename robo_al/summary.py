@@ -10,6 +10,7 @@ from robo_al.clock import ACTIVITIES
 from robo_al.dataset.dataset import CONFIG, LEDGER
 from robo_al.dataset.ledger import EvaluationRow, Ledger, RoundRow, solved_at
 from robo_al.errors import RunFolderError
+from robo_al.words import count, duration, number, percent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 def summarise(folder: str | Path) -> dict[str, Any]:
     """Return what a run has come to, as JSON can say it.
+
+    `solved` is null where nobody can know: the task has no threshold, or the policy was not
+    evaluated.
 
     Raises:
         RunFolderError: no run, or another version's.
@@ -31,6 +35,7 @@ def summarise(folder: str | Path) -> dict[str, Any]:
         states = ledger.states()
     config = plain_yaml.parse((folder / CONFIG).read_text(encoding="utf-8"))
     solved = solved_at(evaluations, config["threshold"])
+    judged = evaluations and config["threshold"] is not None
     last = json.loads(records[-1]) if records else {}
     return {
         "task": _name(config["env"]),
@@ -42,7 +47,9 @@ def summarise(folder: str | Path) -> dict[str, Any]:
         "transitions": transitions,
         "robot_seconds": robot_seconds,
         "threshold": config["threshold"],
+        "evaluated_every": config["evaluation"]["every"],
         "evaluations": [_evaluation(row) for row in evaluations],
+        "solved": (solved is not None) if judged else None,
         "solved_at": None
         if solved is None
         else {"rollouts": solved.rollouts, "transitions": solved.transitions},
@@ -52,24 +59,57 @@ def summarise(folder: str | Path) -> dict[str, Any]:
 
 
 def verdict(summary: Mapping[str, Any]) -> str:
-    """Return in one sentence what was learned."""
+    """Return in one or two sentences what was learned."""
     solved, threshold = summary["solved_at"], summary["threshold"]
     if solved:
         return f"Solved after {amount(**solved)}."
-    means = [row["mean_return"] for row in summary["evaluations"]]
-    means = [mean for mean in means if mean is not None]
-    best = f"best evaluation {max(means):.4g}" if means else "not evaluated yet"
+    if not summary["rollouts"]:
+        return "No rollout has been recorded yet."
     said = amount(summary["rollouts"], summary["transitions"])
+    rows = summary["evaluations"]
+    if not rows:
+        return f"Recorded {said}. {not_evaluated(summary['evaluated_every'])}"
+    means = [row["mean_return"] for row in rows if row["mean_return"] is not None]
+    best = f"The best evaluation was {number(max(means))}" if means else "Every evaluation failed"
     if threshold is None:
-        return f"Recorded {said}; {best} (the task has no threshold)."
-    return f"Not solved within {said}; {best}, the threshold is {threshold:g} twice in a row."
+        return f"Recorded {said}. {best}; the task has no threshold from which it counts as solved."
+    return (
+        f"Not solved within {said}. {best}; the task counts as solved when two evaluations in a "
+        f"row reach {threshold:g}."
+    )
+
+
+def not_evaluated(every: int) -> str:
+    """Return why there is no evaluation, in a sentence.
+
+    Args:
+        every: how many rounds lie between two evaluations; 0 for no evaluation at all.
+    """
+    if every == 0:
+        return "The policy was not evaluated: the configuration says evaluation.every: 0."
+    return "The policy has not been evaluated yet."
 
 
 def amount(rollouts: int, transitions: int) -> str:
     """Return how much was recorded, in words."""
-    return " and ".join(
-        f"{count} {word}{'s' * (count != 1)}"
-        for count, word in ((rollouts, "rollout"), (transitions, "transition"))
+    return f"{count(rollouts, 'rollout')} and {count(transitions, 'transition')}"
+
+
+def became(state: str, rollouts: int = 1) -> str:
+    """Return what became of rollouts that gave no data, as the predicate of a sentence."""
+    if state == "failed":
+        return "failed"
+    if state == "indeterminate":
+        return "may or may not have run"
+    return f"{'was' if rollouts == 1 else 'were'} {state}"
+
+
+def time_shares(seconds: Mapping[str, float]) -> str:
+    """Return how a time was shared among activities: `train 68 %, feedback 20 %`, longest first."""
+    total = sum(seconds.values())
+    ranked = sorted(seconds.items(), key=lambda item: -item[1])
+    return ", ".join(
+        f"{name} {percent(value / total)}" for name, value in ranked if value > 0.005 * total
     )
 
 
@@ -79,12 +119,14 @@ def render(summary: Mapping[str, Any]) -> "RenderableType":
     from rich.table import Table
     from rich.text import Text
 
+    from robo_al.terminal import Listing, Prose
+
     facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="bright_black")
-    facts.add_column(overflow="fold")
-    states = [f"{count} {state}" for state, count in summary["states"].items() if count]
-    total = sum(summary["seconds"].values())
-    shares = [f"{k} {v / total:.0%}" for k, v in summary["seconds"].items() if v > 0.005 * total]
+    facts.add_column(style="bright_black", no_wrap=True)
+    facts.add_column()
+    states = [f"{found} {state}" for state, found in summary["states"].items() if found]
+    shares = time_shares(summary["seconds"])
+    computer_time = duration(sum(summary["seconds"].values()))
     for name, value in (
         ("task", summary["task"]),
         ("strategy", summary["strategy"]),
@@ -92,18 +134,23 @@ def render(summary: Mapping[str, Any]) -> "RenderableType":
         ("rounds", f"{summary['rounds']} of {summary['budget']}"),
         ("recorded", amount(summary["rollouts"], summary["transitions"])),
         ("states", ", ".join(states) or "no rollouts yet"),
-        ("robot time", f"{summary['robot_seconds']:.1f} s"),
-        ("computer time", f"{total:.0f} s" + (f": {', '.join(shares)}" if shares else "")),
+        ("robot time", duration(summary["robot_seconds"])),
+        ("computer time", f"{computer_time}: {shares}" if shares else computer_time),
     ):
-        facts.add_row(name, Text(value))
-    evaluations = Table("rollouts", "transitions", "mean return", box=None, padding=(0, 2))
-    for column in evaluations.columns:
-        column.justify = "right"
-    for row in summary["evaluations"]:
-        mean = "failed" if row["mean_return"] is None else f"{row['mean_return']:.4g}"
-        evaluations.add_row(str(row["rollouts"]), str(row["transitions"]), mean)
+        facts.add_row(name, Prose(value))
+    columns = ("rollouts", "transitions", "mean return")
+    evaluations = Listing(columns, [_cells(row) for row in summary["evaluations"]], columns)
     shown: list[RenderableType] = [evaluations, Text()] if summary["evaluations"] else []
-    return Group(facts, Text(), *shown, Text(verdict(summary), style="bold"))
+    return Group(facts, Text(), *shown, Prose(verdict(summary), "bold"))
+
+
+def _cells(evaluation: Mapping[str, Any]) -> list[str]:
+    mean = evaluation["mean_return"]
+    return [
+        str(evaluation["rollouts"]),
+        str(evaluation["transitions"]),
+        "failed" if mean is None else number(mean),
+    ]
 
 
 def _name(component: Mapping[str, Any]) -> str:

@@ -72,7 +72,7 @@ def test_discarded_data_are_not(run: Path, capsys: pytest.CaptureFixture[str]) -
     assert rows(run)["r0001-00"].state == "aborted"
     capsys.readouterr()
     assert main(["inbox", str(run)]) == 0
-    assert "nothing waits" in capsys.readouterr().out
+    assert "No rollout waits for a decision." in capsys.readouterr().out
 
 
 def test_again_runs_under_a_new_id_when_the_campaign_goes_on(run: Path) -> None:

@@ -22,6 +22,7 @@ from robo_al.testing import FakeModel, FakeOracle, FakePolicy
 from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
 from robo_al.types import EnvSpec, FailureKind
 from robo_al.video import Video, VideoError
+from robo_al.words import number
 
 FAKE = "robo_al.testing:FakeEnv"
 
@@ -30,8 +31,15 @@ def config(env: str, threshold: float | None = None) -> str:
     """Return what the report reads of a configuration."""
     wanted = {
         "env": {"name": env},
-        "strategy": {"acquisition": {"name": "joint_information"}, "selector": None},
+        "strategy": {
+            "acquisition": {"name": "joint_information"},
+            "selector": None,
+            "cost": None,
+            "constraint": None,
+        },
         "oracle": {"name": "simulation"},
+        "evaluation": {"every": 1},
+        "rounds": 3,
         "seed": 7,
         "threshold": threshold,
     }
@@ -100,12 +108,16 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.tags: list[str] = []
         self.cells: list[str] = []
+        self.names: list[str] = []
         self.text = ""
         self.feed(html)
+        self.text = self.text.replace("\N{NO-BREAK SPACE}", " ")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.links += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href", "srcset")]
+        if dict(attrs).get("role") == "img" or tag == "video":
+            self.names.append(dict(attrs)["aria-label"] or "")
         if tag == "td":
             self.cells.append("")
 
@@ -136,12 +148,30 @@ def test_report_needs_nothing_but_itself(pendulum: Path) -> None:
     assert "url(http" not in html
 
 
+def test_report_can_be_read_without_seeing_it(pendulum: Path) -> None:
+    page = Page((pendulum / "report.html").read_text(encoding="utf-8"))
+    assert len(page.names) == page.tags.count("svg") + page.tags.count("video")
+    assert all(name.endswith(".") for name in page.names)
+    assert any(name.startswith("Learning curve: the mean return") for name in page.names)
+    assert page.tags.count("table") == page.tags.count("caption") == 1
+    headings = [tag for tag in page.tags if tag in ("h1", "h2", "h3")]
+    assert headings[0] == "h1" and set(headings[1:]) == {"h2"}
+    assert page.tags.count("main") == 1
+
+
+def test_paper_cuts_no_column_off(pendulum: Path) -> None:
+    html = (pendulum / "report.html").read_text(encoding="utf-8")
+    paper = html.split("@media print {")[1].split("</style>")[0]
+    assert ".scroll { overflow: visible; max-height: none;" in paper
+    assert "td.text, td.reason { white-space: normal;" in paper
+
+
 def test_report_says_what_was_learned(pendulum: Path) -> None:
     text = Page((pendulum / "report.html").read_text(encoding="utf-8")).text
     with Ledger.open(pendulum / "ledger.sqlite", read_only=True) as ledger:
         second = ledger.rows(EvaluationRow)[1]
     assert "pendulum · joint_information · seed 7" in text
-    assert f"Solved after {second.rollouts} rollouts ({second.transitions} transitions)." in text
+    assert f"Solved after {second.rollouts} rollouts and {second.transitions} transitions." in text
     for part in ("robot time of training rollouts [s]", "feedback", "as predicted", "[nat]"):
         assert part in text
 
@@ -154,7 +184,7 @@ def test_report_has_every_rollout_and_why_it_was_chosen(pendulum: Path) -> None:
     assert "explorer" in cells
     for row in rows:
         for value in (row.score, row.gain, row.predicted_information, row.realised_information):
-            assert value is None or f"{value:.4g}" in cells
+            assert value is None or number(value) in cells
         assert row.model_hash is None or row.model_hash[:8] in cells
 
 
@@ -177,7 +207,7 @@ def test_report_shows_the_first_and_the_best_evaluation(
     expected = [json.loads(row.returns)[start] for row in dict.fromkeys([rows[0], best])]
     assert shown == pytest.approx(expected)
     assert len(films_of(page)) == len(expected)
-    assert "Its recorded actions, executed again." in page.text
+    assert "It is made by executing the recorded actions again." in page.text
     assert "observations differ" not in page.text
 
 
@@ -189,7 +219,7 @@ def test_report_tells_when_a_video_is_not_what_happened(
     )
     text = page_of(pendulum).text
     assert "observations differ from the record by up to 0.5" in text
-    assert "the first 2 of 9 s" in text
+    assert "the first 2 of 9 s only" in text
 
 
 def test_altered_evaluation_is_not_shown(tmp_path: Path) -> None:
@@ -198,7 +228,7 @@ def test_altered_evaluation_is_not_shown(tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[:-9])
     page = page_of(folder)
     assert not films_of(page)
-    assert "No video: evaluation of round" in page.text
+    assert "There is no video: evaluation of round" in page.text
 
 
 @pytest.mark.parametrize(
@@ -211,7 +241,7 @@ def test_altered_evaluation_is_not_shown(tmp_path: Path) -> None:
 def test_env_that_gives_no_video(env: str, reason: str, tmp_path: Path) -> None:
     page = page_of(fake_run(tmp_path / "run", config(env)))
     assert not films_of(page)
-    assert reason in page.text.split("No video: ")[1].split("\n")[0]
+    assert reason in page.text.split("There is no video: ")[1].split("\n")[0]
     assert "return of an evaluation" in page.text
 
 
@@ -251,7 +281,7 @@ def test_without_threshold_and_not_solved(tmp_path: Path) -> None:
     assert "the task has no threshold" in page_of(folder).text
     (folder / "config.yaml").write_text(config(FAKE, threshold=1e6))
     assert "Not solved within" in page_of(folder).text
-    assert "1e+06 needed" in page_of(folder).text
+    assert "two evaluations in a row reach 1e+06" in page_of(folder).text
 
 
 def begin(folder: Path) -> Path:
@@ -289,20 +319,20 @@ def all_failed(folder: Path) -> Path:
     [
         (begin, "No rollout has been recorded yet."),
         (ask_only, "No rollout has been recorded yet."),
-        (one_rollout, "1 rollout recorded, not evaluated yet."),
+        (one_rollout, "Recorded 1 rollout and "),
         (all_failed, "No rollout has been recorded yet."),
     ],
 )
 def test_partial_runs(make: Callable[[Path], Path], headline: str, tmp_path: Path) -> None:
     page = page_of(make(tmp_path / "run"))
     assert headline in page.text
-    assert "No evaluation yet." in page.text
+    assert "The policy has not been evaluated yet." in page.text
 
 
 @pytest.mark.usefixtures("no_camera")
 def test_failures_are_told_with_their_reason(tmp_path: Path) -> None:
     page = page_of(fake_run(tmp_path / "run", failures={0: "quarantined", 4: "failed"}))
-    assert "1 rollout quarantined, and not learned from: r0001-00" in page.text
+    assert "1 rollout was quarantined, and nothing is learned from it: r0001-00." in page.text
     assert "made to be quarantined" in page.cells
 
 
@@ -321,7 +351,7 @@ def test_everything_is_escaped(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_camera")
 def test_a_worse_model_is_told(tmp_path: Path) -> None:
     folder = fake_run(tmp_path / "run")
-    sentence = "1 retraining made it worse."
+    sentence = "1 retraining made the model worse."
     assert sentence not in page_of(folder).text
     errors = {name: {"density": float(np.pi), "error": [1.0]} for name in ("old", "new")}
     held_out = json.dumps(errors | {"worse": True})

@@ -48,7 +48,7 @@ def test_a_campaign_is_summarised_at_every_moment_of_its_life(tmp_path: Path) ->
         assert new["solved_at"] is None
         assert new["seconds"] == dict.fromkeys(ACTIVITIES, 0.0)
         assert new["states"] == dict.fromkeys(STATES, 0)
-        assert "not evaluated yet" in text(new)
+        assert "No rollout has been recorded yet." in text(new)
 
         campaign.ask(2)
         asked = summarise(folder)
@@ -94,8 +94,8 @@ def test_a_task_that_was_not_solved_is_not_said_to_be(tmp_path: Path) -> None:
     best = max(row["mean_return"] for row in summary["evaluations"])
     assert summary["solved_at"] is None
     assert verdict(summary) == (
-        "Not solved within 3 rollouts and 30 transitions; "
-        f"best evaluation {best:.4g}, the threshold is 0 twice in a row."
+        f"Not solved within 3 rollouts and 30 transitions. The best evaluation was {best:.3g}; "
+        "the task counts as solved when two evaluations in a row reach 0."
     )
 
 
@@ -108,17 +108,46 @@ def test_a_task_without_a_threshold_is_never_solved() -> None:
         "transitions": 7,
     }
     assert verdict(summary) == (
-        "Recorded 1 rollout and 7 transitions; best evaluation 3 (the task has no threshold)."
+        "Recorded 1 rollout and 7 transitions. The best evaluation was 3; the task has no "
+        "threshold from which it counts as solved."
+    )
+    assert verdict(summary | {"evaluations": [{"mean_return": None}]}).startswith(
+        "Recorded 1 rollout and 7 transitions. Every evaluation failed; "
     )
 
 
-def test_a_summary_fits_a_narrow_terminal(tmp_path: Path) -> None:
+def test_a_policy_that_was_not_evaluated_is_not_said_to_have_failed(tmp_path: Path) -> None:
+    config = fakes(threshold=0.0, evaluation={"every": 0, "starts": 2})
+    with create_campaign(config, tmp_path / "run") as campaign:
+        turn(campaign, config)
+    summary = summarise(tmp_path / "run")
+    assert summary["solved"] is None and summary["solved_at"] is None
+    assert verdict(summary) == (
+        "Recorded 3 rollouts and 30 transitions. The policy was not evaluated: the configuration "
+        "says evaluation.every: 0."
+    )
+
+
+@pytest.mark.parametrize(("threshold", "solved"), [(0.0, False), (-1000.0, True)])
+def test_solved_is_null_where_nobody_can_know(
+    threshold: float, solved: bool, tmp_path: Path
+) -> None:
+    config = fakes(threshold=threshold)
+    with create_campaign(config, tmp_path / "run") as campaign:
+        assert summarise(tmp_path / "run")["solved"] is None
+        turn(campaign, config)
+    assert summarise(tmp_path / "run")["solved"] is solved
+
+
+@pytest.mark.parametrize("width", [60, 40, 25])
+def test_a_summary_fits_a_narrow_terminal(width: int, tmp_path: Path) -> None:
     config = fakes(env={"name": "robo_al.testing:FakeEnv"})
     with create_campaign(config, tmp_path / "run") as campaign:
         turn(campaign, config)
-    shown = text(summarise(tmp_path / "run"), width=60)
-    assert max(map(len, shown.splitlines())) <= 60
-    assert "joint_information+greedy_joint" in shown and "3 recorded" in shown
+    shown = text(summarise(tmp_path / "run"), width)
+    assert max(map(len, shown.splitlines())) <= width
+    for whole in ("3 rollouts and", "30 transitions", "3 recorded", "3 of 3"):
+        assert whole in shown
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ from robo_al.compare.statistics import interquartile_mean
 
 FORMAT = 1
 SIGNIFICANCE = 0.05
+FLAT = 0.01
+"""Evaluations of a task that differ by no more, relative to the largest, are all alike."""
 SCORES = 51
 """Points of a performance profile, from the worst to the best final return of a task."""
 
@@ -209,26 +211,30 @@ def _decide(family: Mapping[str, JSON]) -> None:
 
 
 def _overall(tasks: Mapping[str, JSON], competing: Sequence[str], draw: Draw) -> JSON:
-    """Return what the final returns of all tasks say together, each task's scaled to 0 to 1."""
-    finals = {
-        task: {
-            name: runs_that_count(own["runs"]).final_returns
-            for name, own in result["strategies"].items()
-        }
+    """Return what the final returns of all tasks say together, each task's scaled to 0 to 1.
+
+    A task's scale goes from the worst to the best of all its evaluations: one from the worst to the
+    best *final* return would stretch runs that all ended alike over the whole of it. A task whose
+    evaluations are all alike is left out; of fewer than two tasks there is nothing to say together.
+    """
+    counted = {
+        task: {name: runs_that_count(own["runs"]) for name, own in result["strategies"].items()}
         for task, result in tasks.items()
     }
     ranges = {}
-    for task, by_name in finals.items():
-        seen = np.concatenate([*by_name.values(), []])
-        if len(seen) and np.ptp(seen) > 0:
+    for task, by_name in counted.items():
+        seen = np.concatenate([[], *(x for runs in by_name.values() for x in runs.returns)])
+        if len(seen) and np.ptp(seen) > FLAT * np.abs(seen).max():
             ranges[task] = (float(seen.min()), float(seen.max()))
+    if len(ranges) < 2:
+        ranges = {}
     thresholds = np.linspace(0, 1, SCORES)
     strategies = {}
     for name in competing:
         groups = [
-            (finals[task][name] - low) / (high - low)
+            (counted[task][name].final_returns - low) / (high - low)
             for task, (low, high) in ranges.items()
-            if len(finals[task][name])
+            if len(counted[task][name])
         ]
         if groups:
             pooled = np.concatenate(groups)

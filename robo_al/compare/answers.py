@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from robo_al.compare.records import UNFINISHED
+from robo_al.words import count, listed, noun, number
 
 JSON: TypeAlias = dict[str, Any]
 
@@ -14,43 +15,35 @@ TRUE_DYNAMICS = "true_dynamics"
 
 
 HOW_DECIDED = (
-    f"Strategies are compared with {REFERENCE} by the rollouts that they need for an equal return: "
-    "until a task is solved (two evaluations in a row at or above its threshold), or, where no run "
-    f"solved it, until a first evaluation at the return that {REFERENCE} ended with.",
+    f"Strategies are compared with {REFERENCE} by the rollouts that they need for an equal return. "
+    "Rollouts are counted until a task is solved, which takes two evaluations in a row at or above "
+    "its threshold. Where no run solved the task, they are counted until the first evaluation that "
+    f"reaches the return that {REFERENCE} ended with.",
     "Runs of one seed share their first rollouts, the starts of their evaluations and the "
-    "randomness of their candidates, so differences are taken seed by seed. A run that did not "
-    "get there counts as the budget.",
+    "randomness of their candidates, so differences are taken seed by seed. For a run that did not "
+    "get there, the whole budget is counted.",
     "A difference is claimed only where the 95 % interval of the mean rollouts saved excludes 0 "
     "(bootstrap over seeds) and Wilcoxon's signed-rank test agrees at 5 %, after Holm's correction "
-    "for the number of strategies on the task (bounds are no strategies). Not found does not mean "
-    "that there is none.",
-    "Rollouts to solved are Kaplan and Meier's median, with runs that did not solve the task as "
-    "censored; the log-rank test compares the same runs without pairing them.",
-    f"Better than {REFERENCE}: the probability that a run of the strategy has the larger area "
-    f"under its learning curve than one of {REFERENCE}, ties counted half; 50 % is no difference.",
+    "for the number of strategies on the task (bounds are no strategies). That no difference was "
+    "found does not mean that there is none.",
+    "The rollouts until a task is solved are Kaplan and Meier's median. Runs that did not solve it "
+    "count as censored. The log-rank test compares the same runs without pairing them.",
+    f'The column "better than {REFERENCE}" holds the probability that a run of the strategy has a '
+    f"larger area under its learning curve than a run of {REFERENCE}; a tie counts as one half, so "
+    "50 % is no difference.",
     "A run ends once its task is solved, and keeps its last evaluation up to the budget. The area "
     "under the curve is the mean of its evaluations over the rollouts of the budget.",
-    "Learning curves show the mean of the middle half of the runs (IQM); bands are pointwise 95 % "
-    "intervals of the bootstrap over runs.",
-    "CPU-seconds are of everything that a run computes except its evaluations.",
-    "Runs that failed or are not finished are in no figure; they are listed with the reason.",
+    "Learning curves show the mean of the middle half of the runs (the interquartile mean, IQM). "
+    "Their bands are 95 % intervals of the bootstrap over runs, for each point alone.",
+    "CPU time is that of everything that a run computes, except its evaluations.",
+    "Runs that failed or are not finished are in no figure. They are listed with the reason.",
 )
 """What a reader who wants to know has to know."""
-
-
-def number(value: float) -> str:
-    """Return a number to three digits."""
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def rollouts(value: float) -> str:
     """Return a mean number of rollouts to two digits, of larger ones to three."""
     return f"{value:.2g}" if abs(value) < 10 else number(value)
-
-
-def count(amount: float, noun: str) -> str:
-    """Return a number of things."""
-    return f"{number(amount)} {noun}" if amount == 1 else f"{number(amount)} {noun}s"
 
 
 def complete(own: JSON) -> list[JSON]:
@@ -68,18 +61,20 @@ def left_out(strategies: Iterable[JSON]) -> str:
     runs = [run for own in strategies for run in own["runs"]]
     reasons = [run["failed"] for run in runs if run["failed"] is not None]
     waiting = reasons.count(UNFINISHED)
-    kinds = {"failed": len(reasons) - waiting, UNFINISHED: waiting}
-    said = " and ".join(f"{number} {kind}" for kind, number in kinds.items() if number)
+    waits = "is" if waiting == 1 else "are"
+    kinds = {"failed": len(reasons) - waiting, f"{waits} {UNFINISHED}": waiting}
+    said = " and ".join(f"{amount} {kind}" for kind, amount in kinds.items() if amount)
     if not said:
         return ""
-    return f"{len(reasons)} of {count(len(runs), 'run')} left out of all figures: {said}."
+    are = "is" if len(reasons) == 1 else "are"
+    return f"{len(reasons)} of {count(len(runs), 'run')} {are} left out of all figures: {said}."
 
 
 # ---------------------------------------------------------------- a strategy
 
 
 def of_strategy(name: str, own: JSON, task: JSON) -> str:
-    """Return what is found of a strategy, to be read after its name and a colon.
+    """Return what is found of a strategy: the rest of a sentence that begins with its name.
 
     Args:
         name: of the strategy.
@@ -89,9 +84,9 @@ def of_strategy(name: str, own: JSON, task: JSON) -> str:
     if not complete(own):
         return "has no complete run yet"
     if name == REFERENCE:
-        return "is what the others are compared with"
+        return "is the strategy that the others are compared with"
     if name == TRUE_DYNAMICS:
-        return f"reaches {_final(own)} by planning with a perfect model"
+        return f"plans with a perfect model, and ends with a return of {_final(own)}"
     return _compared(own, task["goal"])
 
 
@@ -106,13 +101,18 @@ def _final(own: JSON) -> str:
 
 def _compared(own: JSON, goal: JSON | None) -> str:
     """Return how a strategy compares with `random`."""
-    seeds = count(own["seeds_compared"], "seed")
+    seeds = own["seeds_compared"]
     if goal is None:
-        return f"cannot be compared: there is no complete run of {REFERENCE}"
+        return f"cannot be compared, because there is no complete run of {REFERENCE}"
     if own["difference"] is None:
-        return f"cannot be told from {REFERENCE} with {seeds} in common"
+        return (
+            f"cannot be compared with {REFERENCE}, because that takes complete runs of both for at "
+            f"least two seeds, and {'there is one' if seeds == 1 else 'there are none'}"
+        )
     if own["difference"] == "not found":
-        return f"no difference was found with {seeds}{_too_few([own])}"
+        said = f"was not found to differ from {REFERENCE} with {count(seeds, 'seed')}"
+        few = _too_few([own])
+        return f"{said}. {few}" if few else said
     return _difference(own, goal)
 
 
@@ -120,21 +120,20 @@ def _difference(own: JSON, goal: JSON) -> str:
     """Return a difference that is claimed, as so many rollouts."""
     saved = own["rollouts_saved"]
     value, limits = abs(saved["value"]), sorted(abs(saved[end]) for end in ("low", "high"))
-    noun = "rollout" if value == 1 else "rollouts"
-    what = "" if goal["threshold"] else f" to reach {number(goal['level'])}"
+    what = "" if goal["threshold"] else f" to reach a return of {number(goal['level'])}"
     return (
-        f"needed {rollouts(value)} {noun} {own['difference']} than {REFERENCE}{what} "
-        f"(95 % interval {' to '.join(map(rollouts, limits))}, "
+        f"needed {rollouts(value)} {noun('rollout', value)} {own['difference']} than "
+        f"{REFERENCE}{what} (95 % interval {' to '.join(map(rollouts, limits))}, "
         f"{count(own['seeds_compared'], 'seed')})"
     )
 
 
 def _too_few(compared: Sequence[JSON]) -> str:
-    """Return how many seeds it takes to find a difference, where there were fewer."""
+    """Return how many seeds it takes to find a difference, where there were fewer; no full stop."""
     needed = max(own["seeds_needed"] for own in compared)
     if max(own["seeds_compared"] for own in compared) >= needed:
         return ""
-    return f"; with {needed} or more one could be"
+    return f"So few seeds cannot show a difference, however large it is; {needed} seeds could"
 
 
 # ---------------------------------------------------------------- a task
@@ -153,22 +152,27 @@ def of_task(name: str, task: JSON) -> str:
 def _unsolved(name: str, task: JSON) -> str:
     if task["threshold"] is None or any(solved(own) for own in task["strategies"].values()):
         return ""
-    limit = f"{count(task['budget'], 'rollout')} (threshold {number(task['threshold'])})"
-    return f"No complete run solved {name} within {limit}."
+    return (
+        f"No complete run solved {name} within {count(task['budget'], 'rollout')}: none had two "
+        f"evaluations in a row at or above {task['threshold']:g}."
+    )
 
 
 def _differences(task: JSON) -> str:
     """Return which strategies differ from `random`, the best first."""
     others = {name: own for name, own in task["strategies"].items() if name != REFERENCE}
     if REFERENCE not in task["strategies"]:
-        return f"Whether choosing helps cannot be told: {REFERENCE} is not among the strategies."
+        return (
+            f"Whether choosing rollouts helps cannot be told, because {REFERENCE} is not among the "
+            "strategies."
+        )
     if task["goal"] is None:
         return f"Nothing can be compared yet: there is no complete run of {REFERENCE}."
     compared = {name: own for name, own in others.items() if own["difference"] is not None}
     if not compared:
         return (
-            f"No difference can be told: it takes at least two seeds that {REFERENCE} and another "
-            f"strategy both have complete runs of."
+            f"No strategy can be compared with {REFERENCE} yet, because that takes complete runs "
+            "of both for at least two seeds."
         )
     claimed = sorted(
         (name for name, own in compared.items() if own["difference"] != "not found"),
@@ -178,9 +182,11 @@ def _differences(task: JSON) -> str:
         return " ".join(f"{name} {compared[name]['sentence']}." for name in claimed)
     seeds = sorted({own["seeds_compared"] for own in compared.values()})
     span = " to ".join(f"{n}" for n in (seeds[0], seeds[-1])[: len(seeds)])
-    what = "" if task["goal"]["threshold"] else f" in reaching {number(task['goal']['level'])}"
-    too_few = _too_few(list(compared.values()))
-    return f"No difference from {REFERENCE}{what} was found with {span} seeds{too_few}."
+    level = number(task["goal"]["level"])
+    what = "" if task["goal"]["threshold"] else f" in the rollouts to a return of {level}"
+    few = _too_few(list(compared.values()))
+    said = f"No difference from {REFERENCE}{what} was found with {span} seeds."
+    return f"{said} {few}." if few else said
 
 
 def _fastest(task: JSON) -> str:
@@ -192,13 +198,21 @@ def _fastest(task: JSON) -> str:
     }
     if not medians:
         return ""
-    best = min(medians.values())
-    names = [name for name, median in medians.items() if median == best]
+    fewest = min(medians.values())
+    names = [name for name, median in medians.items() if median == fewest]
+    best = count(fewest, "rollout")
+    if len(names) == 1:
+        who = f"In the median of its runs, {names[0]}"
+    elif len(names) < len(task["strategies"]):
+        who, best = f"In the median of their runs, {listed(names)}", f"{best} each"
+    else:
+        return f"In the median of its runs, every strategy needed {best} to solve the task."
     against = ""
-    if REFERENCE not in names and complete(task["strategies"].get(REFERENCE, {"runs": []})):
-        median = medians.get(REFERENCE)
-        against = f" ({REFERENCE}: {number(median) if median else 'more than half unsolved'})"
-    return f"Fewest in the median: {', '.join(names)}, {count(best, 'rollout')}{against}."
+    if REFERENCE in medians and REFERENCE not in names:
+        against = f"; {REFERENCE} needed {number(medians[REFERENCE])}"
+    elif REFERENCE not in names and complete(task["strategies"].get(REFERENCE, {"runs": []})):
+        against = f"; half of the runs of {REFERENCE} or more did not solve it"
+    return f"{who} needed the fewest rollouts to solve the task: {best}{against}."
 
 
 # ---------------------------------------------------------------- all tasks
@@ -217,19 +231,19 @@ def of_comparison(tasks: Mapping[str, JSON]) -> str:
                 found.setdefault(name, {"fewer": [], "more": []})[own["difference"]].append(task)
     if not compared:
         return f"No strategy can be compared with {REFERENCE} yet."
-    of_all = f"of {count(len(tasks), 'task')}"
+    all_tasks = count(len(tasks), "task")
     if not found:
-        return f"No strategy was told apart from {REFERENCE} on any {of_all}."
+        return f"No strategy was found to differ from {REFERENCE} on any of the {all_tasks}."
     best_first = sorted(
         found.items(), key=lambda item: len(item[1]["more"]) - len(item[1]["fewer"])
     )
-    return " ".join(f"{name} {_tally(tally, of_all)}." for name, tally in best_first)
+    return " ".join(f"{name} {_tally(tally, all_tasks)}." for name, tally in best_first)
 
 
-def _tally(tally: Mapping[str, Sequence[str]], of_all: str) -> str:
+def _tally(tally: Mapping[str, Sequence[str]], all_tasks: str) -> str:
     """Return on which tasks a strategy needed fewer rollouts than `random`, and on which more."""
     parts = [
-        f"{word} rollouts than {REFERENCE} on {len(names)} {of_all} ({', '.join(names)})"
+        f"{word} rollouts than {REFERENCE} on {len(names)} of {all_tasks} ({', '.join(names)})"
         for word, names in tally.items()
         if names
     ]

@@ -1,21 +1,55 @@
 """The comparison's charts, in the style of the report's: numbers in, one inline SVG out.
 
-Colours are Okabe and Ito's; strategies differ in line and marker too, so nothing hangs on colour.
+A strategy looks the same in every chart. Colours are Okabe and Ito's; strategies differ in line and
+marker too, so nothing hangs on colour.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from robo_al.charts import BLUE, GREEN, INK, ORANGE, RED, chart, new_axes
+from robo_al.charts import BLUE, GREEN, INK, ORANGE, RED, chart, new_axes, whole
+from robo_al.words import number
 
-COLOURS = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9")
-LINES = ("-", "--", "-.", ":")
-MARKERS = ("o", "s", "^", "D", "v")
-"""Cycled through together: the first 60 strategies all look different."""
+_COLOURS = (ORANGE, GREEN, BLUE, "#CC79A7", "#56B4E9", RED)
+_LINES = ("--", "-.", "-", ":")
+_MARKERS = ("s", "^", "o", "D", "v")
+_USUAL = ("random", "greedy_return", "joint_information", "target_information", "lcmd", "variance")
+"""Strategies that look the same on every page; the others take what is free, in their order."""
+_BOUND_COLOURS = {"true_dynamics": INK, "all_knowing": "#888888"}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a strategy is drawn wherever it is drawn."""
+
+    colour: str
+    line: str
+    marker: str
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """Return how each strategy and bound is drawn: up to 6 strategies by colour, 60 in all.
+
+    Args:
+        names: all strategies and bounds of a comparison, in the order given there.
+    """
+    names = list(names)
+    found = {
+        name: Look(_BOUND_COLOURS[name], "-.", "D") for name in names if name in _BOUND_COLOURS
+    }
+    numbers = {name: at for at, name in enumerate(_USUAL) if name in names}
+    free = (at for at in range(len(_USUAL) + len(names)) if at not in numbers.values())
+    for name in names:
+        if name not in found:
+            at = numbers[name] if name in numbers else next(free)
+            found[name] = Look(
+                _COLOURS[at % len(_COLOURS)],
+                _LINES[at % len(_LINES)],
+                _MARKERS[at % len(_MARKERS)],
+            )
+    return found
 
 
 @dataclass(frozen=True)
@@ -42,6 +76,7 @@ class Bar:
     value: float
     low: float
     high: float
+    colour: str
     claimed: bool = False
     """A difference is claimed: a diamond in place of a tick."""
 
@@ -50,6 +85,7 @@ class Bar:
 def learning_curve(
     name: str,
     curves: Mapping[str, Curve],
+    drawn: Mapping[str, Look],
     threshold: float | None,
     ceiling: float | None,
     limits: tuple[float, float],
@@ -58,8 +94,9 @@ def learning_curve(
     """Draw one strategy's learning curve over that of `random`.
 
     Args:
-        name: the strategy, drawn in blue; the other curves are there to compare with.
+        name: the strategy; the other curves are there to compare with.
         curves: the strategies to draw.
+        drawn: how each looks.
         threshold: from which the task counts as solved, if it has one.
         ceiling: what the planner reaches with a perfect model, if that was measured.
         limits: of the vertical axis, the same for all strategies of a task.
@@ -67,24 +104,23 @@ def learning_curve(
     """
     figure, axes = new_axes(3.7, 3.0)
     for label, curve in curves.items():
-        own = label == name
-        colour, line, marker = (BLUE, "-", "o") if own else (ORANGE, "--", "s")
-        axes.fill_between(
-            curve.rollouts, curve.low, curve.high, color=colour, alpha=0.25 if own else 0.15, lw=0
-        )
+        look = drawn[label]
+        axes.fill_between(curve.rollouts, curve.low, curve.high, color=look.colour, alpha=0.2, lw=0)
         axes.plot(
-            curve.rollouts, curve.value, line, marker=marker, color=colour, ms=3.5, lw=1.4,
-            label=f"{_short(label)} (n = {curve.runs})",
+            curve.rollouts, curve.value, look.line, marker=look.marker, color=look.colour, ms=3.5,
+            lw=1.4, label=f"{_short(label)} (n = {curve.runs})",
         )  # fmt: skip
     if threshold is not None:
-        axes.axhline(threshold, color=RED, ls=":", lw=1.2, label=f"solved ({threshold:.4g})")
+        axes.axhline(threshold, color=INK, ls=":", lw=1.2, label=f"solved ({threshold:g})")
     if ceiling is not None:
-        axes.axhline(ceiling, color=GREEN, ls="-.", lw=1.2, label=f"perfect model ({ceiling:.4g})")
+        label = f"perfect model ({number(ceiling)})"
+        axes.axhline(ceiling, color=INK, ls="-.", lw=1.2, label=label)
     axes.set_ylim(limits)
     axes.set_xlabel("training rollouts")
     axes.set_ylabel(measure)
-    axes.set_title(f"{_short(name)}\nmean of the middle half of runs, 95 % band", fontsize=8)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    title = f"{_short(name)}\nmean of the middle half of runs, 95 % band"
+    axes.set_title(title, fontsize=8, loc="right")  # at the left an exponent may stand
+    whole(axes.xaxis)
     axes.legend(loc="best", fontsize=7.5)
     return figure
 
@@ -96,17 +132,21 @@ def intervals(bars: Sequence[Bar], label: str, none: float | None = None) -> Fig
     Args:
         bars: from top to bottom.
         label: of the horizontal axis: what, its unit and how many runs.
-        none: where no difference would lie.
+        none: where no difference would lie; the numbers are then differences of counts.
     """
     figure, axes = new_axes(4.6, 0.95 + 0.28 * len(bars))
     if none is not None:
         axes.axvline(none, color=INK, ls="--", lw=1, alpha=0.6)
-    for height, bar in enumerate(reversed(bars)):
-        axes.plot([bar.low, bar.high], [height, height], "-", color=BLUE, lw=2)
+        whole(axes.xaxis)
+    for height, bar in enumerate(bars):
+        axes.plot([bar.low, bar.high], [height, height], "-", color=bar.colour, lw=2)
         marker, size = ("D", 7) if bar.claimed else ("|", 12)
-        axes.plot([bar.value], [height], marker, color=BLUE, mew=2, ms=size)
-    axes.set_yticks(range(len(bars)), [_short(bar.label) for bar in reversed(bars)])
-    axes.set_ylim(-0.6, len(bars) - 0.4)
+        axes.plot([bar.value], [height], marker, color=bar.colour, mew=2, ms=size)
+    low, high = axes.get_xlim()
+    if none is not None and high - low < 1:  # no two whole numbers would be in sight
+        axes.set_xlim(low - 1, high + 1)
+    axes.set_yticks(range(len(bars)), [_short(bar.label) for bar in bars])
+    axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.set_xlabel(label)
     axes.grid(visible=False, axis="y")
     return figure
@@ -114,31 +154,31 @@ def intervals(bars: Sequence[Bar], label: str, none: float | None = None) -> Fig
 
 @chart
 def performance_profile(
-    scores: Sequence[float], profiles: Mapping[str, Sequence[float]], label: str
+    scores: Sequence[float],
+    profiles: Mapping[str, Sequence[float]],
+    drawn: Mapping[str, Look],
+    label: str,
 ) -> Figure:
     """Draw which share of a strategy's runs reached a score or more, for every score.
 
     Args:
         scores: [P] the scores.
         profiles: [P] shares of runs, for each strategy.
+        drawn: how each looks.
         label: of the horizontal axis: what a score is, and how many runs there are.
     """
     figure, axes = new_axes(4.6, 3.4 + 0.1 * len(profiles))
     for index, (name, shares) in enumerate(profiles.items()):
-        _series(axes, index, name, scores, [100 * share for share in shares])
+        look = drawn[name]
+        axes.plot(
+            scores, [100 * share for share in shares], look.line, color=look.colour, lw=1.4, ms=4,
+            marker=look.marker, markevery=(2 * index % 10, 10), label=_short(name),
+        )  # fmt: skip
     axes.set_xlabel(label)
     axes.set_ylabel("runs that reached it [%]")
     axes.set_ylim(-3, 103)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, handlelength=3.5)
     return figure
-
-
-def _series(axes: Axes, index: int, name: str, xs: Sequence[float], ys: Sequence[float]) -> None:
-    """Draw the series of a strategy in a colour, line and marker that are its own."""
-    axes.plot(
-        xs, ys, LINES[index % len(LINES)], color=COLOURS[index % len(COLOURS)], lw=1.4, ms=4,
-        marker=MARKERS[index % len(MARKERS)], markevery=(2 * index % 10, 10), label=_short(name),
-    )  # fmt: skip
 
 
 def _short(name: str) -> str:

@@ -101,8 +101,9 @@ def as_json(interval: Interval) -> JSON:
 
 def figures(runs: Runs, threshold: float | None, budget: int, draw: Draw) -> JSON:
     """Return what can be said of a strategy without looking at the others."""
+    judged = threshold is not None and len(runs) > 0
     return {
-        "rollouts_to_solved": None if threshold is None else rollouts_to_solved(runs, budget),
+        "rollouts_to_solved": rollouts_to_solved(runs, budget) if judged else None,
         "final_return_iqm": iqm_interval(runs.final_returns, draw("final return")),
         "area_under_curve_iqm": iqm_interval(runs.areas(budget), draw("area")),
         "cpu_seconds": iqm_interval(runs.cpu_seconds, draw("cpu")),
@@ -152,11 +153,12 @@ def calibration(information: Float[np.ndarray, "R 2"]) -> JSON | None:
     """Return how realised information follows predicted, over the rollouts that have both.
 
     The ratio is the median's; the correlation Spearman's, of ranks: choosing needs the order only.
+    Two rollouts are always in perfect order, so that the correlation is of three at least.
     """
     predicted, realised = information[information[:, 0] > 0].T
     if len(predicted) == 0:
         return None
-    varied = np.ptp(predicted) > 0 and np.ptp(realised) > 0
+    varied = len(predicted) > 2 and np.ptp(predicted) > 0 and np.ptp(realised) > 0
     return {
         "realised_over_predicted": float(np.median(realised / predicted)),
         "correlation": float(stats.spearmanr(predicted, realised).statistic) if varied else None,

@@ -2,21 +2,25 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from robo_al.compare.plan import Plan, Run
 from robo_al.compare.runner import Rehearsing, Update
-from robo_al.progress import number
+from robo_al.terminal import GAP, Listing, Prose, say
+from robo_al.words import count, duration, noun, number
 
 _AROUND = 6
 """Lines of a terminal that are not rows of the table."""
+_COLUMNS = ("task, strategy", "done", "running", "failed", "rollouts", "return", "solved")
+_LEFT_OUT = ("running", "failed", "rollouts", "solved", "return")
+"""Columns that a narrow terminal has no room for, the first to go first."""
+_NAME = 24
+"""Characters that a task's and a strategy's name get at least, as long as columns can go."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Progress:
         self._work: dict[Run, _Work] = {}
         self._seconds = dict.fromkeys((task.name for task in plan.tasks), 0.0)
         self._rollouts = dict.fromkeys(self._seconds, 0)
+        self._thresholds = {task.name: task.threshold for task in plan.tasks}
         self._began = clock()
         self._doing = ""
         self._live = Live(
@@ -69,16 +74,16 @@ class Progress:
     def __call__(self, event: Rehearsing | Update) -> None:
         """Take in one event."""
         if isinstance(event, Rehearsing):
-            self._doing = f"trying {event.strategy} on {event.task}"
+            self._doing = f"trying whether {event.strategy} can be run on {event.task}"
             return
         self._doing = ""
         self._account(event)
         self._updates[event.run] = event
         if event.state in ("done", "failed"):
             done = sum(u.state != "running" for u in self._updates.values())
-            line = f"{done}/{len(self._plan.runs)} {event.run}: {outcome(event)}"
-            style = "yellow" if event.state == "failed" else ""
-            self._console.print(Text(line, style=style), soft_wrap=True)
+            ended = outcome(event, self._thresholds[event.run.task])
+            line = f"{done}/{len(self._plan.runs)} {event.run}: {ended}"
+            say(line, "yellow" if event.state == "failed" else "", self._console)
 
     def _account(self, event: Update) -> None:
         """Count the time and the rollouts since the last update of this run."""
@@ -120,18 +125,12 @@ class Progress:
 
     def _panel(self) -> RenderableType:
         """Return what is shown now; `return` is the median of the runs' last evaluations."""
-        table = Table(box=None, header_style="bright_black", pad_edge=False, collapse_padding=True)
-        for name in ("task", "strategy"):
-            table.add_column(name, no_wrap=True)
-        for name in ("done", "running", "failed", "rollouts", "return", "solved"):
-            table.add_column(name, justify="right", no_wrap=True)
         rows = [(task.name, s) for task in self._plan.tasks for s in self._plan.strategies]
         shown = self._visible(rows)
-        for task, strategy in shown:
-            table.add_row(*self._cells(task, strategy))
+        cells = [self._cells(task, strategy) for task, strategy in shown]
         hidden = len(rows) - len(shown)
-        more = [Text(f"and {hidden} rows more", style="bright_black")] * (hidden > 0)
-        return Group(table, *more, Text(self._status(), style="bold"))
+        more = [Prose(f"and {hidden} more {noun('row', hidden)}", "bright_black")] * (hidden > 0)
+        return Group(_fitting(cells, self._console.width), *more, Prose(self._status(), "bold"))
 
     def _visible(self, rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return the rows that the terminal has room for: those with running runs first."""
@@ -142,23 +141,22 @@ class Progress:
         ranked = sorted(rows, key=lambda row: row not in running)[:room]
         return [row for row in rows if row in ranked]
 
-    def _cells(self, task: str, strategy: str) -> Iterable[str]:
+    def _cells(self, task: str, strategy: str) -> list[str]:
         updates = [
             u for u in self._updates.values() if (u.run.task, u.run.strategy) == (task, strategy)
         ]
         states = Counter("done" if u.state == "kept" else u.state for u in updates)
         returns = [u.mean_return for u in updates if u.mean_return is not None]
         solved = sum(u.solved_at is not None for u in updates)
-        return (
-            task,
-            strategy,
+        return [
+            f"{task}, {strategy}",
             f"{states['done']}/{len(self._plan.seeds)}",
             str(states["running"] or ""),
             str(states["failed"] or ""),
             str(sum(u.rollouts for u in updates)),
             number(median(returns)) if returns else "",
             str(solved or ""),
-        )
+        ]
 
     def _status(self) -> str:
         if self._doing:
@@ -169,7 +167,7 @@ class Progress:
         parts = [
             f"{done} of {len(self._plan.runs)} runs done",
             f"{duration(self._clock() - self._began)} so far",
-            "time left not known yet" if left is None else f"{duration(left)} left at most",
+            "the time left is not known yet" if left is None else f"{duration(left)} left at most",
         ]
         return " · ".join(parts[:1] + [f"{failed} failed"] * (failed > 0) + parts[1:])
 
@@ -177,18 +175,43 @@ class Progress:
         return [update for update in self._updates.values() if update.state == state]
 
 
-def outcome(update: Update) -> str:
-    """Return how a run ended, in words."""
+def outcome(update: Update, threshold: float | None) -> str:
+    """Return how a run ended, in words.
+
+    Args:
+        update: the last of the run.
+        threshold: mean return from which its task counts as solved, if it has one.
+    """
     if update.state == "failed":
         return f"failed: {update.reason}"
+    rollouts = count(update.rollouts, "rollout")
     if update.solved_at is not None:
-        return f"solved after {update.solved_at} rollouts"
-    return f"not solved in {update.rollouts} rollouts, last evaluation {number(update.mean_return)}"
+        return f"solved after {count(update.solved_at, 'rollout')}"
+    ended = "failed" if update.mean_return is None else f"was {number(update.mean_return)}"
+    unsolved = "ended after" if threshold is None else "not solved within"
+    return f"{unsolved} {rollouts}; the last evaluation {ended}"
 
 
-def duration(seconds: float) -> str:
-    """Return a time as people say it: `40 s`, `12 min`, `3 h 05 min`."""
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+def _fitting(rows: Sequence[Sequence[str]], width: int) -> Listing:
+    """Return the table of a panel, columns left out and names shortened until it fits."""
+    shown = list(range(len(_COLUMNS)))
+    waiting = [_COLUMNS.index(name) for name in _LEFT_OUT]
+    while (room := _room(rows, shown, width)) < _NAME and waiting:
+        shown.remove(waiting.pop(0))
+    cells = [[_shortened(row[0], max(room, 1)), *(row[i] for i in shown[1:])] for row in rows]
+    columns = [_shortened(_COLUMNS[0], max(room, 1)), *(_COLUMNS[i] for i in shown[1:])]
+    return Listing(columns, cells, columns[1:])
+
+
+def _room(rows: Sequence[Sequence[str]], shown: Sequence[int], width: int) -> int:
+    """Return how wide the first column may be beside the other columns shown."""
+    longest = (max(len(_COLUMNS[i]), *(len(row[i]) for row in rows)) for i in shown[1:])
+    return width - sum(GAP + length for length in longest)
+
+
+def _shortened(name: str, room: int) -> str:
+    """Return a name without its middle, where there is no room for all of it."""
+    if len(name) <= room:
+        return name
+    end = room // 2
+    return f"{name[: room - end - 1]}…{name[len(name) - end :]}"

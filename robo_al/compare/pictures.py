@@ -1,66 +1,68 @@
 """The charts of a comparison's page, each with the words that stand for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
-
+from robo_al.charts import Picture
 from robo_al.compare import charts
-from robo_al.compare.answers import JSON, REFERENCE, TRUE_DYNAMICS, complete, count, number
-from robo_al.compare.charts import Bar, Curve
+from robo_al.compare.answers import JSON, REFERENCE, TRUE_DYNAMICS, complete
+from robo_al.compare.charts import Bar, Curve, Look
 from robo_al.compare.tables import families
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A chart, and what it shows for those who cannot see it."""
-
-    svg: Markup
-    words: str
+from robo_al.words import count, noun, number, percent
 
 
 def of_task(name: str, result: JSON) -> dict[str, Any]:
     """Return the chart of rollouts saved, if anything was compared, and the learning curves."""
-    return {"saved": _saved(name, result), "curves": _learning_curves(name, result)}
+    drawn = charts.looks(families(result))
+    return {
+        "saved": _saved(name, result, drawn),
+        "curves": _learning_curves(name, result, drawn),
+    }
 
 
-def of_all(overall: JSON) -> dict[str, Picture] | None:
+def of_all(comparison: JSON) -> dict[str, Picture] | None:
     """Return the charts over all tasks, if there are scores."""
+    overall = comparison["overall"]
     strategies = overall["strategies"]
     if not strategies:
         return None
+    drawn = charts.looks([*comparison["strategies"], *comparison["bounds"]])
     tasks = count(len(overall["ranges"]), "task")
-    runs = sorted({own["runs"] for own in strategies.values()})
-    sizes = " to ".join(f"{n}" for n in dict.fromkeys((runs[0], runs[-1])))
     score = (
-        "score: final return, scaled for each task from the\n"
-        f"worst (0) to the best (1) seen; n = {sizes} runs each"
+        "score: final return, scaled for each task from the worst (0)\n"
+        f"to the best (1) evaluation; {_sizes(strategies, 'runs', 'run')} of each strategy"
     )
     profile = charts.performance_profile(
         overall["scores"],
         {name: own["performance_profile"] for name, own in strategies.items()},
+        drawn,
         score,
     )
-    bars = [_bar(name, own["normalised_iqm"]) for name, own in strategies.items()]
+    bars = [_bar(name, own["normalised_iqm"], drawn[name]) for name, own in strategies.items()]
     middle = len(overall["scores"]) // 2
     half = ", ".join(
-        f"{name} {100 * own['performance_profile'][middle]:.0f} %"
-        for name, own in strategies.items()
+        f"{name} {percent(own['performance_profile'][middle])}" for name, own in strategies.items()
     )
     return {
         "profile": Picture(
-            Markup(profile),
+            profile,
             f"Performance profile over {tasks}. Runs with a score of 0.5 or more: {half}.",
         ),
         "scores": Picture(
-            Markup(charts.intervals(bars, f"{score}\nmean of the middle half, 95 % interval")),
+            charts.intervals(bars, f"{score}\nmean of the middle half, 95 % interval"),
             f"Scores over {tasks}: {_in_words(bars)}.",
         ),
     }
 
 
-def _saved(name: str, result: JSON) -> Picture | None:
+def _sizes(figures: Mapping[str, JSON], key: str, word: str) -> str:
+    """Return how many runs or seeds the figures of strategies are of: `n = 6 to 7 seeds`."""
+    sizes = sorted({own[key] for own in figures.values()})
+    span = " to ".join(f"{n}" for n in dict.fromkeys((sizes[0], sizes[-1])))
+    return f"n = {span} {noun(word, sizes[-1])}"
+
+
+def _saved(name: str, result: JSON, drawn: Mapping[str, Look]) -> Picture | None:
     """Draw the rollouts that each strategy saved against `random`."""
     compared = {
         strategy: own
@@ -69,28 +71,28 @@ def _saved(name: str, result: JSON) -> Picture | None:
     }
     if not compared:
         return None
-    seeds = sorted({own["seeds_compared"] for own in compared.values()})
-    sizes = " to ".join(f"{n}" for n in dict.fromkeys((seeds[0], seeds[-1])))
     bars = [
         _bar(
             f"{strategy} (bound)" if strategy in result["bounds"] else strategy,
             own["rollouts_saved"],
+            drawn[strategy],
             own["difference"] in ("fewer", "more"),
         )
         for strategy, own in compared.items()
     ]
-    label = f"rollouts saved against {REFERENCE}\nmean and 95 % interval, n = {sizes} seeds"
+    sizes = _sizes(compared, "seeds_compared", "seed")
+    label = f"rollouts saved against {REFERENCE}\nmean and 95 % interval, {sizes}"
     return Picture(
-        Markup(charts.intervals(bars, label, none=0.0)),
+        charts.intervals(bars, label, none=0.0),
         f"Rollouts saved against {REFERENCE} on {name}: {_in_words(bars)}.",
     )
 
 
-def _bar(label: str, interval: Mapping[str, Any], claimed: bool = False) -> Bar:
+def _bar(label: str, interval: Mapping[str, Any], look: Look, claimed: bool = False) -> Bar:
     low, high = (
         interval["value"] if interval[end] is None else interval[end] for end in ("low", "high")
     )
-    return Bar(label, interval["value"], low, high, claimed)
+    return Bar(label, interval["value"], low, high, look.colour, claimed)
 
 
 def _in_words(bars: list[Bar]) -> str:
@@ -99,7 +101,7 @@ def _in_words(bars: list[Bar]) -> str:
     )
 
 
-def _learning_curves(name: str, result: JSON) -> list[Picture]:
+def _learning_curves(name: str, result: JSON, drawn: Mapping[str, Look]) -> list[Picture]:
     """Draw the learning curve of every strategy over that of `random`."""
     curves = {
         strategy: _curve(own)
@@ -116,9 +118,11 @@ def _learning_curves(name: str, result: JSON) -> list[Picture]:
     pictures = []
     for strategy in [name for name in curves if name != REFERENCE] or list(curves):
         shown = {other: curves[other] for other in (REFERENCE, strategy) if other in curves}
-        svg = charts.learning_curve(strategy, shown, threshold, ceiling, limits, result["measure"])
+        svg = charts.learning_curve(
+            strategy, shown, drawn, threshold, ceiling, limits, result["measure"]
+        )
         what = f"Learning curve of {strategy} on {name}, {result['measure']}"
-        pictures.append(Picture(Markup(svg), f"{what}: {_curves_in_words(shown)}."))
+        pictures.append(Picture(svg, f"{what}: {_curves_in_words(shown)}."))
     return pictures
 
 

@@ -9,13 +9,10 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from rich import box
 from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table as TerminalTable
-from rich.text import Text
 
 from robo_al.compare import answers, pictures, tables
 from robo_al.compare.analysis import analyse
@@ -24,6 +21,8 @@ from robo_al.compare.plan import TaskPlan
 from robo_al.compare.records import RunRecord
 from robo_al.compare.tables import Table
 from robo_al.dataset.files import write_atomically
+from robo_al.terminal import Listing, Prose
+from robo_al.words import unbroken
 
 COLUMNS = (
     "task", "strategy", "seed", "rollouts", "transitions", "mean_return", "solved", "failed",
@@ -31,7 +30,7 @@ COLUMNS = (
 )  # fmt: skip
 """Of `comparison.csv`; `solved` is 1 at the evaluation that confirmed it, `cpu_seconds` a run's."""
 
-PAGE_ONLY = ("log-rank p", "rank correlation")
+PAGE_ONLY = ("p value, paired (Holm)", "p value, log-rank", "rank correlation")
 """Columns that a terminal of 80 characters has no room for."""
 
 
@@ -94,7 +93,11 @@ def csv_of(comparison: JSON) -> str:
 def page(comparison: JSON) -> str:
     """Return `comparison.html`, which needs nothing but itself."""
     template = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_unbroken,
     )
     source = files("robo_al.compare").joinpath("comparison.html").read_text(encoding="utf-8")
     tasks = [
@@ -105,7 +108,7 @@ def page(comparison: JSON) -> str:
             "comparing": tables.comparing(name, result),
             "alone": tables.alone(name, result),
             "bounds": tables.bounds(name, result) if result["bounds"] else None,
-            "gains": [f"{bound}: {own['sentence']}." for bound, own in result["bounds"].items()],
+            "gains": [f"{bound} {own['sentence']}." for bound, own in result["bounds"].items()],
             **pictures.of_task(name, result),
         }
         for name, result in comparison["tasks"].items()
@@ -115,11 +118,16 @@ def page(comparison: JSON) -> str:
         tiles=tables.tiles(comparison),
         tasks=tasks,
         overall=tables.overall(comparison),
-        overall_pictures=pictures.of_all(comparison["overall"]),
+        overall_pictures=pictures.of_all(comparison),
         left_out=answers.left_out(tables.every_strategy(comparison)),
         failures=tables.failures(comparison),
         decided=answers.HOW_DECIDED,
     )
+
+
+def _unbroken(value: Any) -> Any:
+    """Keep numbers and their units together in what is text; a picture is no text."""
+    return unbroken(value) if type(value) is str else value
 
 
 # ---------------------------------------------------------------- the terminal
@@ -127,40 +135,29 @@ def page(comparison: JSON) -> str:
 
 def render(comparison: JSON) -> RenderableType:
     """Return what the terminal shows of a comparison."""
-    parts: list[RenderableType] = [Text(comparison["answer"], style="bold")]
+    parts: list[RenderableType] = [Prose(comparison["answer"], "bold")]
     for name, result in comparison["tasks"].items():
-        parts += [Text(f"\n{name}", style="bold"), Text(result["answer"])]
-        parts += [
-            _terminal_table(table(name, result)) for table in (tables.comparing, tables.alone)
-        ]
-        parts += [Text(f"{bound}: {own['sentence']}.") for bound, own in result["bounds"].items()]
+        if len(comparison["tasks"]) > 1:
+            parts += [Prose(f"\n{name}", "bold"), Prose(result["answer"])]
+        for table in (tables.comparing(name, result), tables.alone(name, result)):
+            parts += _terminal_table(table)
+        gains = [f"{bound} {own['sentence']}." for bound, own in result["bounds"].items()]
+        parts += [Prose("\n" + "\n".join(gains))] * bool(gains)
     for table in (tables.overall(comparison), tables.failures(comparison)):
         if table.rows:
-            parts += [Text(f"\n{table.caption}", style="bold"), _terminal_table(table)]
+            parts += [Prose(f"\n{table.title}", "bold"), *_terminal_table(table)]
     left_out = answers.left_out(tables.every_strategy(comparison))
     if left_out:
-        parts.append(Text(f"\n{left_out}", style="yellow"))
+        parts.append(Prose(f"\n{left_out}", "yellow"))
     return Group(*parts)
 
 
-def _terminal_table(table: Table) -> RenderableType:
-    """Return a table as the terminal shows it, intervals under their values to save width."""
-    drawn = TerminalTable(
-        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True
-    )
+def _terminal_table(table: Table) -> list[RenderableType]:
+    """Return a table as the terminal shows it, its caption before it."""
     shown = [i for i, column in enumerate(table.columns) if column not in PAGE_ONLY]
-    for index in shown:
-        column = table.columns[index]
-        longest = max(len(row[index]) for row in table.rows)
-        drawn.add_column(
-            Text(column),
-            justify="right" if column in table.numbers else "left",
-            no_wrap=index == 0 and longest <= 24,
-            overflow="fold",
-        )
-    for row in table.rows:
-        drawn.add_row(*(Text(row[index].replace(" (", "\n(")) for index in shown))
-    return Padding(drawn, (1, 0, 0, 0))
+    rows = [[row[i] for i in shown] for row in table.rows]
+    listing = Listing([table.columns[i] for i in shown], rows, table.numbers)
+    return [Prose(f"\n{table.caption}\n", "bright_black"), listing]
 
 
 # ---------------------------------------------------------------- Markdown
@@ -172,7 +169,7 @@ def markdown(comparison: JSON) -> str:
     for name, result in comparison["tasks"].items():
         parts += [f"### {name}", result["answer"]]
         parts += [_markdown_table(table) for table in tables.of_task(name, result)]
-        parts += [f"{bound}: {own['sentence']}." for bound, own in result["bounds"].items()]
+        parts += [f"{bound} {own['sentence']}." for bound, own in result["bounds"].items()]
         parts.append(answers.left_out(tables.families(result).values()))
     for table in (tables.overall(comparison), tables.failures(comparison)):
         if table.rows:

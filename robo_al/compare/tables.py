@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from robo_al.compare.answers import JSON, REFERENCE, complete, number, rollouts, solved
+from robo_al.compare.answers import JSON, REFERENCE, complete, rollouts, solved
+from robo_al.words import computing, computing_unit, listed, noun, number, percent
 
 NOTHING = "–"
 """In a cell: there is nothing to say."""
+SOLVED_AFTER = "rollouts until solved (median)"
+"""A column's heading."""
 CLAIMS = {"fewer": "fewer", "more": "more", "not found": "none", None: NOTHING}
 """How a difference from `random` that is claimed, or is not, stands in a cell."""
 
@@ -44,12 +47,14 @@ def tiles(comparison: JSON) -> list[tuple[str, str]]:
     runs = [run for own in every_strategy(comparison) for run in own["runs"]]
     done = sum(run["failed"] is None for run in runs)
     seconds = sum(run["cpu_seconds"] for run in runs)
+    sizes = [
+        (noun(word, len(comparison[key])), f"{len(comparison[key])}")
+        for word, key in (("task", "tasks"), ("strategy", "strategies"), ("seed", "seeds"))
+    ]
     return [
-        ("tasks", f"{len(comparison['tasks'])}"),
-        ("strategies", f"{len(comparison['strategies'])}"),
-        ("seeds", f"{len(comparison['seeds'])}"),
+        *sizes,
         ("complete runs", f"{done} of {len(runs)}"),
-        ("computing", f"{number(seconds / 3600)} CPU-hours"),
+        ("computing", computing(seconds)),
     ]
 
 
@@ -64,27 +69,29 @@ def of_task(name: str, result: JSON) -> list[Table]:
 
 def comparing(name: str, result: JSON) -> Table:
     """Return how the strategies compare with `random`."""
-    goal, budget = result["goal"], result["budget"]
-    if goal is None:
-        saved = ""
-    elif goal["threshold"]:
-        saved = f" Rollouts saved: until solved, against {REFERENCE}, mean over seeds."
-    else:
-        level = f"{number(goal['level'])}, what {REFERENCE} ended with"
-        saved = f" Rollouts saved: until an evaluation reached {level}, mean over seeds."
-    threshold = result["threshold"]
-    solving = "" if threshold is None else f"solved at {number(threshold)}, "
+    goal, budget, threshold = result["goal"], result["budget"], result["threshold"]
+    caption = [f"Each run of {name} has a budget of {budget} rollouts."]
+    if threshold is not None:
+        caption.append(f"It is solved by two evaluations in a row at or above {threshold:g}.")
+    if goal is not None:
+        until = "the task is solved"
+        if not goal["threshold"]:
+            until = f"an evaluation reaches {number(goal['level'])}, what {REFERENCE} ended with"
+        caption.append(
+            f"Rollouts saved are counted until {until}: the mean over seeds, against {REFERENCE}."
+        )
+    caption.append("Intervals in brackets are 95 % intervals.")
     return Table(
         f"{name}: rollouts",
-        f"{name}: {solving}budget {budget} rollouts; in brackets 95 % intervals.{saved}",
+        " ".join(caption),
         (
-            "strategy", "solved", "rollouts to solved, median", "rollouts saved",
-            "claimed", "paired p (Holm)", "log-rank p", f"better than {REFERENCE}",
+            "strategy", "solved", SOLVED_AFTER, "rollouts saved", "difference claimed",
+            "p value, paired (Holm)", "p value, log-rank", f"better than {REFERENCE}",
         ),
         [
             [
                 strategy,
-                NOTHING if threshold is None else f"{solved(own)} of {len(complete(own))}",
+                _solved(own, threshold),
                 _median(own["rollouts_to_solved"], budget),
                 _interval(own["rollouts_saved"], rollouts),
                 CLAIMS[own["difference"]],
@@ -94,7 +101,7 @@ def comparing(name: str, result: JSON) -> Table:
             ]
             for strategy, own in result["strategies"].items()
         ],
-        ("strategy", "claimed"),
+        ("strategy", "difference claimed"),
     )  # fmt: skip
 
 
@@ -102,10 +109,12 @@ def alone(name: str, result: JSON) -> Table:
     """Return what each strategy reached and what it cost."""
     return Table(
         f"{name}: returns and cost",
-        f"{name}: means of the middle half of the runs (IQM), in brackets 95 % intervals. "
-        "Realised over predicted information: median over n rollouts; and their rank correlation.",
+        f"Returns and cost on {name} are means of the middle half of the runs (interquartile "
+        "means), with 95 % intervals in brackets. How much of the predicted information was "
+        "realised is the median over n rollouts. The rank correlation is that of predicted and "
+        "realised information.",
         _alone_columns(result),
-        [_alone_cells(strategy, own) for strategy, own in result["strategies"].items()],
+        [_alone_cells(strategy, own, result) for strategy, own in result["strategies"].items()],
     )
 
 
@@ -113,14 +122,15 @@ def bounds(name: str, result: JSON) -> Table:
     """Return the bounds: what there is to gain, no competitors."""
     return Table(
         f"{name}: bounds",
-        f"{name}: what there is to gain. These know what no strategy can, and do not compete.",
-        ("bound", "rollouts to solved, median", "rollouts saved", *_alone_columns(result)[1:-2]),
+        f"Bounds on {name} show what there is to gain. They know what no strategy can know, and do "
+        "not compete.",
+        ("bound", SOLVED_AFTER, "rollouts saved", *_alone_columns(result)[1:-2]),
         [
             [
                 bound,
                 _median(own["rollouts_to_solved"], result["budget"]),
                 _interval(own["rollouts_saved"], rollouts),
-                *_alone_cells(bound, own)[1:-2],
+                *_alone_cells(bound, own, result)[1:-2],
             ]
             for bound, own in result["bounds"].items()
         ],
@@ -129,22 +139,29 @@ def bounds(name: str, result: JSON) -> Table:
 
 
 def _alone_columns(result: JSON) -> tuple[str, ...]:
-    measure = result["measure"]
+    unit, _ = _cost_unit(result)
     return (
-        "strategy", "runs", f"final {measure}", "area under the curve", "CPU s a run",
-        "realised / predicted", "rank correlation",
+        "strategy", "runs", f"final {result['measure']}", "area under the curve",
+        f"{unit}s per run", "realised / predicted information", "rank correlation",
     )  # fmt: skip
 
 
-def _alone_cells(strategy: str, own: JSON) -> list[str]:
+def _alone_cells(strategy: str, own: JSON, result: JSON) -> list[str]:
+    _, seconds = _cost_unit(result)
     return [
         strategy,
         f"{len(complete(own))} of {len(own['runs'])}",
         _interval(own["final_return_iqm"]),
         _interval(own["area_under_curve_iqm"]),
-        _interval(own["cpu_seconds"]),
+        _interval(own["cpu_seconds"], lambda value: number(value / seconds)),
         *_calibration(own["calibration"]),
     ]
+
+
+def _cost_unit(result: JSON) -> tuple[str, float]:
+    """Return the unit for the cost of all runs of a task, and its seconds."""
+    costs = [own["cpu_seconds"]["value"] or 0.0 for own in families(result).values()]
+    return computing_unit(max(costs, default=0.0))
 
 
 # ---------------------------------------------------------------- all tasks
@@ -153,11 +170,13 @@ def _alone_cells(strategy: str, own: JSON) -> list[str]:
 def overall(comparison: JSON) -> Table:
     """Return how the strategies do over all tasks."""
     ranges = comparison["overall"]["ranges"]
+    tasks = listed(list(ranges)) if ranges else "none"
     return Table(
         "Over all tasks",
-        "Final returns of all tasks together, each task's scaled from 0, the worst that any run "
-        f"ended with, to 1, the best: {', '.join(ranges)}. IQM with 95 % interval, "
-        "runs drawn anew within each task.",
+        "A score is a final return, scaled for each task from 0, its worst evaluation in any run, "
+        f"to 1, the best. The tasks are {tasks}. Scores are means of the middle "
+        "half of the runs, with 95 % intervals in brackets, for which runs are drawn anew within "
+        "each task.",
         ("strategy", "score", "tasks", "runs"),
         [
             [strategy, _interval(own["normalised_iqm"]), f"{own['tasks']}", f"{own['runs']}"]
@@ -178,7 +197,7 @@ def failures(comparison: JSON) -> Table:
     columns = ("task", "strategy", "seeds", "why")
     return Table(
         "Runs left out",
-        "Runs that are in none of the figures, and why.",
+        "These runs are in none of the figures, for the reason that is given.",
         columns,
         [
             [task, strategy, ", ".join(seeds), reason]
@@ -189,6 +208,11 @@ def failures(comparison: JSON) -> Table:
 
 
 # ---------------------------------------------------------------- cells
+
+
+def _solved(own: JSON, threshold: float | None) -> str:
+    runs = len(complete(own))
+    return f"{solved(own)} of {runs}" if runs and threshold is not None else NOTHING
 
 
 def _interval(interval: JSON | None, write: Callable[[float], str] = number) -> str:
@@ -220,7 +244,7 @@ def _p_value(p_value: float | None) -> str:
 def _share(share: JSON | None) -> str:
     if share is None or share["value"] is None:
         return NOTHING
-    value = f"{100 * share['value']:.0f} %"
+    value = percent(share["value"])
     if share["low"] is None:
         return value
     return f"{value} ({100 * share['low']:.0f} to {100 * share['high']:.0f})"

@@ -205,7 +205,7 @@ def test_a_difference_is_claimed_in_whichever_direction() -> None:
     assert found["good"]["sentence"].startswith("needed 2.9 rollouts fewer than random (95 % ")
     assert found["good"]["sentence"].endswith(", 10 seeds)")
     assert found["bad"]["sentence"].startswith("needed 1.5 rollouts more than random (95 % ")
-    assert found["same"]["sentence"] == "no difference was found with 10 seeds"
+    assert found["same"]["sentence"] == "was not found to differ from random with 10 seeds"
 
 
 def test_p_values_are_corrected_by_holm() -> None:
@@ -229,7 +229,8 @@ def test_the_interval_alone_is_not_enough() -> None:
     assert found["paired_p_holm"] == pytest.approx(2 / 2**5)
     assert found["difference"] == "not found"
     assert found["sentence"] == (
-        "no difference was found with 5 seeds; with 6 or more one could be"
+        "was not found to differ from random with 5 seeds. So few seeds cannot show a difference, "
+        "however large it is; 6 seeds could"
     )
 
 
@@ -262,7 +263,7 @@ def test_a_task_that_nobody_solved_is_compared_at_what_random_ended_with(
     }
     better = result["strategies"]["joint_information"]
     assert better["difference"] == "fewer"
-    assert f" to reach {result['goal']['level']:.3g} (95 %" in better["sentence"]
+    assert f" to reach a return of {result['goal']['level']:.3g} (95 %" in better["sentence"]
 
 
 def test_failed_runs_are_in_no_figure_and_in_the_runs() -> None:
@@ -317,7 +318,10 @@ def test_one_seed_tells_no_difference() -> None:
     own = compared(RECORDS, seeds=(3,))["tasks"]["pendulum"]["strategies"]["joint_information"]
     assert own["rollouts_saved"]["value"] > 0
     assert own["rollouts_saved"]["low"] is own["paired_p"] is own["difference"] is None
-    assert own["sentence"] == "cannot be told from random with 1 seed in common"
+    assert own["sentence"] == (
+        "cannot be compared with random, because that takes complete runs of both for at least two "
+        "seeds, and there is one"
+    )
 
 
 def test_runs_without_a_common_seed_are_not_paired() -> None:
@@ -358,11 +362,13 @@ def test_a_perfect_model_is_a_return_and_nothing_else(comparison: dict[str, Any]
     assert own["final_return_iqm"]["value"] == pytest.approx(stats.trim_mean(ends, 0.25))
     assert own["rollouts_to_solved"] is own["rollouts_saved"] is own["difference"] is None
     assert own["area_under_curve_iqm"] is None
-    assert own["sentence"].startswith("reaches -8 (95 % interval ")
-    assert own["sentence"].endswith(", 7 seeds) by planning with a perfect model")
+    assert own["sentence"].startswith(
+        "plans with a perfect model, and ends with a return of -8 (95 % interval "
+    )
+    assert own["sentence"].endswith(", 7 seeds)")
 
 
-def test_scores_lie_between_the_worst_and_the_best_return(comparison: dict[str, Any]) -> None:
+def test_scores_lie_between_the_worst_and_the_best_evaluation(comparison: dict[str, Any]) -> None:
     overall = comparison["overall"]
     scores: dict[str, list[float]] = {name: [] for name in STRATEGIES}
     for task, result in comparison["tasks"].items():
@@ -370,7 +376,12 @@ def test_scores_lie_between_the_worst_and_the_best_return(comparison: dict[str, 
             name: [run["evaluations"][-1]["mean_return"] for run in own["runs"]]
             for name, own in result["strategies"].items()
         }
-        seen = sum(ends.values(), [])
+        seen = [
+            row["mean_return"]
+            for own in result["strategies"].values()
+            for run in own["runs"]
+            for row in run["evaluations"]
+        ]
         worst, best = min(seen), max(seen)
         assert overall["ranges"][task] == {"worst": worst, "best": best}
         for name, values in ends.items():
@@ -383,7 +394,25 @@ def test_scores_lie_between_the_worst_and_the_best_return(comparison: dict[str, 
         assert own["performance_profile"][at_half] == pytest.approx(reached)
 
 
-def test_a_task_where_all_ended_alike_gives_no_score() -> None:
-    records = [synthetic.run_of(HARD, name, 0, [1.0, 2.0]) for name in STRATEGIES]
+def test_one_task_is_not_all_tasks() -> None:
+    records = [
+        synthetic.run_of(HARD, name, 0, [-150.0, -115.0 - i]) for i, name in enumerate(STRATEGIES)
+    ]
     overall = compared(records, (HARD,), seeds=(0,))["overall"]
     assert overall["ranges"] == overall["strategies"] == {}
+
+
+def test_returns_that_are_nearly_alike_are_not_stretched() -> None:
+    tasks = [TaskPlan(name, None, 2, "return") for name in ("learned", "other", "flat")]
+    records = [
+        synthetic.run_of(task, name, 0, returns)
+        for i, name in enumerate(STRATEGIES)
+        for task, returns in zip(
+            tasks, ([-500.0, -115.0 - i], [0.0, 1.0], [-25.0, -25.0 - i / 100]), strict=True
+        )
+    ]
+    overall = compared(records, tasks, seeds=(0,))["overall"]
+    assert list(overall["ranges"]) == ["learned", "other"]
+    for own in overall["strategies"].values():
+        assert own["tasks"] == 2
+        assert own["normalised_iqm"]["value"] > 0.99

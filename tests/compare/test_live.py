@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from robo_al.compare.live import Progress, duration
+from robo_al.compare.live import Progress, outcome
 from robo_al.compare.plan import Plan, Run, load_plan
 from robo_al.compare.runner import Rehearsing, Update
 
@@ -22,7 +22,7 @@ class Time:
         return self.now
 
 
-HEADER = "task strategy done running failed rollouts return solved".split()
+HEADER = "task, strategy done running failed rollouts return solved".split()
 
 
 def progress(plan: Plan, jobs: int = 2, height: int = 50) -> tuple[Progress, io.StringIO, Time]:
@@ -55,7 +55,8 @@ def test_a_stream_gets_a_line_for_each_run_that_ended(plan: Plan) -> None:
         shown(Update(Run("pendulum", "joint_information", 0), "done", 7, -120.0, solved_at=7))
         shown(Update(Run("cartpole", "random", 0), "failed", 3, None, None, "KeyError: 'joint 7'"))
     assert file.getvalue().splitlines() == [
-        "2/12 pendulum, random, seed 1: not solved in 10 rollouts, last evaluation -210.6",
+        "2/12 pendulum, random, seed 1: not solved within 10 rollouts; the last evaluation "
+        "was -211",
         "3/12 pendulum, joint_information, seed 0: solved after 7 rollouts",
         "4/12 cartpole, random, seed 0: failed: KeyError: 'joint 7'",
     ]
@@ -64,7 +65,7 @@ def test_a_stream_gets_a_line_for_each_run_that_ended(plan: Plan) -> None:
 def test_the_table_shows_every_task_and_strategy(plan: Plan) -> None:
     shown, _, clock = progress(plan)
     shown(Rehearsing("pendulum", "random"))
-    assert panel(shown)[-1] == "trying random on pendulum"
+    assert panel(shown)[-1] == "trying whether random can be run on pendulum"
     shown(Update(Run("pendulum", "random", 0), "kept", 10, -300.0))
     shown(Update(Run("pendulum", "random", 1), "running", 4, -100.0))
     shown(Update(Run("cartpole", "random", 0), "failed", 3, -20.0, None, "no"))
@@ -72,23 +73,25 @@ def test_the_table_shows_every_task_and_strategy(plan: Plan) -> None:
     clock.now += 90
     lines = panel(shown)
     assert lines[0].split() == HEADER
-    assert lines[1].split() == "pendulum random 1/2 1 14 -200".split()
-    assert lines[2].split() == "pendulum joint_information 0/2 0".split()
-    assert lines[4].split() == "cartpole random 1/2 1 8 -16 1".split()
-    assert len(lines) == 8
-    assert lines[-1] == "2 of 12 runs done · 1 failed · 90 s so far · time left not known yet"
+    assert lines[2].split() == "pendulum, random 1/2 1 14 -200".split()
+    assert lines[3].split() == "pendulum, joint_information 0/2 0".split()
+    assert lines[5].split() == "cartpole, random 1/2 1 8 -16 1".split()
+    assert len(lines) == 9  # a rule under the headings
+    assert (
+        lines[-1] == "2 of 12 runs done · 1 failed · 90 s so far · the time left is not known yet"
+    )
 
 
 def test_a_low_terminal_shows_what_is_running(plan: Plan) -> None:
     shown, _, _ = progress(plan, height=9)
     shown(Update(Run("cartpole", "joint_information", 0), "running", 4, -100.0))
     lines = panel(shown, height=9)
-    assert [line.split()[:2] for line in lines[1:4]] == [
-        ["pendulum", "random"],
-        ["pendulum", "joint_information"],
-        ["cartpole", "joint_information"],
+    assert [line.split()[:2] for line in lines[2:5]] == [
+        ["pendulum,", "random"],
+        ["pendulum,", "joint_information"],
+        ["cartpole,", "joint_information"],
     ]
-    assert lines[4] == "and 3 rows more"
+    assert lines[5] == "and 3 more rows"
 
 
 def test_the_time_left_follows_the_pace_of_each_task(plan: Plan) -> None:
@@ -128,9 +131,25 @@ def test_the_last_run_is_not_shared_among_idle_processes(plan: Plan) -> None:
     assert shown.seconds_left() == pytest.approx(7.0)  # a bound's: 2 rollouts
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.2, "0 s"), (99, "99 s"), (100, "2 min"), (5900, "98 min"), (6400, "1 h 47 min")],
-)
-def test_times_are_said_as_people_say_them(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+@pytest.mark.parametrize("width", [80, 60, 40, 30])
+def test_a_narrow_terminal_shows_whole_numbers(plan: Plan, width: int) -> None:
+    console = Console(file=io.StringIO(), width=width, height=50)
+    shown = Progress(plan, 2, console, Time())
+    shown(Update(Run("pendulum", "joint_information", 0), "kept", 123456, -1234.5))
+    with console.capture() as capture:
+        console.print(shown._panel())
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= width
+    row = lines[3].split()
+    assert row[0].startswith("pend") and "1/2" in row
+    assert ("-1230" in row) == (width >= 40)
+    assert ("123456" in row) == (width >= 60)
+    assert ("1 of 12 runs done" in " ".join(lines)) and not lines[-1].endswith(" 1")
+
+
+def test_a_task_without_a_threshold_is_not_called_unsolved() -> None:
+    update = Update(Run("logged", "random", 0), "done", 1, -0.25)
+    assert outcome(update, None) == "ended after 1 rollout; the last evaluation was -0.25"
+    assert outcome(update, 0.0) == "not solved within 1 rollout; the last evaluation was -0.25"
+    failed = Update(Run("logged", "random", 0), "done", 2)
+    assert outcome(failed, None) == "ended after 2 rollouts; the last evaluation failed"
