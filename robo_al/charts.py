@@ -187,6 +187,8 @@ def training_returns(returns: Sequence[float | None]) -> Figure:
     failed = [i + 1 for i, value in enumerate(returns) if value is None]
     if good:
         axes.plot(*zip(*good, strict=True), "o", color=GREEN, ms=4, label="recorded")
+    else:
+        axes.set_yticks([])
     if failed:
         transform = axes.get_xaxis_transform()
         axes.plot(

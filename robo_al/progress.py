@@ -172,7 +172,7 @@ def remark(event: Event) -> str:
 def round_line(record: Mapping[str, Any], rounds: int) -> str:
     """Return a completed round in one line."""
     parts = [f"round {record['round']}/{rounds}"]
-    parts.append(amount(record["rollouts"], record["transitions"]))
+    parts.append(f"{amount(record['rollouts'], record['transitions'])} recorded")
     returns = [value for value in record["returns"] if value is not None]
     if returns:
         parts.append(f"return {number(sum(returns) / len(returns))}")

@@ -17,7 +17,7 @@ from robo_al.charts import EvaluationPoint
 from robo_al.clock import ACTIVITIES
 from robo_al.dataset.dataset import CONFIG, LEDGER
 from robo_al.dataset.files import write_atomically
-from robo_al.dataset.ledger import EvaluationRow, FitRow, Ledger, RolloutRow, RoundRow
+from robo_al.dataset.ledger import LOST, EvaluationRow, FitRow, Ledger, RolloutRow, RoundRow
 from robo_al.errors import RoboALError, RunFolderError
 from robo_al.footage import first_and_best
 from robo_al.summary import became, not_evaluated, summarise, verdict
@@ -157,7 +157,7 @@ def _failures(run: Run) -> list[str]:
     """Return a sentence for each state of rollouts that gave no data."""
     lost: dict[str, list[str]] = {}
     for row in run.rollouts:
-        if row.state not in ("recorded", "selected", "dispatched"):
+        if row.state in LOST:
             lost.setdefault(row.state, []).append(row.id)
     return [
         f"{count(len(ids), 'rollout')} {became(state, len(ids))}, and nothing is learned from "

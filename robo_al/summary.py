@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from robo_al import plain_yaml
 from robo_al.clock import ACTIVITIES
 from robo_al.dataset.dataset import CONFIG, LEDGER
-from robo_al.dataset.ledger import EvaluationRow, Ledger, RoundRow, solved_at
+from robo_al.dataset.ledger import LOST, EvaluationRow, Ledger, RoundRow, solved_at
 from robo_al.errors import RunFolderError
-from robo_al.words import count, duration, number, percent
+from robo_al.words import count, duration, listed, number, percent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -64,7 +64,9 @@ def verdict(summary: Mapping[str, Any]) -> str:
     if solved:
         return f"Solved after {amount(**solved)}."
     if not summary["rollouts"]:
-        return "No rollout has been recorded yet."
+        gone = {state: summary["states"][state] for state in LOST if summary["states"][state]}
+        lost = [f"{count(n, 'rollout')} {became(state, n)}" for state, n in gone.items()]
+        return f"No rollout has been recorded{': ' + listed(lost) if lost else ' yet'}."
     said = amount(summary["rollouts"], summary["transitions"])
     rows = summary["evaluations"]
     if not rows:

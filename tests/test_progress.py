@@ -54,7 +54,7 @@ def test_without_a_terminal_a_round_is_a_line() -> None:
     lines = shown(Activity("propose"), RolloutDone(ROW), RoundDone(RECORD)).splitlines()
     assert lines == [
         "pendulum, variance, seed 0",
-        "round 1/7 · 2 rollouts and 20 transitions · return -123 · "
+        "round 1/7 · 2 rollouts and 20 transitions recorded · return -123 · "
         "3 nat predicted, 1.5 nat realised · evaluation -77.7",
     ]
 
@@ -68,7 +68,7 @@ def test_a_first_round_has_neither_information_nor_evaluation() -> None:
         "rollouts": 1,
     }
     line = shown(RoundDone(record)).splitlines()[1]
-    assert line == "round 1/7 · 1 rollout and 20 transitions"
+    assert line == "round 1/7 · 1 rollout and 20 transitions recorded"
 
 
 def test_a_terminal_shows_what_is_going_on() -> None:

@@ -320,7 +320,7 @@ def all_failed(folder: Path) -> Path:
         (begin, "No rollout has been recorded yet."),
         (ask_only, "No rollout has been recorded yet."),
         (one_rollout, "Recorded 1 rollout and "),
-        (all_failed, "No rollout has been recorded yet."),
+        (all_failed, "No rollout has been recorded: "),
     ],
 )
 def test_partial_runs(make: Callable[[Path], Path], headline: str, tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ STATES = (
     "indeterminate",
 )
 """Of a rollout. Only what is `recorded` is trained on."""
+LOST = STATES[3:]
+"""States of rollouts that gave no data."""
 
 
 @dataclass(frozen=True)
