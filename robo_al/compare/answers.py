@@ -79,7 +79,7 @@ def of_strategy(name: str, own: JSON, task: JSON) -> str:
     Args:
         name: of the strategy.
         own: its figures.
-        task: the task's, of which `goal` is used.
+        task: the task's, of which `goal` and `measure` are used.
     """
     if not complete(own):
         return "has no complete run yet"
@@ -87,7 +87,7 @@ def of_strategy(name: str, own: JSON, task: JSON) -> str:
         return "is the strategy that the others are compared with"
     if name == TRUE_DYNAMICS:
         return f"plans with a perfect model, and ends with a return of {_final(own)}"
-    return _compared(own, task["goal"])
+    return _compared(own, task)
 
 
 def _final(own: JSON) -> str:
@@ -99,10 +99,10 @@ def _final(own: JSON) -> str:
     return f"{number(final['value'])} (95 % interval {between}, {seeds})"
 
 
-def _compared(own: JSON, goal: JSON | None) -> str:
+def _compared(own: JSON, task: JSON) -> str:
     """Return how a strategy compares with `random`."""
     seeds = own["seeds_compared"]
-    if goal is None:
+    if task["goal"] is None:
         return f"cannot be compared, because there is no complete run of {REFERENCE}"
     if own["difference"] is None:
         return (
@@ -113,19 +113,24 @@ def _compared(own: JSON, goal: JSON | None) -> str:
         said = f"was not found to differ from {REFERENCE} with {count(seeds, 'seed')}"
         few = _too_few([own])
         return f"{said}. {few}" if few else said
-    return _difference(own, goal)
+    return _difference(own, task)
 
 
-def _difference(own: JSON, goal: JSON) -> str:
+def _difference(own: JSON, task: JSON) -> str:
     """Return a difference that is claimed, as so many rollouts."""
     saved = own["rollouts_saved"]
     value, limits = abs(saved["value"]), sorted(abs(saved[end]) for end in ("low", "high"))
-    what = "" if goal["threshold"] else f" to reach a return of {number(goal['level'])}"
+    what = "" if task["goal"]["threshold"] else f" to reach {_level(task)}"
     return (
         f"needed {rollouts(value)} {noun('rollout', value)} {own['difference']} than "
         f"{REFERENCE}{what} (95 % interval {' to '.join(map(rollouts, limits))}, "
         f"{count(own['seeds_compared'], 'seed')})"
     )
+
+
+def _level(task: JSON) -> str:
+    """Return what strategies are compared at where no run solved a task."""
+    return f"a {task['measure']} of {number(task['goal']['level'])}"
 
 
 def _too_few(compared: Sequence[JSON]) -> str:
@@ -182,8 +187,7 @@ def _differences(task: JSON) -> str:
         return " ".join(f"{name} {compared[name]['sentence']}." for name in claimed)
     seeds = sorted({own["seeds_compared"] for own in compared.values()})
     span = " to ".join(f"{n}" for n in (seeds[0], seeds[-1])[: len(seeds)])
-    level = number(task["goal"]["level"])
-    what = "" if task["goal"]["threshold"] else f" in the rollouts to a return of {level}"
+    what = "" if task["goal"]["threshold"] else f" in the rollouts to {_level(task)}"
     few = _too_few(list(compared.values()))
     said = f"No difference from {REFERENCE}{what} was found with {span} seeds."
     return f"{said} {few}." if few else said
