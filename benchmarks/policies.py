@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from robo_al.config import Config, load_config
-from robo_al.dataset.dataset import CONFIG
+from robo_al.dataset.folders import CONFIG
 from robo_al.dataset.ledger import EvaluationRow
 from robo_al.events import Event, RoundDone
 from robo_al.loop import run

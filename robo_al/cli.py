@@ -6,13 +6,14 @@ import os
 import re
 import sys
 import sysconfig
+import textwrap
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_al import __version__
-from robo_al.errors import PluginError, RoboALError, UserError
+from robo_al.errors import PluginError, RoboALError, StorageError, UserError
 
 if TYPE_CHECKING:
     from robo_al.campaign import Campaign
@@ -27,11 +28,11 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    options, overrides = _parser().parse_known_args(arguments)
+    options, rest = _parser().parse_known_args(arguments)
     if options.command == "run":
-        options.overrides = overrides
-    elif overrides:
-        return _complain(f"unknown arguments: {' '.join(overrides)}", UserError.exit_code)
+        options.arguments = rest
+    elif rest:
+        return _complain(f"unknown arguments: {' '.join(rest)}", UserError.exit_code)
     try:
         options.do(options)
     except RoboALError as error:
@@ -89,10 +90,9 @@ def _parser() -> argparse.ArgumentParser:
         _run,
         "turn the loop until the task is solved or the budget is spent",
         usage="robo-al run CONFIG [--out DIR] [--key value ...]",
-        epilog="Any entry of the configuration can be overridden: --seed 3 --model.samples 8 "
-        "--strategy variance",
+        epilog="CONFIG is a YAML file, or the name of a shipped one. Any entry of it can be "
+        "overridden, before or after it: --seed 3 --model.samples 8 --strategy variance",
     )
-    run.add_argument("config", metavar="CONFIG", help="a YAML file, or a shipped one's name")
     run.add_argument("--out", type=Path, metavar="DIR", help="a new or empty folder for the run")
     resume = command("resume", _resume, "go on with a run that was stopped or killed")
     resume.add_argument("folder", type=Path, metavar="DIR")
@@ -123,6 +123,11 @@ def _parser() -> argparse.ArgumentParser:
         "--parameters", type=_mapping, default={}, metavar="JSON", help="of its constructor"
     )
     check.add_argument("--move", action="store_true", help="a driver: let the robot move a little")
+    check.add_argument(
+        "--execute",
+        action="store_true",
+        help="an oracle: let it execute four short rollouts, though it is not `repeatable`",
+    )
     return parser
 
 
@@ -131,19 +136,39 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> None:
     from robo_al.config import find_config, load_config
+    from robo_al.dataset.folders import need_new
+    from robo_al.overrides import split_arguments
+
+    source, overrides = split_arguments(options.arguments)
+    name = find_config(source).stem
+    need_new(options.out or Path("runs") / name / "new")  # before a plugin loads torch
+    config = load_config(source, overrides)
+    folder = options.out or _new_folder(name, config)
     from robo_al.run import create_campaign, load_run_config
 
-    config = load_config(options.config, options.overrides)
-    folder = options.out or _new_folder(find_config(options.config).stem, config)
     with create_campaign(config, folder) as campaign:
         _turn(campaign, load_run_config(folder))
 
 
 def _resume(options: argparse.Namespace) -> None:
-    from robo_al.run import load_run_config, open_campaign
+    from robo_al.dataset.folders import need_run
+    from robo_al.start_folder import started_in, what_is_gone, where_from
 
-    with open_campaign(options.folder) as campaign:
-        _turn(campaign, load_run_config(options.folder))
+    need_run(options.folder)
+    here = Path.cwd()
+    _tell(what_is_gone(options.folder))
+    with started_in(options.folder) as folder:
+        from robo_al.run import load_run_config, open_campaign
+
+        config = load_run_config(folder)
+        _tell(where_from(config.plugins, here))
+        with open_campaign(folder) as campaign:
+            _turn(campaign, config)
+
+
+def _tell(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(line)
 
 
 def _new_folder(name: str, config: "Config") -> Path:
@@ -172,6 +197,10 @@ def _turn(campaign: "Campaign", config: "Config") -> None:
             loop.run(campaign, oracle, progress)
     except KeyboardInterrupt:
         raise Stopped(f"stopped; go on with: robo-al resume {folder}") from None
+    except StorageError as error:
+        raise StorageError(
+            f"{error}; nothing recorded is lost; go on with: robo-al resume {folder}"
+        ) from error
     from robo_al.report import write_report  # plots: not before they are needed
     from robo_al.summary import summarise, verdict
     from robo_al.terminal import say
@@ -188,18 +217,37 @@ class Stopped(RoboALError):
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from robo_al.compare.live import Progress
-    from robo_al.compare.plan import load_plan
-    from robo_al.compare.runner import run_comparison
     from robo_al.config import find_config
+    from robo_al.dataset.folders import need_new_or_comparison
+    from robo_al.start_folder import started_in, what_is_gone
 
     jobs = len(os.sched_getaffinity(0)) if options.jobs is None else options.jobs
     if jobs < 1:
         raise UserError(f"--jobs: {jobs}; at least 1 process is needed")
     source = find_config(options.config, "compare")
-    plan = load_plan(source)
     folder = options.out or Path("runs") / source.stem
-    again = " ".join(["robo-al compare", options.config, "--out", str(folder), "--resume"])
+    need_new_or_comparison(folder, options.resume)  # before anything heavy is loaded
+    here = Path.cwd()
+    if not options.resume:
+        return _run_comparison(source, folder, jobs, options, here)
+    _tell(what_is_gone(folder))
+    with started_in(folder) as named:
+        _run_comparison(here / source, named, jobs, options, here)
+
+
+def _run_comparison(
+    source: Path, folder: Path, jobs: int, options: argparse.Namespace, here: Path
+) -> None:
+    """Run a comparison, write what it has come to, and say what failed."""
+    from robo_al.compare.live import Progress
+    from robo_al.compare.plan import load_plan
+    from robo_al.compare.runner import run_comparison
+    from robo_al.start_folder import where_from
+
+    plan = load_plan(source)
+    specs = [spec for config in plan.configs.values() for spec in config.plugins]
+    _tell(where_from(specs, here))
+    again = f"robo-al compare {options.config} --out {folder} --resume"
     try:
         with Progress(plan, jobs) as progress:
             run_comparison(plan, folder, jobs, progress, options.resume)
@@ -284,18 +332,22 @@ def _list(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     from robo_al.checks import check_plugin
+    from robo_al.checks.groups import groups_of
     from robo_al.types import EnvSpec
 
-    groups = [options.group] if options.group else _groups_of(options.spec)
+    groups = [options.group] if options.group else groups_of(options.spec, GROUPS)
     for group in groups:
         if group == "drivers":
             print(_check_driver(options))
-        else:
-            for finding in check_plugin(
-                group, options.spec, options.parameters, EnvSpec(options.env)
-            ):
-                print(f"note: {finding}")
-        print(f"{options.spec} keeps the contract of {group}")
+            print(f"{options.spec} keeps the contract of {group}")
+            continue
+        env = EnvSpec(options.env)
+        report = check_plugin(group, options.spec, options.parameters, env, options.execute)
+        for note in report.notes:
+            print(f"note: {note}")
+        limit = ", as far as it was tried" if report.not_tried else ""
+        print(f"{options.spec} keeps the contract of {group}{limit}")
+        print(textwrap.indent(str(report), "  "))
 
 
 def _check_driver(options: argparse.Namespace) -> object:
@@ -319,52 +371,6 @@ def _mapping(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f'{text!r} is no JSON object like {{"port": "/dev/x"}}')
     return value
-
-
-def _groups_of(spec: str) -> list[str]:
-    """Return the groups that a plugin belongs to: by its name, or by the methods it has.
-
-    Raises:
-        PluginError: that is not clear.
-    """
-    import inspect
-
-    from robo_al.plugins import GYMNASIUM, known, load
-
-    if spec.startswith(GYMNASIUM):
-        return ["envs"]
-    if ":" not in spec:
-        found = [group for group in GROUPS if spec in known(group)]
-        if not found:
-            raise PluginError(f"{spec!r} is not installed under this name; see robo-al list")
-        return found
-    part = load("plugins", spec)
-    if _makes_env(part):
-        return ["envs"]
-    marks = {"propose": "policies", "fit": "models", "submit": "oracles", "safe_stop": "drivers"}
-    groups = [group for method, group in marks.items() if hasattr(part, method)]
-    if not groups and hasattr(part, "reset"):  # a simulated robot's driver has one too
-        groups = ["envs"]
-    if not groups and inspect.isclass(part) and "__call__" in dir(part):
-        wanted = inspect.signature(part.__call__).parameters
-        by_argument = {"acquisition": "selectors", "risks": "costs"}
-        groups = [group for name, group in by_argument.items() if name in wanted]
-        groups = groups or ["acquisitions"]
-    if len(groups) != 1:
-        raise PluginError(f"{spec}: it is not clear what this is; say --group {'|'.join(GROUPS)}")
-    return groups
-
-
-def _makes_env(part: Any) -> bool:
-    """Whether a plugin is an env, or a function: those of other kinds are given what they need."""
-    import inspect
-
-    import gymnasium
-
-    if inspect.isclass(part):
-        return issubclass(part, gymnasium.Env)
-    given = {"task", "env"} & set(inspect.signature(part).parameters)
-    return inspect.isfunction(part) and not given
 
 
 if __name__ == "__main__":

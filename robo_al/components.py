@@ -8,7 +8,7 @@ import difflib
 import inspect
 import json
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -37,6 +37,17 @@ GROUPS = {
 
 _GIVEN = {"policies": ("task", "device"), "models": ("task", "device"), "oracles": ("env",)}
 """Arguments of a constructor that the framework gives, by group."""
+
+
+class WrongEntry(NamedTuple):
+    """What is wrong in a configuration, and where."""
+
+    path: str
+    """`model.samples`"""
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
 
 
 class Component(BaseModel):
@@ -70,14 +81,15 @@ def arguments(group: str, component: Component) -> dict[str, Any]:
         ConfigError: parameters that are unknown, missing or of a wrong type: all of them.
         PluginError: no such plugin.
     """
-    found, lines = inspect_arguments(group, component)
-    if lines:
-        raise ConfigError("\n  ".join([f"{component.name}: cannot be constructed", *lines]))
+    found, wrong = inspect_arguments(group, component)
+    if wrong:
+        lines = [f"{component.name}: cannot be constructed", *map(str, wrong)]
+        raise ConfigError("\n  ".join(lines))
     return found
 
 
-def inspect_arguments(group: str, component: Component) -> tuple[dict[str, Any], list[str]]:
-    """Return the constructor's keyword arguments, and one line for each that is wrong.
+def inspect_arguments(group: str, component: Component) -> tuple[dict[str, Any], list[WrongEntry]]:
+    """Return the constructor's keyword arguments, and those that are wrong.
 
     Raises:
         PluginError: no such plugin.
@@ -91,7 +103,7 @@ def inspect_arguments(group: str, component: Component) -> tuple[dict[str, Any],
     known = {
         k: p for k, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     }
-    found, lines = component.parameters, []
+    found, wrong = component.parameters, list[WrongEntry]()
     for key, value in component.parameters.items():
         if key in known:
             try:
@@ -99,14 +111,14 @@ def inspect_arguments(group: str, component: Component) -> tuple[dict[str, Any],
             except ValidationError as error:
                 details = error.errors()[0]
                 path = ".".join(map(str, (key, *details["loc"])))
-                lines.append(f"{path}: {expectation(details)}")
+                wrong.append(WrongEntry(path, expectation(details)))
         elif not takes_any:
             hint = nearest(key, known) or f"; it has {', '.join(known) or 'none'}"
-            lines.append(f"{key}: {component.name} has no such parameter{hint}")
+            wrong.append(WrongEntry(key, f"{component.name} has no such parameter{hint}"))
     for key, parameter in known.items():
         if parameter.default is parameter.empty and key not in found:
-            lines.append(f"{key}: missing; {component.name} needs it")
-    return found, lines
+            wrong.append(WrongEntry(key, f"missing; {component.name} needs it"))
+    return found, wrong
 
 
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
@@ -120,7 +132,9 @@ def expectation(details: Any) -> str:
     what = details["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     what = (
         what.replace("greater than or equal to", "at least")
+        .replace("less than or equal to", "at most")
         .replace("a valid integer", "an integer")
+        .replace("a valid boolean", "a boolean, true or false")
         .replace("a valid", "a")
     )
     if details["type"] == "model_type":

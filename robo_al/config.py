@@ -14,6 +14,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,14 +33,15 @@ from robo_al.components import (
     GROUPS,
     Component,
     Part,
+    WrongEntry,
     as_component,
     expectation,
     inspect_arguments,
     nearest,
 )
 from robo_al.errors import ConfigError, PluginError
-
-Count = Annotated[int, Field(ge=1)]
+from robo_al.overrides import Override, parse_overrides
+from robo_al.ranges import Count
 
 
 def _as_strategy(value: object) -> object:
@@ -168,6 +170,12 @@ class Config(BaseModel):
             raise ValueError(f"at most the number of candidates, {info.data['candidates']}")
         return value
 
+    @property
+    def plugins(self) -> list[str]:
+        """The names of its components."""
+        parts = (attrgetter(path)(self) for path in GROUPS)
+        return [part.name for part in parts if part is not None]
+
     def text(self) -> str:
         """Return it as YAML, with every default filled in."""
         return plain_yaml.dump(self.model_dump())
@@ -199,22 +207,27 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: {error}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a mapping such as `env: pendulum`, given {data!r:.80}")
-    for key, value in _parse_overrides(overrides):
-        _override(data, key.split("."), value)
-    return check_config(data, str(path))
+    given = parse_overrides(overrides)
+    for override in given:
+        _override(data, override, override.key.split("."))
+    return check_config(data, str(path), given)
 
 
-def check_config(data: Mapping[str, Any], where: str) -> Config:
+def check_config(data: Mapping[str, Any], where: str, given: Sequence[Override] = ()) -> Config:
     """Check entries that are read already.
 
     Args:
         data: as in a configuration's YAML.
         where: they are from, for the message.
+        given: those that are overrides.
 
     Raises:
         ConfigError: wrong entries: all of them, one line each.
     """
-    lines = _wrong_entries(data)
+    wrong = _wrong_entries(data)
+    lines = [_told(entry, given) for entry in wrong]
+    if len(lines) == 1 and _typed(wrong[0], given):
+        raise ConfigError(lines[0])  # the file is not to blame
     if lines:
         raise ConfigError(f"{where}: " + "\n  ".join(["cannot be used"] * (len(lines) > 1) + lines))
     return resolve(Config.model_validate(data))
@@ -238,7 +251,7 @@ def find_config(source: str | Path, kind: str = "") -> Path:
     Raises:
         ConfigError: there is none; says which are shipped.
     """
-    path, shipped = Path(source), shipped_configs(kind)
+    path, shipped = Path(source).expanduser(), shipped_configs(kind)
     if path.is_file():
         return path
     if str(source) in shipped:
@@ -270,30 +283,13 @@ def _without_scores(selector: Component) -> bool:
 # ---------------------------------------------------------------- overrides
 
 
-def _parse_overrides(tokens: Sequence[str]) -> list[tuple[str, Any]]:
-    """Read `--key value` and `--key=value`; names come before the parameters that need them."""
-    found, rest = [], list(tokens)
-    while rest:
-        token = rest.pop(0)
-        key, equals, text = token.removeprefix("--").partition("=")
-        if not token.startswith("--") or not key:
-            raise ConfigError(f"{token}: expected an override such as --seed 3")
-        if not equals:
-            if not rest or rest[0].startswith("--"):
-                raise ConfigError(f"--{key}: no value is given")
-            text = rest.pop(0)
-        try:
-            found.append((key, plain_yaml.parse(text)))
-        except ConfigError as error:
-            raise ConfigError(f"--{key}: {error}") from None
-    return sorted(found, key=lambda item: "." in item[0] and not item[0].endswith(".name"))
-
-
-def _override(data: dict[str, Any], path: Sequence[str], value: Any, above: str = "") -> None:
+def _override(
+    data: dict[str, Any], override: Override, path: Sequence[str], above: str = ""
+) -> None:
     """Set one entry; a component that gets another name loses its parameters."""
     key, *rest = path
     if not rest:
-        data[key] = value
+        data[key] = override.value
         return
     where = f"{above}{key}"
     if where == "strategy":
@@ -302,38 +298,58 @@ def _override(data: dict[str, Any], path: Sequence[str], value: Any, above: str 
         default = Config.model_fields[key].default if not above else None
         data.setdefault(key, default.model_dump() if isinstance(default, Component) else {})
         data[key] = as_component(data[key])
-        if rest == ["name"] and (not isinstance(data[key], dict) or data[key].get("name") != value):
+        old = data[key].get("name") if isinstance(data[key], dict) else None
+        if rest == ["name"] and old != override.value:
             data[key] = {}
     inner = data.setdefault(key, {})
     if inner is None:
         inner = data[key] = {}
     if not isinstance(inner, dict):
-        raise ConfigError(f"--{where}.{'.'.join(rest)}: {key} is {inner!r}, without such entries")
-    _override(inner, rest, value, f"{where}.")
+        raise ConfigError(f"{override.typed}: {where} is {inner!r}, without such entries")
+    _override(inner, override, rest, f"{where}.")
 
 
 # ---------------------------------------------------------------- what is wrong
 
 
-def _wrong_entries(data: Mapping[str, Any]) -> list[str]:
-    """Return one line for each wrong entry, those of components' parameters included."""
-    lines = []
+def _typed(entry: WrongEntry, given: Sequence[Override]) -> Override | None:
+    """Return the override that gave what is wrong, if one did: the last, where several did."""
+    for override in reversed(given):
+        # `--polisy.x 1` has made the unknown entry `polisy`; a component was there before
+        made = entry.path not in GROUPS and override.key.startswith(f"{entry.path}.")
+        if made or override.covers(entry.path):
+            return override
+    return None
+
+
+def _told(entry: WrongEntry, given: Sequence[Override]) -> str:
+    """Return what is wrong in a line, that begins with what was typed where it was typed."""
+    override = _typed(entry, given)
+    if override is None:
+        return str(entry)
+    return f"{override.typed}: {entry.reason if override.key == entry.path else entry}"
+
+
+def _wrong_entries(data: Mapping[str, Any]) -> list[WrongEntry]:
+    """Return each wrong entry, components' parameters included."""
+    wrong = []
     try:
         Config.model_validate(data)
     except ValidationError as error:
-        lines = [_line(details) for details in error.errors()]
+        wrong = [_wrong_entry(details) for details in error.errors()]
     for key, group in GROUPS.items():
         value = _component_at(data, key)
         try:
             component = Component.model_validate(value)
         except ValidationError:
-            continue  # none is named, or its line is there already
+            continue  # none is named, or it is told already
         try:
-            lines += [f"{key}.{line}" for line in inspect_arguments(group, component)[1]]
-            lines += _needless_scores(data, key, component)
+            parameters = inspect_arguments(group, component)[1]
+            wrong += [WrongEntry(f"{key}.{entry.path}", entry.reason) for entry in parameters]
+            wrong += _needless_scores(data, key, component)
         except PluginError as error:
-            lines.append(f"{key}: {error}")
-    return list(dict.fromkeys(lines))
+            wrong.append(WrongEntry(key, str(error)))
+    return list(dict.fromkeys(wrong))
 
 
 def _component_at(data: Mapping[str, Any], path: str) -> object:
@@ -345,23 +361,23 @@ def _component_at(data: Mapping[str, Any], path: str) -> object:
     return as_component(strategy.get(second) if isinstance(strategy, Mapping) else None)
 
 
-def _needless_scores(data: Mapping[str, Any], key: str, component: Component) -> list[str]:
+def _needless_scores(data: Mapping[str, Any], key: str, component: Component) -> list[WrongEntry]:
     if key != "strategy.selector" or not _without_scores(component):
         return []
     if _component_at(data, "strategy.acquisition") is None:
         return []
-    return [
-        f"strategy.acquisition: selector {component.name} does not look at scores; leave it out"
-    ]
+    reason = f"selector {component.name} does not look at scores; leave it out"
+    return [WrongEntry("strategy.acquisition", reason)]
 
 
-def _line(details: Any) -> str:
+def _wrong_entry(details: Any) -> WrongEntry:
     """Return what pydantic found wrong with one entry, in our words."""
     path = [str(part) for part in details["loc"]]
     where = ".".join(path)
     if details["type"] == "extra_forbidden":
         inner: dict[tuple[str, ...], type[BaseModel]] = {
             ("evaluation",): Evaluation,
+            ("loop",): Loop,
             ("strategy",): Strategy,
             ("strategy", "constraint"): Constraint,
         }
@@ -369,8 +385,8 @@ def _line(details: Any) -> str:
         prefix = where.removesuffix(path[-1])
         known = ", ".join(model.model_fields)
         near = nearest(path[-1], model.model_fields, prefix)
-        return f"{where}: unknown key{near or f'; known: {known}'}"
+        return WrongEntry(where, f"unknown key{near or f'; known: {known}'}")
     if details["type"] == "missing":
         example = ", for example `env: pendulum`" if where == "env" else ""
-        return f"{where}: missing{example}"
-    return f"{where}: {expectation(details)}"
+        return WrongEntry(where, f"missing{example}")
+    return WrongEntry(where, expectation(details))

@@ -1,8 +1,8 @@
 """Where parts come from: one spec string for ours and a lab's.
 
 A spec is the name of an entry point (`reacher`), `package.module:Class`, or `path/to/file.py:Class`
-(a file, no packaging). Paths, and modules that are not installed, are looked up from the folder
-that the program was started in.
+(a file, no packaging). Relative paths, and modules that are not installed, are looked up from the
+current folder: see `robo_al.start_folder` for a run that goes on.
 """
 
 import difflib
@@ -14,7 +14,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -51,6 +51,8 @@ def load(group: str, spec: str) -> Any:
     Raises:
         PluginError: there is none, or its module cannot be imported.
     """
+    if "MUJOCO_GL" in os.environ:
+        drawing_fault()  # before a plugin imports MuJoCo, and fails
     where = f"{group}: {spec!r}"
     target = spec if ":" in spec else known(group).get(spec)
     if target is None:
@@ -72,7 +74,8 @@ def make_env(spec: EnvSpec) -> "gymnasium.Env[Any, Any]":
     """Make an env.
 
     Raises:
-        PluginError: it is not known, refuses its parameters, or is no `gymnasium.Env`.
+        PluginError: it is not known, refuses its parameters, is no `gymnasium.Env`, or is to be
+            drawn where MuJoCo cannot draw.
     """
     return env_maker(spec)()
 
@@ -85,10 +88,14 @@ def env_maker(spec: EnvSpec) -> "Callable[[], gymnasium.Env[Any, Any]]":
             the constructor fails, or makes no `gymnasium.Env`.
     """
     factory: Callable[..., Any]
-    if spec.parameters.get("render_mode") == "rgb_array":
-        render_offscreen()
-    _silence_mujoco()
     where = f"env {spec.name!r}"
+    drawn = spec.parameters.get("render_mode") == "rgb_array"
+    if drawn:
+        render_offscreen()
+    fault = drawing_fault()
+    if drawn and fault:
+        raise PluginError(f"{where}: {fault}")
+    _silence_mujoco()
     if spec.name.startswith(GYMNASIUM):
         factory = _registered(spec.name.removeprefix(GYMNASIUM))
     else:
@@ -152,6 +159,32 @@ def render_offscreen() -> None:
     """Let MuJoCo render without a display where there is none, unless the user chose how."""
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         os.environ.setdefault("MUJOCO_GL", "egl")
+
+
+@cache
+def drawing_fault() -> str | None:
+    """Import MuJoCo; return why it cannot draw as MUJOCO_GL asks, if it cannot.
+
+    It is not to fail where nothing is drawn, so that it is then imported without its drawing.
+    """
+    asked = os.environ.get("MUJOCO_GL")
+    try:
+        import mujoco
+    except Exception as error:  # whatever a binding raises whose library is missing
+        if asked is None:
+            raise
+        fault = f"{type(error).__name__}: {error}".split("\n")[0]
+    else:
+        return None
+    os.environ["MUJOCO_GL"] = "disable"
+    try:
+        import mujoco  # noqa: F401
+    finally:
+        os.environ["MUJOCO_GL"] = asked
+    return (
+        f"MuJoCo cannot draw with MUJOCO_GL={asked} here ({fault}); install the library that this "
+        "needs, or choose egl, osmesa or glfw"
+    )
 
 
 def _silence_mujoco() -> None:

@@ -388,8 +388,8 @@ class SupportsRequirements(Protocol):
 class Oracle(Protocol):
     """Executes candidates. Constructed as `Oracle(env=EnvSpec(...), **parameters)`.
 
-    Outcomes may come late, out of order, or as `Failure`, and for each id exactly once. Also a
-    context manager: leaving it closes it.
+    Outcomes may come late, out of order, or as `Failure`, and for each id exactly once. Whoever
+    makes one closes it: `with contextlib.closing(oracle)`.
     """
 
     @property
@@ -397,19 +397,17 @@ class Oracle(Protocol):
         """How many candidates may be submitted and not yet polled."""
 
     def submit(self, candidate: Candidate) -> None:
-        """Hand over one candidate; returns at once."""
+        """Hand over one candidate; returns at once.
+
+        Raises:
+            OracleError: one with this id is pending, or as many as `capacity`.
+        """
 
     def poll(self, timeout: float | None = None) -> list[Outcome]:
         """Return outcomes that have come; waits at most `timeout` seconds (None: for one)."""
 
     def close(self) -> None:
         """Stop whatever runs and free its resources; may be called twice."""
-
-    def __enter__(self) -> Oracle:
-        """Return itself."""
-
-    def __exit__(self, *exception: object) -> None:
-        """Close."""
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ with create_campaign(config, "runs/mine") as campaign, make_oracle(config) as or
 
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -31,13 +32,14 @@ from robo_al.checks import (
 )
 from robo_al.components import GROUPS, Component, arguments
 from robo_al.config import Config, load_config, resolve
-from robo_al.dataset.dataset import CONFIG, LEDGER
+from robo_al.dataset.folders import CONFIG, LEDGER, need_run
 from robo_al.dataset.ledger import Ledger
-from robo_al.errors import ConfigError, PluginError, RoboALError, RunFolderError
+from robo_al.errors import ConfigError, PluginError, RoboALError
 from robo_al.models.imagination import imagine
 from robo_al.oracles.steppers import is_batched
 from robo_al.parts import Parts, Settings
 from robo_al.protocols import Oracle, SupportsData, SupportsLook, SupportsRepeat
+from robo_al.start_folder import note_start_folder
 from robo_al.tasks import contexts_from, describe, sample_contexts
 from robo_al.tasks.shelf import borrowed, seconds_to_make
 from robo_al.tasks.starts import FOUND, finds_starts
@@ -69,9 +71,15 @@ def create_campaign(config: Config, folder: str | Path) -> Campaign:
     config = config.model_copy(update=known)
     device = _device(config)
     rehearse(config)
-    return Campaign.create(
+    campaign = Campaign.create(
         Path(folder), _parts(config, task, device), _settings(config), config.text()
     )
+    try:
+        note_start_folder(campaign.dataset.folder)
+    except BaseException:
+        campaign.close()
+        raise
+    return campaign
 
 
 def open_campaign(folder: str | Path) -> Campaign:
@@ -92,11 +100,9 @@ def load_run_config(folder: str | Path) -> Config:
     Raises:
         RunFolderError: no run, or another version's.
     """
-    path = Path(folder) / CONFIG
-    if not path.is_file():
-        raise RunFolderError(f"{folder}: no run here (there is no {CONFIG})")
+    need_run(Path(folder))
     Ledger.open(Path(folder) / LEDGER, read_only=True).close()  # tells another version's
-    return load_config(path)
+    return load_config(Path(folder) / CONFIG)
 
 
 def is_recorded_as(config: Config, recorded: Config) -> bool:
@@ -109,13 +115,21 @@ def is_recorded_as(config: Config, recorded: Config) -> bool:
     return recorded.model_copy(update=known) == config
 
 
-def make_oracle(config: Config) -> Oracle:
-    """Make the oracle that executes a configuration's rollouts; close it after use.
+def make_oracle(config: Config) -> closing[Oracle]:
+    """Make the oracle that executes a configuration's rollouts, to be closed by `with`.
 
     A campaign that goes on in another process is given its folder's (`load_run_config`).
+
+    Raises:
+        PluginError: it cannot be made, or has not the methods of one.
     """
     config = config.model_copy(update={"oracle": _oracle(config)})
-    return _build("oracle", config, env=_env_spec(config))  # type: ignore[no-any-return]
+    oracle = _build("oracle", config, env=_env_spec(config))
+    methods = ("submit", "poll", "close")
+    missing = [name for name in methods if not callable(getattr(oracle, name, None))]
+    if missing:
+        raise PluginError(f"oracle {config.oracle.name}: it has no method {', '.join(missing)}")
+    return closing(oracle)
 
 
 def rehearse(config: Config) -> None:
@@ -134,10 +148,15 @@ def rehearse(config: Config) -> None:
     parts, settings = _parts(config, task, "cpu"), _settings(config)
     parts.strategy.require(parts.model, task, settings.imagination_members, settings.steps(task))
     check_model(parts.model, task, transitions)
+    if config.imagination_members > parts.model.members:
+        raise ConfigError(
+            f"imagination_members: expected {parts.model.members} at most, the members of model "
+            f"{config.model.name}, given {config.imagination_members}"
+        )
     for policy in (parts.explorer, parts.policy):
         check_policy(policy, task, parts.model, contexts, transitions)
     proposed = parts.policy.propose(3, contexts, 2, parts.model, rng)
-    members = range(min(config.imagination_members, parts.model.members))
+    members = range(config.imagination_members)
     imagined = imagine(proposed, parts.model, task, members if len(members) > 1 else None)
     strategy = parts.strategy
     if isinstance(strategy.acquisition, SupportsData):
@@ -155,7 +174,7 @@ def rehearse(config: Config) -> None:
         named = [replace(c, id=f"rehearsal-{i}") for i, c in enumerate(explored)]
         if task.finds_starts:
             named = _where_found(oracle, named)
-        check_oracle(oracle, named[: oracle.capacity] if repeatable else ())
+        check_oracle(oracle, named if repeatable else ())
 
 
 def _where_found(oracle: Oracle, candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from robo_al import plain_yaml
 from robo_al.clock import ACTIVITIES
-from robo_al.dataset.dataset import CONFIG, LEDGER
+from robo_al.dataset.folders import CONFIG, LEDGER, need_run
 from robo_al.dataset.ledger import LOST, EvaluationRow, Ledger, RoundRow, solved_at
-from robo_al.errors import RunFolderError
 from robo_al.words import count, duration, listed, number, percent
 
 if TYPE_CHECKING:
@@ -26,8 +25,7 @@ def summarise(folder: str | Path) -> dict[str, Any]:
         RunFolderError: no run, or another version's.
     """
     folder = Path(folder)
-    if not (folder / CONFIG).is_file():
-        raise RunFolderError(f"{folder}: no run here (there is no {CONFIG})")
+    need_run(folder)
     with Ledger.open(folder / LEDGER, read_only=True) as ledger:
         rollouts, transitions, robot_seconds = ledger.totals()
         evaluations = ledger.rows(EvaluationRow)

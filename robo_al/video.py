@@ -6,6 +6,7 @@ that tries it, and MuJoCo chooses how to draw when it is imported.
 
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -179,3 +180,7 @@ if __name__ == "__main__":
         _answer(Path(sys.argv[1]))
     except RoboALError as reason:
         sys.exit(str(reason))
+    except Exception as error:  # whatever a renderer raises that finds no display or driver
+        how = os.environ.get("MUJOCO_GL", "whatever MuJoCo chooses")
+        reason_line = str(error).partition("\n")[0]
+        sys.exit(f"drawing with MUJOCO_GL={how} raised {type(error).__name__}: {reason_line}")

@@ -9,6 +9,7 @@ import torch
 
 from robo_al.checks import (
     check_acquisition,
+    check_cost,
     check_env,
     check_model,
     check_oracle,
@@ -16,7 +17,7 @@ from robo_al.checks import (
     check_policy,
     check_selector,
 )
-from robo_al.errors import OracleError, PluginError
+from robo_al.errors import ConfigError, OracleError, PluginError
 from robo_al.plugins import known
 from robo_al.tasks import sample_contexts
 from robo_al.testing import (
@@ -87,9 +88,17 @@ def test_an_env_of_gymnasium_keeps_its_contract(monkeypatch, tmp_path):
     check_plugin("envs", "gymnasium:InvertedPendulum-v5", {}, FAKE_ENV)
 
 
-def test_a_constructor_that_raises_is_named():
-    with pytest.raises(PluginError, match=r"FakePolicy.*task, device, nonsense.*TypeError"):
-        check_plugin("policies", "robo_al.testing:FakePolicy", {"nonsense": 1}, FAKE_ENV)
+def test_a_constructor_that_raises_is_named(tmp_path):
+    (tmp_path / "fussy.py").write_text(
+        "class Fussy:\n    def __init__(self, task, device, gain): raise TypeError('not today')\n"
+    )
+    with pytest.raises(PluginError, match=r"Fussy.*task, device, gain.*TypeError: not today"):
+        check_plugin("policies", f"{tmp_path}/fussy.py:Fussy", {"gain": 1}, FAKE_ENV)
+
+
+def test_parameters_are_checked_as_a_campaign_checks_them():
+    with pytest.raises(ConfigError, match=r"(?s)nonsense: .*no such.*samples: expected at least 1"):
+        check_plugin("models", "gp", {"nonsense": 1, "samples": 0}, FAKE_ENV)
 
 
 def test_an_oracle_with_lasting_effects_executes_nothing():
@@ -99,7 +108,221 @@ def test_an_oracle_with_lasting_effects_executes_nothing():
         def submit(self, candidate):
             raise AssertionError("the arm moved")
 
-    check_oracle(Robot())
+    report = check_oracle(Robot())
+    assert report.tried == ("capacity",)
+    assert report.not_tried == ("submit, poll: nothing was executed",)
+
+
+BENCH = """
+from robo_al.testing import FakeOracle
+
+class Bench(FakeOracle):
+    "A robot: what it did cannot be undone."
+    repeatable = False
+
+    def __init__(self, env):
+        super().__init__(env, capacity=1)
+
+class Misspelt(Bench):
+    def submit(self, candidate):
+        self.move_jonts(candidate)
+
+class Once(Bench):
+    def close(self):
+        assert not self.closed, "closed twice"
+        super().close()
+
+class Open(Bench):
+    close = None
+"""
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """The path of a file of oracles."""
+    (tmp_path / "bench.py").write_text(BENCH)
+    return f"{tmp_path}/bench.py"
+
+
+def test_an_oracle_executes_where_it_is_asked_to(bench):
+    left = check_plugin("oracles", f"{bench}:Bench", {}, FAKE_ENV).not_tried
+    assert len(left) == 1 and "nothing was executed" in left[0] and "--execute" in left[0]
+    report = check_plugin("oracles", f"{bench}:Bench", {}, FAKE_ENV, execute=True)
+    assert report.tried == ("capacity", "submit", "poll", "close") and not report.not_tried
+
+
+def test_an_oracle_whose_method_does_not_exist_is_found_where_it_executes(bench):
+    assert check_plugin("oracles", f"{bench}:Misspelt", {}, FAKE_ENV).not_tried
+    with pytest.raises(PluginError, match=r"Misspelt.submit: raised AttributeError.*move_jonts"):
+        check_plugin("oracles", f"{bench}:Misspelt", {}, FAKE_ENV, execute=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("Once", "Once.close: raised AssertionError: closed twice"), ("Open", "Open.close: is no")],
+)
+def test_an_oracle_that_cannot_be_closed_is_refused(bench, name, wrong):
+    with pytest.raises(PluginError, match=wrong):
+        check_plugin("oracles", f"{bench}:{name}", {}, FAKE_ENV)
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 3])
+def test_a_repeatable_oracle_of_any_capacity_is_executed_in_batches(capacity):
+    proposed = FakePolicy(TASK).propose(3, contexts(), 4, FakeModel(TASK), rng())
+    oracle = FakeOracle(capacity=capacity)
+    report = check_oracle(oracle, [replace(c, id=f"{i}") for i, c in enumerate(proposed)])
+    assert [c.id for c in oracle.submitted] == ["0", "1", "2", "0 again", "1 again", "2 again"]
+    assert report.not_tried == ("submit of a policy that answers observations (Streamed)",)
+
+
+def test_an_oracle_needs_no_more_than_its_contract():
+    class Least:
+        repeatable = True
+
+        def __init__(self):
+            fake = FakeOracle(capacity=2)
+            self.capacity = fake.capacity
+            self.submit, self.poll, self.close = fake.submit, fake.poll, fake.close
+
+    proposed = FakePolicy(TASK).propose(3, contexts(), 4, FakeModel(TASK), rng())
+    check_oracle(Least(), [replace(c, id=f"{i}") for i, c in enumerate(proposed)])
+
+
+# ---------------------------------------------------------------- what they are given
+
+
+class ScribblingAcquisition(FakeAcquisition):
+    def __call__(self, imagined, model, pending, rng):
+        imagined.rewards[:, 0] = 0
+        return super().__call__(imagined, model, pending, rng)
+
+
+class ScribblingJoint(FakeAcquisition):
+    def joint(self, imagined, model, pending):
+        imagined.mask.zero_()
+        return super().joint(imagined, model, pending)
+
+
+class ScribblingObserver(FakeAcquisition):
+    def observe(self, transitions, policy):
+        transitions.next_observations[0, 0] += 1
+
+
+class ScribblingCost:
+    budget = None
+
+    def __call__(self, imagined, task, risks):
+        if risks is not None:
+            risks += 1
+        return torch.ones(len(imagined))
+
+
+class ScribblingSelector:
+    def __call__(self, acquisition, imagined, model, pending, k, rng):
+        imagined.finite[1] = False
+        return Selection((2, 3), (0.0,) * len(imagined), (0.0, 0.0))
+
+
+class ScribblingPlanner(FakePolicy):
+    def propose(self, n, contexts, horizon, model, rng):
+        contexts[1].observation[0] = 0.5
+        return super().propose(n, contexts, horizon, model, rng)
+
+
+class Lengthening(FakePolicy):
+    def propose(self, n, contexts, horizon, model, rng):
+        contexts.append(contexts[0])
+        return super().propose(n, contexts, horizon, model, rng)
+
+
+class ScribblingLearner(FakePolicy):
+    def update(self, transitions, model, rng):
+        transitions.rewards[:] = 0
+
+
+class ScribblingModel(FakeModel):
+    def fit(self, transitions, rng):
+        transitions.observations[:] -= transitions.observations.mean(0)
+        return super().fit(transitions, rng)
+
+
+class ScribblingOracle(FakeOracle):
+    def submit(self, candidate):
+        super().submit(candidate)
+        candidate.controller.actions[:] = 0
+
+
+def checked(thing):
+    """Check a plugin as its group."""
+    task, model, record = TASK, FakeModel(TASK), random_transitions(rng())
+    imagined, starts = random_imagined(rng()), contexts()
+    if isinstance(thing, FakeAcquisition):
+        check_acquisition(thing, imagined, model, record, FakePolicy(task))
+    elif isinstance(thing, ScribblingCost):
+        check_cost(thing, imagined, task)
+    elif isinstance(thing, ScribblingSelector):
+        check_selector(thing, FakeAcquisition(), imagined, model)
+    elif isinstance(thing, FakePolicy):
+        check_policy(thing, task, model, starts, record)
+    elif isinstance(thing, FakeModel):
+        check_model(thing, task, record)
+    else:
+        proposed = FakePolicy(task).propose(2, starts, 4, model, rng())
+        check_oracle(thing, [replace(c, id=f"{i}") for i, c in enumerate(proposed)])
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong"),
+    [
+        (ScribblingAcquisition, "Acquisition.__call__: wrote into imagined.rewards, which"),
+        (ScribblingJoint, "Joint.joint: wrote into imagined.mask"),
+        (ScribblingObserver, "Observer.observe: wrote into transitions.next_observations"),
+        (ScribblingCost, "Cost.__call__: wrote into risks"),
+        (ScribblingSelector, "Selector.__call__: wrote into imagined.finite"),
+        (lambda: ScribblingPlanner(TASK), r"Planner.propose: wrote into contexts\[1\].observation"),
+        (lambda: Lengthening(TASK), "Lengthening.propose: wrote into contexts"),
+        (lambda: ScribblingLearner(TASK), "Learner.update: wrote into transitions.rewards"),
+        (lambda: ScribblingModel(TASK), "Model.fit: wrote into transitions.observations"),
+        (ScribblingOracle, r"Oracle.submit: .*candidates\[0\].controller.actions"),
+    ],
+)
+def test_whoever_writes_into_what_it_was_given_is_refused(make, wrong):
+    with pytest.raises(PluginError, match=wrong):
+        checked(make())
+
+
+def test_an_actor_and_a_model_that_write_into_what_they_were_given_are_refused():
+    class Actor(FakePolicy):
+        def start(self, model, members, seeds):
+            actor = super().start(model, members, seeds)
+            act = actor.act
+
+            def scribble(observations):
+                found = act(observations)
+                observations += 1
+                return found
+
+            actor.act = scribble
+            return actor
+
+    class Stepping(FakeModel):
+        def step(self, observations, actions, members):
+            found = super().step(observations, actions, members)
+            if len(members) == 1:
+                observations.mul_(2)
+            return found
+
+    with pytest.raises(PluginError, match="Actor.start: .*(observations|answer differently)"):
+        checked(Actor(TASK))
+    with pytest.raises(PluginError, match="Stepping.step: "):
+        checked(Stepping(TASK))
+
+
+def test_what_was_tried_and_what_was_not_is_told():
+    report = check_policy(FakePolicy(TASK), TASK, FakeModel(TASK), contexts())
+    assert report.tried == ("propose", "start")
+    assert report.not_tried == ("update", "parameters", "context_features")
+    assert str(report) == "tried: propose, start\nnot tried: update; parameters; context_features"
 
 
 # ---------------------------------------------------------------- oracles
@@ -552,12 +775,21 @@ class Fragile(FakeEnv):
         raise OSError("cable")
 
 
+def saying(**attributes):
+    """An env that says something else of itself."""
+    return type("Saying", (FakeEnv,), attributes)
+
+
 BROKEN_ENVS = [
     (Unlimited, "no limits"),
     (Unseeded, "Unseeded.reset: the same seed starts at another observation"),
     (Wide, r"Wide.step: the observation has shape \(4,\), not \(3,\)"),
     (Vague, "Vague.step: a reward of nan"),
     (Fragile, "Fragile.step: raised OSError: cable"),
+    (saying(horizon=30.5), "it is 30.5; a number of steps is needed, and random"),
+    (saying(horizon="30"), "it is '30'; a number of steps is needed"),
+    (saying(horizon=-3), "it is -3; a number of steps is needed"),
+    (saying(horizon=0), "it is 0; a number of steps is needed"),
 ]
 
 
@@ -617,13 +849,16 @@ FOUND = [
     ),
     (Wishful, "Wishful.reward is not used .*: it differs from what step gives"),
     (Wrong, "Wrong.dynamics is not used .*: it differs from what step gives"),
+    (saying(threshold="high"), "Saying.threshold is not used .*: it is 'high'; a number"),
+    (saying(dt=0), "Saying.dt is not used .*: it is 0; seconds between two actions"),
+    (saying(channels=("x", "y")), "Saying.channels is not used .*tuple of robo_al.types.Channel"),
     (NumpyOnly, "NumpyOnly.reward is not used .*: given Tensors it returned a ndarray"),
 ]
 
 
 @pytest.mark.parametrize(("env", "finding"), FOUND)
 def test_what_a_campaign_can_do_with_is_found_and_said(env, finding):
-    found = check_env(env(), FAKE_ENV)
+    found = check_env(env(), FAKE_ENV).notes
     assert len(found) == (finding is not None)
     if finding:
         assert re.match(finding, found[0])

@@ -116,6 +116,39 @@ def test_a_run_ends_by_what_was_learned(robo_al: Run, tmp_path: Path) -> None:
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_the_configuration_may_come_after_the_overrides(robo_al: Run, tmp_path: Path) -> None:
+    arguments = ("run", "--seed", "3", "--stop_when_solved", "False", "fake.yaml", "--out", "here")
+    assert robo_al(*arguments)[0] == 0
+    written = (tmp_path / "here" / "config.yaml").read_text()
+    assert "seed: 3\n" in written and "stop_when_solved: false\n" in written
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "cartpole", "--out", "full"],
+        ["run", "cartpole", "--out", "full/notes.txt"],
+        ["run", "cartpole", "--out", "/proc/run"],
+        ["compare", "quick", "--out", "full"],
+        ["compare", "quick", "--resume", "--out", "full"],
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_refused_before_anything_heavy_is_loaded(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").touch()
+    script = f"""
+import sys
+from robo_al.cli import main
+assert main({arguments}) == 2
+assert not {{"torch", "mujoco", "gymnasium", "scipy", "pyarrow"}} & set(sys.modules)
+"""
+    code, _, err = program(sys.executable, "-c", script, folder=tmp_path)
+    assert code == 0, err
+    assert err.startswith("robo-al: ") and len(err.splitlines()) == 1
+
+
 def test_each_run_gets_a_folder_of_its_own(robo_al: Run, tmp_path: Path) -> None:
     arguments = ("run", "fake.yaml", "--rounds", "1", "--evaluation.every", "0")
     assert [robo_al(*arguments)[0] for _ in range(2)] == [0, 0]
@@ -195,11 +228,24 @@ class Forgetful:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "fake.yaml", "--sead", "3"], "sead: unknown key; did you mean seed?"),
-        (["run", "fake.yaml", "--seed", "three"], "seed: expected an integer"),
-        (["run", "fake.yaml", "--rollout_steps", "0"], "rollout_steps: expected at least 1"),
+        (["run", "fake.yaml", "--sead", "3"], "--sead 3: unknown key; did you mean seed?"),
+        (["run", "--seed=three", "fake.yaml"], "robo-al: --seed=three: expected an integer"),
+        (["run", "fake.yaml", "--rollout_steps", "0"], "rollout_steps 0: expected at least 1"),
+        (["run", "fake.yaml", "--imagination_members", "9"], "at most, the members .*given 9"),
+        (["run"], "no configuration is given; for example"),
+        (["run", "--seed", "fake.yaml"], "fake.yaml is the value of --seed"),
+        (["run", "fake.yaml", "--out", "fake.yaml/run"], "fake.yaml: not a folder"),
+        (["run", "fake.yaml", "--out", "/proc/run"], "/proc/run: cannot be written"),
+        (["compare", "quick", "--out", "full"], "full: not empty"),
+        (["compare", "quick", "--out", "fake.yaml"], "fake.yaml: not a folder"),
+        (["compare", "quick", "--out", "/proc/run"], "/proc/run: cannot be written"),
+        (["compare", "quick", "--resume", "--out", "full"], "full: no comparison here"),
+        (["compare", "quick", "--resume", "--out", "a_run"], "this is a run, not a comparison"),
+        (["resume", "compared"], "compared: this is a comparison, not a run"),
+        (["show", "compared"], "compared: this is a comparison, not a run"),
+        (["inbox", "compared"], "compared: this is a comparison, not a run"),
         (["run", "fake.yaml", "--rollouts_per_round", "5"], "at most the number of candidates, 4"),
-        (["run", "fake.yaml", "--model.sise", "3"], "model.sise: "),
+        (["run", "fake.yaml", "--model.sise", "3"], "--model.sise 3: "),
         (["run", "fake.yaml", "--env", "pendulun"], "did you mean 'pendulum'?"),
         (["run", "fake.yaml", "--env", "gymnasium:HalfChetah-v5"], "HalfCheetah"),
         (["run", "fake.yaml", "--policy", "parts.py:Plan"], "parts.py"),
@@ -237,6 +283,9 @@ def test_bad_input_is_one_line_and_writes_nothing(
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("precious")
     (tmp_path / "parts.py").write_text(MISFITS)
+    for folder, name in (("a_run", "config.yaml"), ("compared", "comparison.yaml")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).touch()
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "config.yaml").write_text("nothing: known")
     with sqlite3.connect(tmp_path / "old" / "ledger.sqlite") as ledger:
@@ -250,7 +299,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert files(tmp_path) == before
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["run"], ["list", "robots"], ["show"]])
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--out"], ["list", "robots"], ["show"]])
 def test_wrong_usage_exits_with_2(robo_al: Run, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as end:
         robo_al(*arguments)
@@ -282,7 +331,9 @@ def test_check_finds_out_what_a_plugin_is(robo_al: Run) -> None:
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         "random keeps the contract of policies",
+        "  tried: propose",
         "random keeps the contract of acquisitions",
+        "  tried: __call__",
     ]
     for name, group in (
         ("FakeEnv", "envs"),
@@ -294,8 +345,9 @@ def test_check_finds_out_what_a_plugin_is(robo_al: Run) -> None:
         spec = f"robo_al.testing:{name}"
         code, out, err = robo_al("check", spec, "--env", "robo_al.testing:FakeEnv")
         assert (code, err) == (0, "")
-        assert out == f"{spec} keeps the contract of {group}\n"
-    assert robo_al("check", "robo_al.acquisition.select:TopK")[1].endswith("selectors\n")
+        assert out.startswith(f"{spec} keeps the contract of {group}")
+        assert "\n  tried: " in out
+    assert "contract of selectors" in robo_al("check", "robo_al.acquisition.select:TopK")[1]
 
 
 def test_check_knows_an_env_and_a_function_that_returns_one(robo_al: Run, tmp_path: Path) -> None:
@@ -341,6 +393,26 @@ def test_check_names_the_method_that_breaks_a_contract(robo_al: Run, tmp_path: P
     assert code == 2 and "--group" in err
     code, _, err = robo_al("check", "broken.py:Thing", "--group", "envs")
     assert code == 2 and "Thing" in err
+
+
+def test_an_oracle_that_was_not_executed_is_told_as_such(robo_al: Run, tmp_path: Path) -> None:
+    (tmp_path / "bench.py").write_text(
+        "class Bench:\n"
+        "    capacity = 1\n"
+        "    def __init__(self, env): self.robot = object()\n"
+        "    def submit(self, candidate): self.robot.move(candidate)\n"
+        "    def poll(self, timeout=None): return []\n"
+        "    def close(self): pass\n"
+    )
+    code, out, err = robo_al("check", "bench.py:Bench")
+    assert (code, err) == (0, "")
+    first, tried, left = out.splitlines()
+    assert first == "bench.py:Bench keeps the contract of oracles, as far as it was tried"
+    assert tried == "  tried: capacity, close"
+    assert left.startswith("  not tried: submit, poll: nothing was executed") and "--exec" in left
+    code, out, err = robo_al("check", "bench.py:Bench", "--execute")
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert "Bench.submit: raised AttributeError" in err and "bench.py, line 4" in err
 
 
 # ---------------------------------------------------------------- a lab's own parts
@@ -405,6 +477,88 @@ def test_a_labs_own_parts_need_no_packaging(tmp_path: Path) -> None:
     # and again, from another opening
     code, _, err = program(robo_al, "resume", "here", folder=tmp_path)
     assert (code, err) == (0, "")
+
+
+LAB_CONFIG = """
+env: {name: my/arm.py:Arm, stiffness: 2}
+policy: {name: mylab.plan:Plan, gain: 3}
+explorer: robo_al.testing:FakePolicy
+model: mylab.plan:Learner
+strategy: mylab.plan:Curious
+oracle: {name: my/arm.py:Bench, calibration: my/calibration.txt}
+candidates: 4
+contexts: 2
+rounds: 20
+evaluation: {starts: 2}
+stop_when_solved: False
+"""
+BENCH = """
+class Bench(FakeOracle):
+    def __init__(self, env, calibration: str):
+        super().__init__()
+        self.offset = float(open(calibration).read())
+"""
+
+
+def a_lab_and_another_folder(tmp_path: Path) -> tuple[Path, Path]:
+    """Make a lab's folder, and another with files of the same names that cannot be loaded."""
+    here, there = tmp_path / "lab", tmp_path / "elsewhere"
+    for folder in (here, there):
+        folder.mkdir()
+        lab(folder)
+    with (here / "my" / "arm.py").open("a") as file:
+        file.write(BENCH)
+    (here / "my" / "calibration.txt").write_text("0.5")
+    (here / "lab.yaml").write_text(LAB_CONFIG)
+    for name in ("my/arm.py", "mylab/plan.py"):
+        (there / name).write_text("raise ValueError('the wrong file')")
+    return here, there
+
+
+@pytest.mark.parametrize("command", [["robo-al"], ["python", "-m", "robo_al.cli"]])
+def test_a_run_goes_on_from_any_folder(tmp_path: Path, command: list[str]) -> None:
+    here, there = a_lab_and_another_folder(tmp_path)
+    command = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
+    code, _, err = program(*command, "run", "lab.yaml", "--rounds", "2", "--out", "x", folder=here)
+    assert (code, err) == (0, "")
+    assert (here / "x" / "started_in.txt").read_text() == f"{here}\n"
+    written = here / "x" / "config.yaml"
+    written.write_text(written.read_text().replace("rounds: 2", "rounds: 3"))
+    code, out, err = program(*command, "resume", "../lab/x", folder=there)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[:3] == [
+        f"goes on in {here}, where it was started",
+        f"{there}/my/arm.py is another file than {here}/my/arm.py, and not used",
+        f"{there}/mylab/plan.py is another file than {here}/mylab/plan.py, and not used",
+    ]
+    assert f"report: {here}/x/report.html" in out
+    assert summarise(here / "x")["rollouts"] == 3
+    code, out, err = program(*command, "resume", "x", folder=here)  # and says nothing needless
+    assert (code, err) == (0, "") and "goes on in" not in out
+
+
+def test_a_run_whose_start_is_gone_goes_on_from_where_its_files_are(tmp_path: Path) -> None:
+    here, there = a_lab_and_another_folder(tmp_path)
+    robo_al = Path(sys.executable).with_name("robo-al")
+    code, _, err = program(robo_al, "run", "lab.yaml", "--rounds=1", "--out", "x", folder=here)
+    assert (code, err) == (0, "")
+    moved = here.rename(tmp_path / "moved")
+    code, out, err = program(robo_al, "resume", "x", folder=moved)
+    assert (code, err) == (0, "") and f"{here}, where it was started, is gone" in out
+    code, out, err = program(robo_al, "resume", "../moved/x", folder=there)
+    assert code == 2 and f"{here}, where it was started, is gone" in out
+    assert "the wrong file" in err and "Traceback" not in err
+
+
+def test_a_part_may_be_named_by_an_absolute_path_or_the_home_folder(
+    robo_al: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, _ = a_lab_and_another_folder(tmp_path)
+    monkeypatch.setenv("HOME", str(here))
+    for number, spec in enumerate([f"{here}/my/arm.py:Arm", "~/my/arm.py:Arm"]):
+        out = ("--out", f"run-{number}")
+        code, _, err = robo_al("run", "fake.yaml", "--env", spec, "--rounds", "1", *out)
+        assert (code, err) == (0, "")
 
 
 def test_an_entry_point_is_a_name(
@@ -478,12 +632,32 @@ def test_compare_refuses_what_cannot_be_in_a_line(
     assert "Traceback" not in err and files(tmp_path) == before
 
 
+def test_a_comparison_finds_files_beside_its_plan_and_goes_on_from_any_folder(
+    tmp_path: Path,
+) -> None:
+    here, there = a_lab_and_another_folder(tmp_path)
+    (here / "plans" / "configs").mkdir(parents=True)
+    (here / "lab.yaml").rename(here / "plans" / "configs" / "lab.yaml")
+    plan = "tasks: {arm: {config: configs/lab.yaml, threshold: 0}}\nstrategies: [random]\n"
+    (here / "plans" / "plan.yaml").write_text(f"{plan}seeds: 1\nbudget: 2\n")
+    robo_al, out = Path(sys.executable).with_name("robo-al"), ("--out", "../lab/out")
+    arguments = ("compare", "../lab/plans/plan.yaml", "--jobs", "1", *out)
+    code, _, err = program(robo_al, *arguments, folder=here)
+    assert code == 0, err
+    (here / "plans" / "plan.yaml").write_text(f"{plan}seeds: 2\nbudget: 2\n")
+    code, shown, err = program(robo_al, *arguments, "--resume", folder=there)
+    assert code == 0, err
+    assert f"goes on in {here}, where it was started" in shown
+    assert f"{there}/my/arm.py is another file" in shown
+    assert (here / "out" / "runs" / "arm" / "random" / "seed-1" / "config.yaml").is_file()
+
+
 def test_compare_goes_on_only_where_it_is_asked_to(robo_al: Run, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
     (tmp_path / "comparison.yaml").write_text(f"{TASKS}\nstrategies: [random]\nseeds: 1\nbudget: 2")
     code, _, err = robo_al("compare", "comparison.yaml", "--out", "out")
-    assert code == 2 and "not empty" in err and "--resume" in err
+    assert code == 2 and "not empty (it has notes.txt); give a new folder" in err
     code, _, err = robo_al("compare", "nothing.yaml")
     assert code == 2 and "give a YAML file or one of benchmark, first, quick" in err
     code, _, err = robo_al("compare", "comparison.yaml", "--jobs", "0")

@@ -82,7 +82,8 @@ def test_the_six_tasks_have_a_configuration() -> None:
         ),
         ("env: pendulum\nrollouts_per_round: 17", "rollouts_per_round: .*, 16, given 17"),
         ("env: pendulum\nevaluation: {starts: 0}", "evaluation.starts: expected at least 1"),
-        ("env: pendulum\nstop_when_solved: no", 'stop_when_solved: .*boolean, given "no"'),
+        ("env: pendulum\nstop_when_solved: no", 'stop_when_solved: .*true or false, given "no"'),
+        ("env: pendulum\nloop: {queu: 1}", "loop.queu: unknown key; did you mean loop.queue?"),
         ("env: pendulum\ndevice: gpu", "device: expected 'auto', 'cpu' or 'cuda', given \"gpu\""),
         ("env: pendulum\nmodel: 3", "model: expected a name, or a mapping"),
         ("env: pendulum\nmodel: [gp]", "model: expected a name, or a mapping"),
@@ -124,7 +125,7 @@ def test_all_wrong_entries_are_told_at_once(write: Write) -> None:
     paths = {line.split(":")[0].strip() for line in lines[1:]}
     assert paths == {
         "env", "evaluation.start", "evaluation.every", "seed", "model.sampels", "model.samples",
-        "rollouts_per_round", "devise", "polisy",
+        "rollouts_per_round", "devise", "--polisy.x 1",
     }  # fmt: skip
 
 
@@ -172,6 +173,13 @@ def test_another_name_drops_the_parameters_of_the_old(
     assert config.policy.parameters == expected
 
 
+@pytest.mark.parametrize("word", ["false", "False", "FALSE"])
+def test_a_boolean_may_be_written_as_in_python(write: Write, word: str) -> None:
+    path = write("env: pendulum")
+    assert load_config(path, ["--stop_when_solved", word]).stop_when_solved is False
+    assert load_config(write(f"env: pendulum\nstop_when_solved: {word}")).stop_when_solved is False
+
+
 def test_a_parameter_of_a_default_component_can_be_given(write: Write) -> None:
     path = write("env: pendulum\nstrategy: {selector: null}")
     config = load_config(path, ["--model.samples", "4", "--strategy.selector.name", "top_k"])
@@ -182,16 +190,21 @@ def test_a_parameter_of_a_default_component_can_be_given(write: Write) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["--sead", "3"], "sead: unknown key; did you mean seed?"),
-        (["--evaluation.start", "3"], "did you mean evaluation.starts?"),
-        (["--model.sampels=3"], "model.sampels: .*did you mean samples?"),
+        (["--sead", "3"], "^--sead 3: unknown key; did you mean seed?"),
+        (["--evaluation.start", "3"], "^--evaluation.start 3: .*did you mean evaluation.starts?"),
+        (["--model.sampels=3"], "^--model.sampels=3: .*did you mean samples?"),
+        (["--model={name: gp, samples: 0}"], "^--model={name: gp, samples: 0}: model.samples: "),
+        (["--model.name", "gpp"], "^--model.name gpp: model: .*'gpp' is not known"),
+        (["--strategy", "varianc"], "^--strategy varianc: strategy.acquisition: .*'variance'"),
+        (["--stop_when_solved", "yes"], "^--stop_when_solved yes: expected .*true or false"),
+        (["--candidates=two"], '^--candidates=two: expected an integer, given "two"'),
         (["--seed"], "--seed: no value"),
         (["--seed", "--rounds", "3"], "--seed: no value"),
         (["seed", "3"], "seed: expected an override such as --seed 3"),
         (["--", "3"], "expected an override"),
-        (["--seed", "[1"], "--seed: line 1"),
-        (["--seed.x", "1"], "--seed.x: seed is 0"),
-        (["--rounds", "0"], "rounds: expected at least 1"),
+        (["--seed", "[1"], r"^--seed \[1: line 1"),
+        (["--seed.x", "1"], "^--seed.x 1: seed is 0"),
+        (["--rounds", "0"], "^--rounds 0: expected at least 1"),
     ],
 )
 def test_a_wrong_override_is_refused(write: Write, overrides: list[str], message: str) -> None:

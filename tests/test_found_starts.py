@@ -134,7 +134,8 @@ def test_an_oracle_that_cannot_look_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_check_finds_such_an_env() -> None:
-    (note,) = [text for text in check_plugin("envs", ENV, {}, EnvSpec(ENV)) if "start" in text]
+    notes = check_plugin("envs", ENV, {}, EnvSpec(ENV)).notes
+    (note,) = [text for text in notes if "start" in text]
     assert "does not start where a seed asks it to" in note
 
 

@@ -16,6 +16,10 @@ from robo_al.plain_yaml import MAX_SIZE, dump, parse
         ("-3", -3),
         ("0", 0),
         ("true", True),
+        ("True", True),
+        ("FALSE", False),
+        ("tRUE", "tRUE"),
+        ("Null", None),
         ("null", None),
         ("", None),
         # words that YAML 1.1 takes for something else

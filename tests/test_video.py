@@ -1,5 +1,8 @@
 """Videos: real files, faithful to what was recorded, and never the end of the program."""
 
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -150,3 +153,62 @@ def test_encode_leaves_out_an_odd_row_and_column(tmp_path: Path) -> None:
     assert rate == 25.0
     assert [image.shape for image in seen] == [(32, 40, 3)] * 3
     assert [round(float(image.mean()) / 128) for image in seen] == [0, 1, 2]
+
+
+CAMPAIGN = """
+env: pendulum
+rounds: 1
+candidates: 2
+contexts: 1
+rollout_steps: 3
+policy: robo_al.testing:FakePolicy
+explorer: robo_al.testing:FakePolicy
+model: robo_al.testing:FakeModel
+oracle: simulation
+evaluation: {starts: 1}
+device: cpu
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("bogus", "MuJoCo cannot draw with MUJOCO_GL=bogus here"),
+        ("glfw", "MUJOCO_GL=glfw"),  # there is no display
+    ],
+)
+def test_a_campaign_goes_on_without_video_where_mujoco_cannot_draw(
+    tmp_path: Path, how: str, reason: str
+) -> None:
+    (tmp_path / "small.yaml").write_text(CAMPAIGN)
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    done = subprocess.run(
+        [sys.executable, "-m", "robo_al.cli", "run", "small.yaml", "--out", "here"],
+        cwd=tmp_path,
+        env=environment | {"MUJOCO_GL": how},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    page = (tmp_path / "here" / "report.html").read_text()
+    (line,) = [line for line in page.splitlines() if "No video: " in line]
+    assert reason in line and "Traceback" not in page
+
+
+def test_an_env_that_is_to_be_drawn_where_mujoco_cannot_is_refused_in_a_sentence() -> None:
+    code = (
+        "from robo_al.plugins import make_env\n"
+        "from robo_al.types import EnvSpec\n"
+        "from robo_al.errors import PluginError\n"
+        "make_env(EnvSpec('pendulum')).close()\n"
+        "try:\n"
+        "    make_env(EnvSpec('pendulum', {'render_mode': 'rgb_array'}))\n"
+        "except PluginError as error:\n"
+        "    print(error)\n"
+    )
+    environment = os.environ | {"MUJOCO_GL": "bogus"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("env 'pendulum': MuJoCo cannot draw with MUJOCO_GL=bogus here (")
+    assert done.stdout.count("\n") == 1

@@ -1,8 +1,8 @@
 """YAML as configurations need it: plain data, and nothing that surprises.
 
-Differs from `yaml.safe_load`: scalars are YAML 1.2's (`1e-3` is a number, `no` is a word), a key
-given twice is refused instead of dropped, numbers are finite, and there are no aliases, because a
-few hundred bytes of those expand without bound.
+Differs from `yaml.safe_load`: scalars are YAML 1.2's (`1e-3` is a number, `True` is true, `no` is a
+word), a key given twice is refused instead of dropped, numbers are finite, and there are no
+aliases, because a few hundred bytes of those expand without bound.
 """
 
 import math
@@ -13,8 +13,8 @@ import yaml
 from yaml.nodes import Node, ScalarNode
 
 _SCALARS = {
-    "null": r"~|null|",
-    "bool": r"true|false",
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
     "int": r"[-+]?(0|[1-9][0-9]*)",
     "float": r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|nan)",
 }

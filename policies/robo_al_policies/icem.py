@@ -18,6 +18,7 @@ from torch import Tensor
 
 from robo_al.errors import ConfigError
 from robo_al.protocols import Model
+from robo_al.ranges import Count, Factor, NonNegative, Positive, Share, Width
 from robo_al.seeds import integer
 from robo_al.types import MEAN, Candidate, Context, Streamed, Task
 from robo_al_policies.noise import colour
@@ -48,16 +49,16 @@ class ICEM:
         self,
         task: Task,
         device: str = "cpu",
-        planning_horizon: int = 20,
-        samples: int = 100,
-        iterations: int = 4,
-        elites: int = 10,
-        keep: float = 0.3,
-        decay: float = 1.25,
-        momentum: float = 0.1,
-        beta: float = 2.0,
-        deviation: float = 0.7,
-        action_repeat: int = 1,
+        planning_horizon: Width = 20,
+        samples: Count = 100,
+        iterations: Width = 4,
+        elites: Count = 10,
+        keep: Share = 0.3,
+        decay: Factor = 1.25,
+        momentum: Share = 0.1,
+        beta: NonNegative = 2.0,
+        deviation: Positive = 0.7,
+        action_repeat: Width = 1,
     ) -> None:
         for name, value in (
             ("planning_horizon", planning_horizon),

@@ -29,13 +29,23 @@ def export_onnx(policy: SB3, path: str | Path) -> None:
     """Write a graph: input `observation` [batch, O], output `action` [batch, A], float32.
 
     Raises:
-        UserError: the package onnx is not installed.
+        UserError: the policy is no `sb3`, or the package onnx is not installed.
     """
+    _need_networks(policy)
     graph = _Graph()
     action = graph.act(policy, "observation")
     graph.rename(action, "action")
     sizes = len(policy.task.channels), len(policy.task.action_low)
     graph.write(path, {"observation": ["batch", sizes[0]]}, {"action": ["batch", sizes[1]]})
+
+
+def _need_networks(policy: object) -> None:
+    """Refuse a policy that is no network, such as the default one, which plans at every step."""
+    if not isinstance(policy, SB3):
+        raise UserError(
+            f"a policy {type(policy).__qualname__} cannot be exported as ONNX: only the policy sb3 "
+            "can, which is made of networks; train one by a run with `policy: sb3`"
+        )
 
 
 def export_robot_onnx(
@@ -56,9 +66,10 @@ def export_robot_onnx(
         limits: lowest and highest targets, between which a velocity is added up to one.
 
     Raises:
-        UserError: the package onnx is not installed, or the task is none of a robot, or what it
-            observes is not an affine function of what the robot measures.
+        UserError: the policy is no `sb3`, the package onnx is not installed, the task is none of a
+            robot, or what it observes is not an affine function of what the robot measures.
     """
+    _need_networks(policy)
     task = policy.task
     with borrowed(task.env) as env:
         robot: Any = offers_of(env).robot

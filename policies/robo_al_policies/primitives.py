@@ -28,6 +28,7 @@ from jaxtyping import Float
 
 from robo_al.errors import ConfigError
 from robo_al.protocols import Model, SupportsRobot
+from robo_al.ranges import Count, Positive, PositiveShare, Width
 from robo_al.seeds import integer
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.shelf import borrowed
@@ -72,11 +73,11 @@ class Primitives:
         self,
         task: Task,
         device: str = "cpu",
-        functions: int = 8,
-        steps: int | None = None,
-        scale: float = 0.5,
-        best: float = 0.3,
-        prior: float = 1.0,
+        functions: Width = 8,
+        steps: Count | None = None,
+        scale: Positive = 0.5,
+        best: PositiveShare = 0.3,
+        prior: Positive = 1.0,
     ) -> None:
         self.task, self.functions, self.scale, self.best = task, functions, scale, best
         self.steps = min(task.horizon, 50) if steps is None else steps

@@ -6,6 +6,7 @@ import numpy as np
 
 from robo_al.errors import ConfigError
 from robo_al.protocols import Model
+from robo_al.ranges import NonNegative, Positive
 from robo_al.seeds import integer
 from robo_al.types import Candidate, Context, OpenLoop, Task
 from robo_al_policies.noise import coloured_noise
@@ -22,7 +23,7 @@ class Random:
     """
 
     def __init__(
-        self, task: Task, device: str = "cpu", beta: float = 1.0, scale: float = 0.7
+        self, task: Task, device: str = "cpu", beta: NonNegative = 1.0, scale: Positive = 0.7
     ) -> None:
         if scale <= 0:
             raise ConfigError(f"policy random: scale is {scale}; it must be above 0")

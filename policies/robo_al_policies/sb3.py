@@ -13,17 +13,19 @@ most likely actions (as in SUNRISE; Lee et al. 2021).
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor
 
 from robo_al.errors import ConfigError, ModelError
 from robo_al.models.resident import Resident, Steps
 from robo_al.protocols import Model
+from robo_al.ranges import Count, Positive, Share, Width
 from robo_al.seeds import integer
 from robo_al.types import MEAN, Candidate, Context, Streamed, Task, Transitions
 from robo_al_policies.imagined_env import ImaginedEnv
@@ -67,12 +69,12 @@ class SB3:
         task: Task,
         device: str = "cpu",
         algorithm: Literal["sac", "td3", "ppo"] = "sac",
-        policies: int = 2,
-        hidden: list[int] | None = None,
-        updates_per_transition: float = 10.0,
-        worlds: int = 2048,
-        imagined_steps: int = 5,
-        recorded_share: float = 0.05,
+        policies: Width = 2,
+        hidden: Annotated[list[Width], Field(min_length=1)] | None = None,
+        updates_per_transition: Positive = 10.0,
+        worlds: Count = 2048,
+        imagined_steps: Width = 5,
+        recorded_share: Share = 0.05,
         arguments: dict[str, Any] | None = None,
         raw_angles: bool = False,
         load_zip: str | None = None,

@@ -31,6 +31,7 @@ from robo_al.acquisition.embedding import (
 from robo_al.acquisition.information import noisy_cholesky
 from robo_al.acquisition.joint import Steps, at_least_one
 from robo_al.protocols import JointGain, SupportsCovariance, SupportsFeatures
+from robo_al.ranges import Width
 from robo_al.types import ImaginedRollouts
 
 GOLDEN = 0.6180339887498949
@@ -53,7 +54,7 @@ class Bait(Unscored):
     name = "bait"
     shrinking = False
 
-    def __init__(self, steps: int = 10, pool: int = 200) -> None:
+    def __init__(self, steps: Width = 10, pool: Width = 200) -> None:
         super().__init__(steps)
         self.pool = at_least_one(self.name, "pool", pool)
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robo_al.errors import ConfigError
+from robo_al.ranges import NonNegative, Positive
 from robo_al.types import ImaginedRollouts, Task
 
 
@@ -26,7 +27,7 @@ class Seconds:
     """
 
     def __init__(
-        self, budget: float | None = None, reset: float = 0.0, failure: float = 0.0
+        self, budget: Positive | None = None, reset: NonNegative = 0.0, failure: NonNegative = 0.0
     ) -> None:
         for name, value in (("reset", reset), ("failure", failure)):
             if value < 0:

@@ -32,6 +32,7 @@ from robo_al.acquisition.joint import at_least_one
 from robo_al.acquisition.scores import first_gains
 from robo_al.acquisition.select import NewGain, Sequential, checked_scores
 from robo_al.protocols import Acquisition, JointGain, Model, SupportsCovariance
+from robo_al.ranges import Width
 from robo_al.types import ImaginedRollouts
 
 
@@ -49,7 +50,7 @@ class Unscored(Sequential):
     name: ClassVar[str]
     """As a strategy names it."""
 
-    def __init__(self, steps: int = 10) -> None:
+    def __init__(self, steps: Width = 10) -> None:
         self.steps = at_least_one(self.name, "steps", steps)
 
     def require(self, model: Model, members: int) -> None:

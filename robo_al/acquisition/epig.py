@@ -20,6 +20,7 @@ from robo_al.acquisition.joint import Steps, at_least_one
 from robo_al.acquisition.scores import chunks, only_finite
 from robo_al.acquisition.target import optimal_trajectories
 from robo_al.protocols import Model, SupportsCovariance
+from robo_al.ranges import Width
 from robo_al.types import ImaginedRollouts
 
 Inputs = tuple[Tensor, Tensor]
@@ -40,7 +41,7 @@ class ExpectedPredictiveInformation:
         ConfigError: samples or steps below 1.
     """
 
-    def __init__(self, samples: int = 8, steps: int = 25) -> None:
+    def __init__(self, samples: Width = 8, steps: Width = 25) -> None:
         self.samples = at_least_one("epig", "samples", samples)
         self.steps = at_least_one("epig", "steps", steps)
 

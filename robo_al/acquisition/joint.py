@@ -25,6 +25,7 @@ from robo_al.acquisition.information import log_determinant, noisy_cholesky, req
 from robo_al.acquisition.scores import first_gains
 from robo_al.errors import ConfigError
 from robo_al.protocols import Model, SupportsCovariance, SupportsFeatures
+from robo_al.ranges import Width
 from robo_al.types import ImaginedRollouts
 
 logger = logging.getLogger("robo_al")
@@ -280,7 +281,7 @@ class JointInformation:
         ConfigError: steps below 1.
     """
 
-    def __init__(self, steps: int = 25) -> None:
+    def __init__(self, steps: Width = 25) -> None:
         self.steps = at_least_one("joint_information", "steps", steps)
 
     def __call__(

@@ -15,6 +15,7 @@ from torch import Tensor
 from robo_al.acquisition.scores import after_pending, number_between, only_finite
 from robo_al.errors import ConfigError
 from robo_al.protocols import Model
+from robo_al.ranges import NonNegative
 from robo_al.types import ImaginedRollouts
 
 
@@ -46,7 +47,7 @@ class UpperConfidenceBound:
         ConfigError: kappa is negative or not finite.
     """
 
-    def __init__(self, kappa: float = 1.0) -> None:
+    def __init__(self, kappa: NonNegative = 1.0) -> None:
         self.kappa = number_between("ucb", "kappa", kappa, 0.0, math.inf)
 
     def require(self, model: Model, members: int) -> None:

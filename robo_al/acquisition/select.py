@@ -20,6 +20,7 @@ from torch import Tensor
 from robo_al.acquisition.scores import first_gains
 from robo_al.errors import ConfigError, ModelError, PluginError, UserError
 from robo_al.protocols import Acquisition, JointGain, Model, SupportsJoint
+from robo_al.ranges import Positive
 from robo_al.types import ImaginedRollouts, Limits, Selection
 
 FIRST_LOOK = 128
@@ -200,7 +201,7 @@ class Stochastic(Sequential):
         ConfigError: a temperature that is not above 0.
     """
 
-    def __init__(self, temperature: float = 1.0) -> None:
+    def __init__(self, temperature: Positive = 1.0) -> None:
         if not temperature > 0:
             raise ConfigError(f"stochastic: temperature is {temperature}; it must be above 0")
         self.temperature = temperature

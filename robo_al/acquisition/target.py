@@ -22,6 +22,7 @@ from robo_al.acquisition.joint import BlockGain, Steps, at_least_one
 from robo_al.acquisition.scores import first_gains
 from robo_al.errors import UserError
 from robo_al.protocols import Model, SupportsCovariance
+from robo_al.ranges import Width
 from robo_al.types import ImaginedRollouts
 
 
@@ -43,7 +44,7 @@ class TargetInformation:
         ConfigError: samples or steps below 1.
     """
 
-    def __init__(self, samples: int = 8, steps: int = 25) -> None:
+    def __init__(self, samples: Width = 8, steps: Width = 25) -> None:
         self.samples = at_least_one("target_information", "samples", samples)
         self.steps = at_least_one("target_information", "steps", steps)
 

@@ -6,6 +6,8 @@ so a similar rollout that is `pending`, or in the same batch, lowers no score (a
 one only comes last); `joint_information` does better.
 """
 
+from typing import Literal
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -14,6 +16,7 @@ from torch import Tensor
 from robo_al.acquisition.scores import after_pending, number_between, step_by_step
 from robo_al.errors import ConfigError
 from robo_al.protocols import Model
+from robo_al.ranges import Share
 from robo_al.types import ImaginedRollouts
 
 AGGREGATIONS = ("sum", "mean", "max", "quantile")
@@ -31,7 +34,9 @@ class Variance:
         ConfigError: an aggregation that does not exist, or a quantile that is none.
     """
 
-    def __init__(self, aggregation: str = "sum", quantile: float = 0.9) -> None:
+    def __init__(
+        self, aggregation: Literal["sum", "mean", "max", "quantile"] = "sum", quantile: Share = 0.9
+    ) -> None:
         if aggregation not in AGGREGATIONS:
             raise ConfigError(
                 f"variance: aggregation is {aggregation!r}; it must be one of {AGGREGATIONS}"

@@ -1,8 +1,8 @@
 """Public conformance checks: does a class keep its contract?
 
 Each calls what `robo_al.protocols` asks for, on data of a few rows, and raises `PluginError` naming
-the class, the method and what was wrong with it. `check_plugin` builds the object from its spec
-first, as a campaign would.
+the class, the method and what was wrong with it; otherwise it returns what it tried, and what it
+did not. `check_plugin` builds the object from its spec first, as a campaign would.
 """
 
 from robo_al.checks.envs import check_env
@@ -11,8 +11,10 @@ from robo_al.checks.oracles import check_oracle
 from robo_al.checks.plugin import check_plugin
 from robo_al.checks.policies import check_policy
 from robo_al.checks.selection import check_acquisition, check_cost, check_selector
+from robo_al.checks.subject import CheckReport
 
 __all__ = [
+    "CheckReport",
     "check_acquisition",
     "check_cost",
     "check_env",

@@ -1,11 +1,12 @@
 """Does an env keep what its capabilities promise?"""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_al.checks.subject import Subject
+from robo_al.checks.subject import CheckReport, Subject
 from robo_al.errors import ConfigError, PluginError
 from robo_al.seeds import integer
 from robo_al.tasks import Env, describe
@@ -15,9 +16,11 @@ from robo_al.tasks.starts import FOUND
 from robo_al.types import EnvSpec
 
 Array = NDArray[np.float64]
+_CAPABILITIES = ("context", "reward", "constraint", "termination", "dynamics")
+"""What is tried where an env is described: see `robo_al.tasks.offers`."""
 
 
-def check_env(env: Env, spec: EnvSpec, horizon: int | None = None) -> tuple[str, ...]:
+def check_env(env: Env, spec: EnvSpec, horizon: int | None = None) -> CheckReport:
     """Check an env: its spaces, its starts, a few steps, and each capability against the steps.
 
     Args:
@@ -26,7 +29,7 @@ def check_env(env: Env, spec: EnvSpec, horizon: int | None = None) -> tuple[str,
         horizon: steps of an evaluation, in place of what the env says.
 
     Returns:
-        A sentence for each thing that is not as it should be, and that a campaign can do with.
+        What was tried, what was not, and a note for each thing that is not as it should be.
 
     Raises:
         PluginError: naming the method and what was wrong with it.
@@ -59,7 +62,9 @@ def check_env(env: Env, spec: EnvSpec, horizon: int | None = None) -> tuple[str,
         again = after
         if terminated or truncated:
             break
-    return (*findings, *task.notes)
+    report = subject.report("render", notes=(*findings, *task.notes))
+    offered = [name for name in _CAPABILITIES if getattr(offers_of(env), name) is not None]
+    return replace(report, tried=(*report.tried, *offered))
 
 
 def _observed(subject: Subject, value: Any, shape: tuple[int, ...]) -> Array:

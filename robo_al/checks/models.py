@@ -6,19 +6,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from robo_al.checks.subject import Subject, kind_of
+from robo_al.checks.subject import CheckReport, Subject, kind_of
 from robo_al.protocols import SupportsCovariance, SupportsState
 from robo_al.types import MEAN, FitReport, Prediction, Task, Transitions
 
 
-def check_model(model: Any, task: Task, transitions: Transitions) -> None:
+def check_model(model: Any, task: Task, transitions: Transitions) -> CheckReport:
     """Check a model by fitting it to a few transitions and asking for predictions.
+
+    Returns:
+        What was tried, and what was not.
 
     Raises:
         PluginError: naming the method and what was wrong with it.
     """
     subject = Subject(model)
-    with subject.trying("fit"):
+    with subject.trying("fit", transitions=transitions):
         report = model.fit(transitions, np.random.default_rng(0))
         subject.need(isinstance(report, FitReport), f"returned {kind_of(report)}; a FitReport")
         subject.need(math.isfinite(report.loss), f"a loss of {report.loss}")
@@ -30,22 +33,24 @@ def check_model(model: Any, task: Task, transitions: Transitions) -> None:
         torch.as_tensor(rows.observations, dtype=torch.float32),
         torch.as_tensor(rows.actions, dtype=torch.float32),
     )
-    with subject.trying("predict"):
+    given = {"observations": inputs[0], "actions": inputs[1]}
+    with subject.trying("predict", **given):
         for lead in ((), (1, 2)):  # any number of leading axes
             o, a = (x.expand(*lead, *x.shape) for x in inputs)
             _check_prediction(subject, model.predict(o, a), task, o)
         one, other = model.predict(*inputs), model.predict(*inputs)
         subject.need(torch.equal(one.mean, other.mean), "two calls predict differently")
-    with subject.trying("step"):
+    with subject.trying("step", **given):
         _check_step(subject, task, *inputs)
     if isinstance(model, SupportsCovariance):
-        with subject.trying("covariance"):
+        with subject.trying("covariance", **given):
             _check_covariance(subject, *inputs)
     if isinstance(model, SupportsState):
         with subject.trying("load_state_dict"):
             model.load_state_dict({k: v.clone() for k, v in model.state_dict().items()})
             same = torch.allclose(one.mean, subject.thing.predict(*inputs).mean, atol=1e-5)
             subject.need(same, "predicts differently after its own state_dict was loaded")
+    return subject.report("features", "feature_posterior", "mixture")
 
 
 def _check_prediction(

@@ -9,34 +9,50 @@ from typing import Any, get_args
 
 import numpy as np
 
-from robo_al.checks.subject import Subject, kind_of
+from robo_al.checks.subject import CheckReport, Subject, kind_of
 from robo_al.errors import OracleError
 from robo_al.protocols import SupportsRepeat
-from robo_al.types import Candidate, Failure, FailureKind, OpenLoop, Outcome, Trajectory
+from robo_al.types import (
+    Candidate,
+    Failure,
+    FailureKind,
+    OpenLoop,
+    Outcome,
+    Streamed,
+    Trajectory,
+)
+
+_CAPABILITIES = ("acknowledge", "admits")
 
 
-def check_oracle(oracle: Any, candidates: Sequence[Candidate] = (), timeout: float = 60.0) -> None:
-    """Check an oracle; given candidates, by executing them.
+def check_oracle(
+    oracle: Any, candidates: Sequence[Candidate] = (), timeout: float = 60.0
+) -> CheckReport:
+    """Check an oracle; given candidates, by executing them, as many at a time as it takes.
 
     Args:
         oracle: open and idle. Stays open.
-        candidates: with distinct ids, at most its capacity. Without any, nothing is executed:
-            all that may be asked of a robot that nobody watches.
-        timeout: seconds to wait for all the outcomes.
+        candidates: with distinct ids. Without any, nothing is executed: all that may be asked of a
+            robot that nobody watches.
+        timeout: seconds to wait for the outcomes of a batch.
+
+    Returns:
+        What was tried, and what was not.
 
     Raises:
         PluginError: naming the method and what was wrong with it.
     """
     subject = Subject(oracle)
-    for method in ("submit", "poll", "close", "__enter__", "__exit__"):
-        with subject.trying(method):
-            subject.need(callable(getattr(oracle, method)), "is no method")
+    for subject.method in ("submit", "poll", "close"):
+        subject.need(hasattr(oracle, subject.method), "there is no such method")
+        subject.need(callable(getattr(oracle, subject.method)), "is no method")
     with subject.trying("capacity"):
         valid = isinstance(oracle.capacity, int) and oracle.capacity > 0
         subject.need(valid, f"is {oracle.capacity!r}; a positive integer")
     if not candidates:
-        return
-    assert len({c.id for c in candidates}) == len(candidates) <= oracle.capacity
+        subject.leave("submit, poll: nothing was executed")
+        return subject.report(*_CAPABILITIES)
+    assert len({c.id for c in candidates}) == len(candidates)
     first = _execute(subject, candidates, timeout)
     found = any(candidate.context.found for candidate in candidates)  # not a second time
     if isinstance(oracle, SupportsRepeat) and oracle.repeatable and not found:
@@ -46,14 +62,31 @@ def check_oracle(oracle: Any, candidates: Sequence[Candidate] = (), timeout: flo
             for candidate, repeated in zip(candidates, again, strict=True):
                 same = _same(first[candidate.id].result, second[repeated.id].result)
                 subject.need(same, f"executed {candidate.id!r} twice with different results")
+    if not any(isinstance(candidate.controller, Streamed) for candidate in candidates):
+        subject.leave("submit of a policy that answers observations (Streamed)")
+    return subject.report(*_CAPABILITIES)
 
 
 def _execute(
     subject: Subject, candidates: Sequence[Candidate], timeout: float
 ) -> dict[str, Outcome]:
+    """Execute all, in batches of the oracle's capacity."""
+    answered, left = dict[str, Outcome](), list(candidates)
+    while left:
+        with subject.trying("capacity"):
+            free = subject.thing.capacity
+            subject.need(free > 0, f"is {free!r} though nothing is pending; a positive integer")
+        batch, left = left[:free], left[free:]
+        answered |= _execute_batch(subject, batch, timeout)
+    return answered
+
+
+def _execute_batch(
+    subject: Subject, candidates: Sequence[Candidate], timeout: float
+) -> dict[str, Outcome]:
     """Submit all, and one of them twice; poll until all are answered."""
     oracle = subject.thing
-    with subject.trying("submit"):
+    with subject.trying("submit", candidates=candidates):
         for candidate in candidates:
             oracle.submit(candidate)
         try:
@@ -65,7 +98,7 @@ def _execute(
     answered: dict[str, Outcome] = {}
     waiting = {candidate.id: candidate for candidate in candidates}
     deadline = time.monotonic() + timeout
-    with subject.trying("poll"):
+    with subject.trying("poll", candidates=candidates):
         while waiting:
             left = deadline - time.monotonic()
             subject.need(left > 0, f"{list(waiting)} were not answered within {timeout:g} s")

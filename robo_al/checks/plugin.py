@@ -1,6 +1,6 @@
 """Build a plugin from its spec as a campaign would, and check it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,61 +11,90 @@ from robo_al.checks.models import check_model
 from robo_al.checks.oracles import check_oracle
 from robo_al.checks.policies import check_policy
 from robo_al.checks.selection import check_acquisition, check_cost, check_selector
+from robo_al.checks.subject import CheckReport, Subject
+from robo_al.components import Component, arguments
 from robo_al.errors import PluginError, RoboALError
 from robo_al.models.imagination import imagine
 from robo_al.plugins import load
-from robo_al.protocols import SupportsData, SupportsRepeat
+from robo_al.protocols import SupportsRepeat
 from robo_al.tasks import describe, sample_contexts
 from robo_al.tasks.shelf import borrowed
 from robo_al.testing import FakeAcquisition, FakeModel, FakePolicy, random_transitions
-from robo_al.types import EnvSpec
+from robo_al.types import Candidate, EnvSpec
 
 
 def check_plugin(
-    group: str, spec: str, parameters: Mapping[str, Any], task_env: EnvSpec
-) -> tuple[str, ...]:
-    """Build a plugin and check it; an oracle that cannot undo what it does executes nothing.
+    group: str,
+    spec: str,
+    parameters: Mapping[str, Any],
+    task_env: EnvSpec,
+    execute: bool = False,
+) -> CheckReport:
+    """Build a plugin and check it.
 
     Args:
         group: `envs`, `policies`, `models`, `acquisitions`, `selectors`, `costs` or `oracles`.
         spec: its name, `module:Class` or `path.py:Class`.
         parameters: of its constructor.
         task_env: the env to check it on; an env is checked by itself.
+        execute: let an oracle execute rollouts though it does not say that they have no lasting
+            effect: for a robot that somebody watches.
 
     Returns:
-        A sentence for each thing that is not as it should be, and that a campaign can do with.
+        What was tried, what was not, and notes on what is not as it should be.
 
     Raises:
+        ConfigError: its parameters are not those of its constructor.
         PluginError: it cannot be built, or breaks its contract.
     """
     if group == "envs":
         own = EnvSpec(spec, parameters)
+        arguments(group, Component.model_validate({**parameters, "name": spec}))
         with borrowed(own) as env:
             return check_env(env, own)
     stage = _Stage(task_env)
     if group == "oracles":
-        with _build(group, spec, env=task_env, **parameters) as oracle:
-            repeatable = isinstance(oracle, SupportsRepeat) and oracle.repeatable
-            check_oracle(oracle, stage.candidates if repeatable else ())
-    elif group == "policies":
-        policy = _build(group, spec, task=stage.task, device="cpu", **parameters)
-        check_policy(policy, stage.task, stage.model, stage.contexts, stage.transitions)
-    elif group == "models":
-        model = _build(group, spec, task=stage.task, device="cpu", **parameters)
-        check_model(model, stage.task, stage.transitions)
-    else:
-        thing = _build(group, spec, **parameters)
-        imagined = imagine(stage.candidates, stage.model, stage.task, members=[0, 1])
-        if group == "acquisitions":
-            if isinstance(thing, SupportsData):
-                thing.observe(stage.transitions, FakePolicy(stage.task))
-            check_acquisition(thing, imagined, stage.model)
-        elif group == "costs":
-            check_cost(thing, imagined, stage.task)
-        else:
-            assert group == "selectors", group
-            check_selector(thing, FakeAcquisition(), imagined, stage.model)
-    return ()
+        oracle = _build(group, spec, parameters, env=task_env)
+        return _check_oracle(oracle, [*stage.candidates[:2], *stage.streamed], execute)
+    return _check_part(group, spec, parameters, stage)
+
+
+def _check_part(
+    group: str, spec: str, parameters: Mapping[str, Any], stage: "_Stage"
+) -> CheckReport:
+    """Check what is neither env nor oracle."""
+    if group == "policies":
+        policy = _build(group, spec, parameters, task=stage.task, device="cpu")
+        return check_policy(policy, stage.task, stage.model, stage.contexts, stage.transitions)
+    if group == "models":
+        model = _build(group, spec, parameters, task=stage.task, device="cpu")
+        return check_model(model, stage.task, stage.transitions)
+    thing = _build(group, spec, parameters)
+    imagined = imagine(stage.candidates, stage.model, stage.task, members=[0, 1])
+    if group == "acquisitions":
+        policy = FakePolicy(stage.task)
+        return check_acquisition(thing, imagined, stage.model, stage.transitions, policy)
+    if group == "costs":
+        return check_cost(thing, imagined, stage.task)
+    assert group == "selectors", group
+    return check_selector(thing, FakeAcquisition(), imagined, stage.model)
+
+
+def _check_oracle(oracle: Any, candidates: Sequence[Candidate], execute: bool) -> CheckReport:
+    """Check an oracle, and close it."""
+    repeatable = isinstance(oracle, SupportsRepeat) and oracle.repeatable
+    try:
+        report = check_oracle(oracle, candidates if repeatable or execute else ())
+    finally:
+        if callable(getattr(oracle, "close", None)):
+            oracle.close()
+    subject = Subject(oracle)
+    with subject.trying("close"):
+        oracle.close()  # for the second time
+    if repeatable or execute:
+        return replace(report, tried=(*report.tried, "close"))
+    why = "nothing was executed, for it does not say `repeatable = True`; --execute lets it execute"
+    return CheckReport((*report.tried, "close"), (f"submit, poll: {why}", *report.not_tried[1:]))
 
 
 class _Stage:
@@ -81,17 +110,22 @@ class _Stage:
         self.model.fit(self.transitions, rng)
         proposed = FakePolicy(self.task).propose(4, self.contexts, 4, self.model, rng)
         self.candidates = [replace(c, id=f"check-{i}") for i, c in enumerate(proposed)]
+        streaming = FakePolicy(self.task, streamed=True)
+        answered = streaming.propose(2, self.contexts, 4, self.model, rng)
+        self.streamed = [replace(c, id=f"check-streamed-{i}") for i, c in enumerate(answered)]
 
 
-def _build(group: str, spec: str, **arguments: Any) -> Any:
+def _build(group: str, spec: str, parameters: Mapping[str, Any], **given: Any) -> Any:
     """Construct a plugin; what its constructor raises is a `PluginError`."""
+    checked = arguments(group, Component.model_validate({**parameters, "name": spec}))
     constructor = load(group, spec)
     try:
-        return constructor(**arguments)
+        return constructor(**given, **checked)
     except RoboALError:
         raise
     except Exception as error:
-        names = ", ".join(arguments)
+        names = ", ".join([*given, *checked])
         raise PluginError(
-            f"{spec}: its constructor, called with {names}, raised {type(error).__name__}: {error}"
+            f"{spec}: its constructor, called with {names or 'nothing'}, raised "
+            f"{type(error).__name__}: {error}"
         ) from error

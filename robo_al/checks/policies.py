@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from robo_al.checks.subject import Subject, kind_of
+from robo_al.checks.subject import CheckReport, Subject, kind_of
 from robo_al.protocols import SupportsAct, SupportsUpdate
 from robo_al.types import MEAN, Candidate, Context, OpenLoop, Streamed, Task, Transitions
 
@@ -16,15 +16,18 @@ def check_policy(
     model: Any,
     contexts: Sequence[Context],
     transitions: Transitions | None = None,
-) -> None:
+) -> CheckReport:
     """Check a policy by letting it propose, act and, given transitions, update.
+
+    Returns:
+        What was tried, and what was not.
 
     Raises:
         PluginError: naming the method and what was wrong with it.
     """
     subject = Subject(policy)
     n, horizon = 3, min(4, task.horizon)
-    with subject.trying("propose"):
+    with subject.trying("propose", contexts=contexts):
         proposals = [
             policy.propose(n, contexts, horizon, model, np.random.default_rng(0)) for _ in range(2)
         ]
@@ -39,7 +42,7 @@ def check_policy(
             subject.need(same, "two calls with equal generators propose different candidates")
     if isinstance(policy, SupportsAct):
         observations = np.stack([contexts[0].observation, contexts[-1].observation])
-        with subject.trying("start"):
+        with subject.trying("start", observations=observations):
             acted = []
             for _ in range(2):
                 actor = policy.start(model, [MEAN, 0], [1, 2])
@@ -49,8 +52,9 @@ def check_policy(
             same = np.array_equal(acted[0], acted[1])
             subject.need(same, "two actors with equal seeds answer differently")
     if isinstance(policy, SupportsUpdate) and transitions is not None:
-        with subject.trying("update"):
+        with subject.trying("update", transitions=transitions):
             policy.update(transitions, model, np.random.default_rng(0))
+    return subject.report("update", "parameters", "context_features", "state_dict", "robot_graph")
 
 
 def _check_candidate(

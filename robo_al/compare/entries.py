@@ -32,7 +32,7 @@ class TaskEntry:
     """What is said of one task."""
 
     config: str
-    """A YAML file, or the name of a shipped configuration."""
+    """A YAML file, relative to the plan's folder or the current one, or a shipped one's name."""
     budget: Any
     """Rollouts of a run; None where nothing is said."""
     overrides: Mapping[str, Any]

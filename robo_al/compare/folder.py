@@ -9,10 +9,9 @@ from typing import IO, Any
 from robo_al import plain_yaml
 from robo_al.compare.plan import Plan, content_hash
 from robo_al.dataset.files import lock_folder
+from robo_al.dataset.folders import COMPARISON, need_new_or_comparison
 from robo_al.errors import ConfigError, RunFolderError
 
-COMPARISON = "comparison.yaml"
-"""In the folder: the whole plan, every default filled in."""
 _PATIENCE = 20.0
 """Seconds for the workers of a killed comparison to end."""
 
@@ -25,17 +24,8 @@ def check_folder(plan: Plan, folder: Path, resume: bool) -> None:
     Raises:
         RunFolderError: it may not; says why.
     """
-    if folder.exists() and not folder.is_dir():
-        raise RunFolderError(f"{folder}: not a folder")
-    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    names -= {"lock", f".{COMPARISON}.tmp"}  # of a process that was killed at once
-    if not names:
+    if not need_new_or_comparison(folder, resume):
         return
-    if not resume:
-        raise RunFolderError(
-            f"{folder}: not empty (it has {min(names)}); give a new folder, or go on with the "
-            "comparison in it: --resume"
-        )
     lines = differences(_read(folder), plan.content())
     if lines:
         more = [f"and {len(lines) - 5} more"] * (len(lines) > 5)
@@ -77,8 +67,6 @@ def _read(folder: Path) -> dict[str, Any]:
         content: dict[str, Any] = plain_yaml.parse(path.read_text(encoding="utf-8"))
         if content["sha256"] == content_hash(content):
             return content
-    except FileNotFoundError:
-        raise RunFolderError(f"{folder}: no comparison here (there is no {COMPARISON})") from None
     except (ConfigError, KeyError, TypeError, UnicodeDecodeError):
         pass
     raise RunFolderError(f"{path}: not as a comparison wrote it; give a new folder")

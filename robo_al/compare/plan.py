@@ -127,7 +127,7 @@ def load_plan(source: str | Path) -> Plan:
     tasks: dict[str, Config] = {}
     for name, entry in entries.tasks.items():
         try:
-            tasks[name] = _task_config(f"tasks.{name}", entry)
+            tasks[name] = _task_config(f"tasks.{name}", entry, path.parent)
         except RoboALError as error:
             lines.append(str(error))
     strategies = dict(entries.strategies)
@@ -180,9 +180,16 @@ def rehearse(
         raise ConfigError("\n  ".join(["the comparison cannot be run", *lines]))
 
 
-def _task_config(where: str, entry: TaskEntry) -> Config:
-    """Return a task's configuration, with a strategy that is to be replaced."""
-    data = load_config(entry.config).model_dump()
+def _task_config(where: str, entry: TaskEntry, folder: Path) -> Config:
+    """Return a task's configuration, with a strategy that is to be replaced.
+
+    Args:
+        where: the entry is, for messages.
+        entry: what the plan says of the task.
+        folder: of the plan: a relative file is looked up there, before the current folder.
+    """
+    beside = folder / Path(entry.config).expanduser()
+    data = load_config(beside if beside.is_file() else entry.config).model_dump()
     for key, value in entry.overrides.items():
         old = as_component(data.get(key))
         inner = isinstance(old, dict) and isinstance(value, dict) and "name" not in value
@@ -234,7 +241,8 @@ def _bound(name: str, config: Config) -> Config:
     """Return the campaign of a bound: see `entries.BOUNDS`."""
     where = f"bounds: {name}"
     if name == "true_dynamics":  # nothing is learned: two evaluations tell all
-        return _with(config, where, strategy=BOUND_STRATEGY, model="true_dynamics", rounds=2)
+        known = {"model": "true_dynamics", "imagination_members": 1}
+        return _with(config, where, strategy=BOUND_STRATEGY, rounds=2, **known)
     return _with(config, where, strategy=BOUND_STRATEGY, loop={"mode": "sequential"})
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from robo_al import plain_yaml
-from robo_al.dataset.dataset import CONFIG, LEDGER
 from robo_al.dataset.files import write_atomically
+from robo_al.dataset.folders import CONFIG, LEDGER
 from robo_al.dataset.ledger import EvaluationRow, Ledger, RolloutRow, RoundRow, solved_at
 from robo_al.errors import RoboALError
 

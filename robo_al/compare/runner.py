@@ -20,10 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
 
-from robo_al.compare.folder import COMPARISON, check_folder, lock
+from robo_al.compare.folder import check_folder, lock
 from robo_al.compare.plan import Plan, Run, rehearse
 from robo_al.compare.records import FAILED, RunRecord, read_record, write_failure
 from robo_al.dataset.files import storage, write_atomically
+from robo_al.dataset.folders import COMPARISON
+from robo_al.start_folder import STARTED_IN, note_start_folder
 
 _THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB_MAXIMUM")
 """Libraries that would each take all cores; `..._NUM_THREADS` is their setting."""
@@ -86,6 +88,8 @@ def run_comparison(
     with lock(folder) as held:
         check_folder(plan, folder, resume)  # again: another process may have been faster
         records = read_records(folder, plan)
+        if not (folder / STARTED_IN).exists():
+            note_start_folder(folder)
         write_atomically(folder / COMPARISON, plan.text().encode())
         crew = _Crew(plan, folder, listener, held)
         for run, record in records.items():

@@ -57,7 +57,7 @@ def turn(request: dict[str, Any], tell: Callable[..., None]) -> None:
     """
     from robo_al import loop
     from robo_al.config import check_config
-    from robo_al.dataset.dataset import CONFIG
+    from robo_al.dataset.folders import CONFIG
     from robo_al.errors import RunFolderError
     from robo_al.events import RoundDone
     from robo_al.run import (

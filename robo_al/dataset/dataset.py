@@ -13,15 +13,13 @@ import numpy as np
 from robo_al.dataset.candidates import context_from, context_json
 from robo_al.dataset.episodes import decode, encode
 from robo_al.dataset.files import lock_folder, read_verified, storage, sync_folder, write_atomically
+from robo_al.dataset.folders import CONFIG, LEDGER, RUN_FOLDERS, need_new, need_run
 from robo_al.dataset.ledger import EvaluationRow, FitRow, Ledger, RolloutRow, RoundRow, to_json
-from robo_al.errors import IntegrityError, RunFolderError
+from robo_al.errors import IntegrityError
 from robo_al.types import Context, Failure, Trajectory, Transitions
 
-CONFIG, LEDGER, METRICS = "config.yaml", "ledger.sqlite", "metrics.jsonl"
+METRICS = "metrics.jsonl"
 _IDENTITY = "identity"
-_FOLDERS = ("episodes", "evaluations", "models")
-_UNFINISHED = {"lock", LEDGER, f"{LEDGER}-journal", f".{CONFIG}.tmp", *_FOLDERS}
-"""What a creation that was interrupted leaves: `config.yaml` is written last."""
 
 
 class Dataset:
@@ -35,8 +33,7 @@ class Dataset:
     """
 
     def __init__(self, folder: Path) -> None:
-        if not (folder / CONFIG).is_file():
-            raise RunFolderError(f"{folder}: no run here (there is no {CONFIG})")
+        need_run(folder)
         Ledger.open(folder / LEDGER, read_only=True).close()
         self.folder = folder
         self._lock = lock_folder(folder)
@@ -62,15 +59,15 @@ class Dataset:
             RunFolderError: the folder is not empty; nothing was written.
             StorageError: the disk is full or refuses.
         """
-        _refuse_occupied(folder)
+        need_new(folder)
         with storage(folder):
             folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(folder):
-            _refuse_occupied(folder)  # again: another process may have been faster
+            need_new(folder)  # again: another process may have been faster
             for name in (LEDGER, f"{LEDGER}-journal"):
                 (folder / name).unlink(missing_ok=True)
             with storage(folder):
-                for name in _FOLDERS:
+                for name in RUN_FOLDERS:
                     (folder / name).mkdir(exist_ok=True)
                 sync_folder(folder.absolute().parent)
             Ledger.create(folder / LEDGER).close()
@@ -334,14 +331,3 @@ def read_evaluation(
     trajectories, metadata = decode(data)
     contexts = [context_from(content) for content in metadata["contexts"]]
     return list(zip(contexts, trajectories, metadata["failures"], strict=True))
-
-
-def _refuse_occupied(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise RunFolderError(f"{folder}: not a folder")
-    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if names - _UNFINISHED:
-        raise RunFolderError(
-            f"{folder}: not empty (it has {min(names - _UNFINISHED)}); give a new folder, or "
-            "resume the run in it"
-        )

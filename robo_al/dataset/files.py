@@ -25,14 +25,10 @@ def storage(path: Path) -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "the disk is full; make room" if full else f"{error.strerror or error}"
-        raise StorageError(
-            f"{path}: cannot be written: {what}, then resume; nothing recorded is lost"
-        ) from error
+        raise StorageError(f"{path}: cannot be written: {what}") from error
     except sqlite3.OperationalError as error:
         what = "the disk is full; make room" if "full" in str(error) else str(error)
-        raise StorageError(
-            f"{path}: cannot be written: {what}, then resume; nothing recorded is lost"
-        ) from error
+        raise StorageError(f"{path}: cannot be written: {what}") from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -34,6 +34,7 @@ from robo_al.models.networks import (
 from robo_al.models.playing import Player
 from robo_al.models.resident import Resident
 from robo_al.models.training import Training, train
+from robo_al.ranges import Count, NonNegative, Width
 from robo_al.seeds import integer
 from robo_al.types import FitReport, Prediction, Task, Transitions
 
@@ -65,13 +66,13 @@ class Ensemble:
         self,
         task: Task,
         device: str = "cpu",
-        members: int = 5,
-        hidden: int = 128,
-        layers: int = 3,
-        max_steps: int = 2000,
-        batch_size: int = 256,
-        learning_rate: float = 2e-3,
-        weight_decay: float = 1e-2,
+        members: Width = 5,
+        hidden: Width = 128,
+        layers: Width = 3,
+        max_steps: Count = 2000,
+        batch_size: Count = 256,
+        learning_rate: NonNegative = 2e-3,
+        weight_decay: NonNegative = 1e-2,
     ) -> None:
         sizes = {"members": members, "hidden": hidden, "layers": layers}
         sizes |= {"max_steps": max_steps, "batch_size": batch_size}

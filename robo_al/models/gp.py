@@ -31,6 +31,7 @@ from robo_al.models.gp_fit import HYPERPARAMETERS, first_hyperparameters, fit_hy
 from robo_al.models.gp_posterior import condition, kernel, outlier_noise, planning_tensors, spread
 from robo_al.models.inputs import Inputs
 from robo_al.models.resident import Resident
+from robo_al.ranges import Width
 from robo_al.seeds import integer
 from robo_al.types import FitReport, Prediction, Task, Transitions
 
@@ -49,16 +50,17 @@ class GaussianProcess:
         frequencies: random Fourier features of a posterior function.
         max_points: steps beyond which inducing points are used.
         fit_steps: L-BFGS iterations on the hyper-parameters, starting from the last values.
+            Each of these four is at least 1, and 10000 at most.
     """
 
     def __init__(
         self,
         task: Task,
         device: str = "cpu",
-        samples: int = 16,
-        frequencies: int = 128,
-        max_points: int = 300,
-        fit_steps: int = 60,
+        samples: Width = 16,
+        frequencies: Width = 128,
+        max_points: Width = 300,
+        fit_steps: Width = 60,
     ) -> None:
         self.inputs = Inputs.of(task)
         self.device = torch.device(device)

@@ -21,6 +21,7 @@ from robo_al.errors import OracleError, UserError
 from robo_al.oracles.recording import Fault, Limits, Recordings, Step, Steps
 from robo_al.oracles.worker import Channel, Frame
 from robo_al.protocols import Actor
+from robo_al.ranges import Positive, Width
 from robo_al.types import Candidate, Context, EnvSpec, OpenLoop, Outcome, Streamed
 
 Array = NDArray[np.float64]
@@ -48,9 +49,9 @@ class GymnasiumOracle:
     def __init__(
         self,
         env: EnvSpec,
-        workers: int = 1,
-        step_timeout: float = 30.0,
-        start_timeout: float = 60.0,
+        workers: Width = 1,
+        step_timeout: Positive = 30.0,
+        start_timeout: Positive = 60.0,
         repeatable: bool = True,
     ) -> None:
         if workers < 1:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from robo_al.errors import OracleError, UserError
 from robo_al.protocols import Actor, SupportsGraph, SupportsRobot
+from robo_al.ranges import Positive, Width
 from robo_al.tasks import describe
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.shelf import borrowed
@@ -98,8 +99,8 @@ class RobotOracle:
         env: EnvSpec,
         address: str = "tcp://127.0.0.1:5555",
         keys: str | None = None,
-        start_timeout: float = 10.0,
-        queue: int = 1,
+        start_timeout: Positive = 10.0,
+        queue: Width = 1,
         onnx: bool = False,
     ) -> None:
         self.campaign = uuid.uuid4().hex

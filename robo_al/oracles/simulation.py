@@ -15,6 +15,7 @@ from robo_al.errors import OracleError, UserError
 from robo_al.oracles.recording import Recordings
 from robo_al.oracles.steppers import Separate, make_stepper
 from robo_al.protocols import Actor
+from robo_al.ranges import Threads, Width
 from robo_al.types import Candidate, Context, EnvSpec, OpenLoop, Outcome, Streamed
 
 Array = NDArray[np.float64]
@@ -36,7 +37,7 @@ class SimulationOracle:
     repeatable = True
     capacity: int = 4096
 
-    def __init__(self, env: EnvSpec, threads: int = 0, envs: int | None = None) -> None:
+    def __init__(self, env: EnvSpec, threads: Threads = 0, envs: Width | None = None) -> None:
         if envs is not None and envs < 1:
             raise UserError(f"oracle simulation: envs is {envs}; at least 1 is needed")
         self._env, self._envs = env, envs

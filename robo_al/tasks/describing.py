@@ -75,8 +75,9 @@ def _horizon(env: Env, offers: Offers, name: str) -> tuple[int, tuple[str, ...]]
     if terminated:
         found = f"it ends by itself, and is given {UNKNOWN_END} steps"
         return UNKNOWN_END, (f"env {name} says no horizon; {found}; {set_it}",)
+    said = offers.why_not("horizon") or "no horizon"
     raise ConfigError(
-        f"env {name}: no horizon, and random actions do not end it within {UNKNOWN_END} steps; "
+        f"env {name}: {said}, and random actions do not end it within {UNKNOWN_END} steps; "
         "write how many steps an evaluation has: `horizon: 200` in the configuration, or an "
         "attribute `horizon` of the env"
     )

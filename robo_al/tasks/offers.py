@@ -77,6 +77,10 @@ class Offers:
             getattr(self, name)
         return tuple(self._ignored.values())
 
+    def why_not(self, name: str) -> str | None:
+        """Return why an attribute is not taken for ours, once it was looked at."""
+        return self._ignored.get(name)
+
     # ------------------------------------------------------------ numbers
 
     @cached_property

@@ -37,7 +37,7 @@ def test_a_folder_with_something_in_it_is_not_touched(write: Write, tmp_path: Pa
     plan = load_plan(write())
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
-    with pytest.raises(RunFolderError, match=r"not empty \(it has thesis.txt\).*--resume"):
+    with pytest.raises(RunFolderError, match=r"it has thesis.txt\); give a new folder$"):
         check_folder(plan, tmp_path / "mine", resume=False)
     with pytest.raises(RunFolderError, match="no comparison here"):
         check_folder(plan, tmp_path / "mine", resume=True)

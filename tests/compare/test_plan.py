@@ -59,6 +59,27 @@ def test_a_campaign_is_the_tasks_with_the_strategy_and_the_seed(write: Write) ->
         assert plan.config(Run("pendulum", strategy, 1)) == check_config(base | changes, "")
 
 
+def test_a_configuration_is_looked_up_beside_the_plan_and_then_from_here(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tasks={"arm": {"config": "arms/arm.yaml", "threshold": 0}})
+    for folder in ("arms", "here/arms"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    assert "arms/arm.yaml: no such configuration" in refusal(path)
+    (tmp_path / "here" / "arms" / "arm.yaml").write_text("env: cartpole")
+    assert load_plan(path).configs["arm", "random"].env.name == "cartpole"
+    (path.parent / "arms" / "arm.yaml").write_text("env: pendulum")
+    assert load_plan(path).configs["arm", "random"].env.name == "pendulum"
+
+
+def test_the_true_dynamics_are_imagined_in_once_whatever_the_task_says(write: Write) -> None:
+    tasks = {"pendulum": {"imagination_members": 3}}
+    plan = load_plan(write(tasks=tasks, bounds=["true_dynamics", "all_knowing"]))
+    members = {name: plan.configs["pendulum", name].imagination_members for name in plan.strategies}
+    assert members["true_dynamics"] == 1 and members["all_knowing"] == members["random"] == 3
+
+
 def test_a_component_with_another_name_loses_its_parameters(write: Write) -> None:
     tasks = {"pendulum": {"policy": {"name": "icem", "samples": 50}, "explorer": "icem"}}
     config = load_plan(write(tasks=tasks)).config(Run("pendulum", "random", 0))

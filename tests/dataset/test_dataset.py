@@ -1,6 +1,7 @@
 import pytest
 
-from robo_al.dataset.dataset import CONFIG, Dataset
+from robo_al.dataset.dataset import Dataset
+from robo_al.dataset.folders import CONFIG
 from robo_al.errors import RunFolderError
 
 

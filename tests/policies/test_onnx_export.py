@@ -13,6 +13,7 @@ from robo_al.types import MEAN, EnvSpec
 from robo_al_agent.policy import OnnxPolicy
 from robo_al_agent.robot import Joint, RobotSpec, Sample, Sensor
 from robo_al_envs.so101 import HIGH, JOINTS, LOW, So101Reach
+from robo_al_policies.icem import ICEM
 from robo_al_policies.onnx_export import export_onnx, export_robot_onnx
 from robo_al_policies.sb3 import SB3
 
@@ -62,6 +63,13 @@ def test_the_same_policy_gives_the_same_bytes(tmp_path):
     for name in ("one", "two"):
         export_onnx(policy, tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+@pytest.mark.parametrize("export", [export_onnx, export_robot_onnx])
+def test_a_policy_that_is_no_network_is_refused(tmp_path, export):
+    with pytest.raises(UserError, match="policy ICEM cannot be exported.*only the policy sb3"):
+        export(ICEM(fake_task()), tmp_path / "policy.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def arm(sensors):

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from robo_al.dataset.recordings.reading import read_recording
 from robo_al.dataset.recordings.recording import Array
 from robo_al.errors import UserError
+from robo_al.ranges import Share
 from robo_al.types import Trajectory
 
 _SPLIT = 0
@@ -34,7 +35,7 @@ class RecordedEnv(gymnasium.Env[Array, Array]):
 
     metadata: dict[str, Any] = {"render_modes": []}
 
-    def __init__(self, path: str, held_out: float = 0.2, sha256: str | None = None) -> None:
+    def __init__(self, path: str, held_out: Share = 0.2, sha256: str | None = None) -> None:
         recording = read_recording(Path(path))
         if sha256 not in (None, recording.sha256):
             raise UserError(f"{path}: its sha256 is {recording.sha256}, not {sha256}: it changed")

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from robo_al import plain_yaml
-from robo_al.dataset.dataset import CONFIG, LEDGER
 from robo_al.dataset.episodes import decode
 from robo_al.dataset.files import read_verified
+from robo_al.dataset.folders import CONFIG, LEDGER, need_run
 from robo_al.dataset.ledger import Ledger, RolloutRow
 from robo_al.dataset.recordings.recording import Recording
 from robo_al.errors import IntegrityError, UserError
@@ -45,10 +45,8 @@ def read_runs(path: Path) -> Recording:
 
 def _env(folder: Path) -> EnvSpec:
     """Return what a run's env was made from."""
-    try:
-        env = plain_yaml.parse((folder / CONFIG).read_text())["env"]
-    except FileNotFoundError:
-        raise UserError(f"{folder}: no run here (there is no {CONFIG})") from None
+    need_run(folder)
+    env = plain_yaml.parse((folder / CONFIG).read_text())["env"]
     return EnvSpec(env["name"], {key: value for key, value in env.items() if key != "name"})
 
 
