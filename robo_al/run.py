@@ -107,7 +107,8 @@ def load_run_config(folder: str | Path) -> Config:
 
 def is_recorded_as(config: Config, recorded: Config) -> bool:
     """Whether a run folder's configuration is this one, with what it leaves open filled in."""
-    open_here = [name for name in ("horizon", "threshold") if getattr(config, name) is None]
+    filled_in = ("horizon", "starts", "threshold")
+    open_here = [name for name in filled_in if getattr(config, name) is None]
     oracle = recorded.oracle.model_dump()
     if "envs" not in config.oracle.parameters:
         oracle.pop("envs", None)

@@ -10,7 +10,14 @@ from robo_al.config import Config, load_config, resolve
 from robo_al.dataset.ledger import EvaluationRow, RolloutRow
 from robo_al.errors import ConfigError, PluginError, RunFolderError
 from robo_al.events import Withheld
-from robo_al.run import create_campaign, load_run_config, make_oracle, open_campaign, rehearse
+from robo_al.run import (
+    create_campaign,
+    is_recorded_as,
+    load_run_config,
+    make_oracle,
+    open_campaign,
+    rehearse,
+)
 from robo_al.testing import FakeOracle, FakePolicy
 
 
@@ -64,7 +71,23 @@ def test_the_stored_configuration_is_whole(tmp_path: Path) -> None:
     assert stored.strategy.selector == Component(name="greedy_joint")
     assert stored.threshold == -5.0  # the env's own
     assert stored.horizon == 10  # likewise
-    assert stored.model_copy(update={"threshold": None, "horizon": None}) == resolve(fakes())
+    assert stored.starts == "asked"  # as was found out
+    left_open = {"threshold": None, "horizon": None, "starts": None}
+    assert stored.model_copy(update=left_open) == resolve(fakes())
+
+
+def test_a_recorded_configuration_is_that_which_left_open_what_was_filled_in(
+    tmp_path: Path,
+) -> None:
+    config = resolve(fakes(oracle="simulation"))
+    filled_in = {"threshold": -5.0, "horizon": 10, "starts": "asked"}
+    one_env = Component.model_validate({"name": "simulation", "envs": 1})
+    recorded = config.model_copy(update=filled_in | {"oracle": one_env})
+    assert is_recorded_as(config, recorded)
+    for changes in ({"seed": 1}, {"horizon": 9}, {"starts": "found"}, {"threshold": -4.0}):
+        assert not is_recorded_as(config.model_copy(update=changes), recorded), changes
+    two = Component.model_validate({"name": "simulation", "envs": 2})
+    assert not is_recorded_as(config.model_copy(update={"oracle": two}), recorded)
 
 
 def test_a_threshold_can_be_given(tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ def within(
         high: likewise.
         dtype: of the action space: an env is sent what it declares.
     """
-    sent = np.clip(asked, low, high).astype(dtype)
+    limited = np.clip(asked, low, high)
+    sent = (np.rint(limited) if np.dtype(dtype).kind in "iu" else limited).astype(dtype)
     # Once more after the cast, whose rounding is not to leave the limits.
     allowed: np.ndarray = np.clip(sent, low.astype(dtype), high.astype(dtype))
     return allowed

@@ -185,6 +185,7 @@ def helpers() -> Any:
     """Return the functions above: with importlib, tests cannot import a conftest."""
 
     class Helpers:
+        ROBOTS = ROBOTS
         content = staticmethod(content)
         ramp = staticmethod(ramp)
         finished = staticmethod(finished)

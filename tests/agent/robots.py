@@ -5,11 +5,12 @@
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from robo_al_agent.robot import Fault, Joint, RobotSpec, Sample
+from robo_al_agent.robot import Fault, Joint, RobotSpec, Sample, Sensor
 
 
 class Slider:
@@ -66,3 +67,32 @@ class Slider:
     def _write(self, line: str) -> None:
         with self._log.open("a") as file:
             file.write(f"{time.monotonic_ns()} {line}\n")
+
+
+class Reusing(Slider):
+    """Hands out the same arrays again and again, and spoils the command that it is given."""
+
+    def __init__(self, faults: str, log: str = "/dev/null") -> None:
+        super().__init__(faults, log)
+        self._shown = [np.zeros(2), np.zeros(2)]
+
+    def read(self) -> Sample:
+        sample = super().read()
+        self._shown[0][:] = sample.positions
+        return replace(sample, positions=self._shown[0])
+
+    def command(self, target: np.ndarray, seconds: float) -> np.ndarray:
+        self._shown[1][:] = super().command(target, seconds)
+        target[:] = 7.0
+        return self._shown[1]
+
+
+class Fenced(Slider):
+    """Says that it broke a rollout off after its third command."""
+
+    def describe(self) -> RobotSpec:
+        return replace(super().describe(), sensors=(Sensor("truncated", "1"),))
+
+    def read(self) -> Sample:
+        commands = self._log.read_text().count("command") if self._log.exists() else 0
+        return replace(super().read(), sensors=np.array([float(commands >= 3)]))

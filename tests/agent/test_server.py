@@ -20,8 +20,12 @@ from robo_al_agent.keys import make_keys
 from robo_al_agent.wire import Message
 
 
-def test_a_rollout_is_executed_and_recorded(serve: Callable[..., Any], helpers: Any) -> None:
-    agent = serve()
+@pytest.mark.parametrize("name", ["Slider", "Reusing"])
+def test_a_rollout_is_executed_and_recorded(
+    serve: Callable[..., Any], helpers: Any, name: str, tmp_path: Path
+) -> None:
+    files = {which: str(tmp_path / which) for which in ("faults", "log")}
+    agent = serve(driver={"name": f"{helpers.ROBOTS}:{name}", **files})
     client = agent.client()
     client.submit("run/r1", helpers.content(), helpers.ramp())
     job = helpers.finished(client, "run/r1")

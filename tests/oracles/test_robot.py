@@ -94,6 +94,19 @@ def test_the_same_rollout_is_not_run_again_and_waits_until_it_is_acknowledged(
     assert len(agent.log()) > moved
 
 
+def test_what_the_robot_broke_off_is_as_long_as_it_was(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    files = {which: str(tmp_path / which) for which in ("faults", "log")}
+    robots = Path(__file__).parents[1] / "agent" / "robots.py"
+    agent = serve(envelope=SLOW, driver={"name": f"{robots}:Fenced", **files})
+    (candidate,) = candidates(1, scale=0.0)
+    with RobotOracle(TASK, agent.address) as oracle:
+        result = executed(oracle, candidate)
+    assert isinstance(result, Trajectory) and 1 <= result.steps < 8
+    assert result.truncated and not result.terminated
+
+
 def test_a_policy_at_the_host_answers_each_step(serve: Callable[..., Any]) -> None:
     agent = serve(envelope=SLOW)
     (candidate,) = candidates(1)

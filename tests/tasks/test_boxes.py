@@ -46,6 +46,12 @@ def test_actions_are_of_the_space_s_type_and_within_it(dtype):
             np.testing.assert_array_equal(sent, np.clip(asked, *limits))
 
 
+def test_whole_numbers_are_the_nearest_ones():
+    low, high = np.array([-2.0]), np.array([3.0])
+    sent = within(np.array([[-9.0], [-1.6], [0.4], [2.6], [9.0]]), low, high, "int64")
+    assert sent.dtype == np.int64 and sent[:, 0].tolist() == [-2, -2, 0, 3, 3]
+
+
 def test_limits_that_are_no_numbers_of_the_type_are_kept_too():
     low, high = np.array([0.1]), np.array([0.7])  # not those of any float32
     space = spaces.Box(low.astype(np.float32), high.astype(np.float32))
