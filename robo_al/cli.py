@@ -256,6 +256,8 @@ def _inbox(options: argparse.Namespace) -> None:
     from robo_al.words import count
 
     with closing(Dataset(options.folder)) as dataset:
+        for row in dataset.take_back():
+            print(f"{row.id}: its file is what was written again; it is {row.state}")
         for name in ("accept", "discard", "again"):
             rollout = getattr(options, name)
             if rollout is not None:

@@ -20,6 +20,7 @@ from robo_al.events import (
     Quarantined,
     RolloutDone,
     RoundDone,
+    TakenBack,
     Withheld,
     WorseModel,
 )
@@ -141,6 +142,8 @@ def remark(event: Event) -> str:
             pass
         case Quarantined(what, reason):
             text = f"{what} is quarantined, and nothing is learned from it: {reason}"
+        case TakenBack(rollout):
+            text = f"{rollout} is taken back: its file is what was written again"
         case Indeterminate(rollouts):
             text = f"nobody knows whether {', '.join(rollouts)} ran; nothing of it is run again"
         case Diverged(rollout):

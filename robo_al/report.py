@@ -15,10 +15,10 @@ from markupsafe import escape
 from robo_al import pictures, plain_yaml
 from robo_al.charts import EvaluationPoint
 from robo_al.clock import ACTIVITIES
-from robo_al.dataset.dataset import CONFIG, LEDGER
+from robo_al.dataset.dataset import LEDGER, read_config_text
 from robo_al.dataset.files import write_atomically
 from robo_al.dataset.ledger import LOST, EvaluationRow, FitRow, Ledger, RolloutRow, RoundRow
-from robo_al.errors import RoboALError, RunFolderError
+from robo_al.errors import RoboALError
 from robo_al.footage import first_and_best
 from robo_al.summary import became, not_evaluated, summarise, verdict
 from robo_al.video import VideoError
@@ -95,9 +95,7 @@ def write_report(folder: Path) -> Path:
 
 def _read(folder: Path) -> Run:
     """Read a run folder."""
-    if not (folder / CONFIG).is_file():
-        raise RunFolderError(f"{folder}: no run here (there is no {CONFIG})")
-    text = (folder / CONFIG).read_text(encoding="utf-8")
+    text = read_config_text(folder)
     with Ledger.open(folder / LEDGER, read_only=True) as ledger:
         return Run(
             folder=folder,

@@ -31,9 +31,9 @@ from robo_al.checks import (
 )
 from robo_al.components import GROUPS, Component, arguments
 from robo_al.config import Config, load_config, resolve
-from robo_al.dataset.dataset import CONFIG, LEDGER
+from robo_al.dataset.dataset import CONFIG, LEDGER, require_run
 from robo_al.dataset.ledger import Ledger
-from robo_al.errors import ConfigError, PluginError, RoboALError, RunFolderError
+from robo_al.errors import ConfigError, PluginError, RoboALError
 from robo_al.models.imagination import imagine
 from robo_al.oracles.steppers import is_batched
 from robo_al.parts import Parts, Settings
@@ -92,11 +92,9 @@ def load_run_config(folder: str | Path) -> Config:
     Raises:
         RunFolderError: no run, or another version's.
     """
-    path = Path(folder) / CONFIG
-    if not path.is_file():
-        raise RunFolderError(f"{folder}: no run here (there is no {CONFIG})")
+    require_run(Path(folder))
     Ledger.open(Path(folder) / LEDGER, read_only=True).close()  # tells another version's
-    return load_config(path)
+    return load_config(Path(folder) / CONFIG)
 
 
 def is_recorded_as(config: Config, recorded: Config) -> bool:

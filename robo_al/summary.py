@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from robo_al import plain_yaml
 from robo_al.clock import ACTIVITIES
-from robo_al.dataset.dataset import CONFIG, LEDGER
+from robo_al.dataset.dataset import LEDGER, read_config_text
 from robo_al.dataset.ledger import LOST, EvaluationRow, Ledger, RoundRow, solved_at
-from robo_al.errors import RunFolderError
 from robo_al.words import count, duration, listed, number, percent
 
 if TYPE_CHECKING:
@@ -26,14 +25,12 @@ def summarise(folder: str | Path) -> dict[str, Any]:
         RunFolderError: no run, or another version's.
     """
     folder = Path(folder)
-    if not (folder / CONFIG).is_file():
-        raise RunFolderError(f"{folder}: no run here (there is no {CONFIG})")
+    config = plain_yaml.parse(read_config_text(folder))
     with Ledger.open(folder / LEDGER, read_only=True) as ledger:
         rollouts, transitions, robot_seconds = ledger.totals()
         evaluations = ledger.rows(EvaluationRow)
         records = [row.record for row in ledger.rows(RoundRow) if row.record]
         states = ledger.states()
-    config = plain_yaml.parse((folder / CONFIG).read_text(encoding="utf-8"))
     solved = solved_at(evaluations, config["threshold"])
     judged = evaluations and config["threshold"] is not None
     last = json.loads(records[-1]) if records else {}

@@ -17,9 +17,11 @@ from robo_al.errors import (
     ModelError,
     PluginError,
     RunFolderError,
+    StorageError,
     UserError,
 )
-from robo_al.events import Explored, ModelFailed, Quarantined
+from robo_al.events import Explored, ModelFailed, Quarantined, TakenBack
+from robo_al.loop import run
 from robo_al.testing import FakeModel, FakeOracle
 from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
 from robo_al.types import Candidate, Failure, OpenLoop, Outcome, Streamed
@@ -198,6 +200,79 @@ def test_damaged_episodes_are_quarantined_and_the_campaign_goes_on(tmp_path, dam
         campaign.learn()
         assert campaign.dataset.ledger.last(FitRow).rollouts == 3
         assert len(campaign.dataset.transitions()) == 15
+
+
+@pytest.mark.parametrize("part", ["episodes", "evaluations", "models"])
+def test_a_folder_that_is_away_stops_the_campaign_and_loses_nothing(tmp_path, part):
+    folder, away = tmp_path / "run", tmp_path / "away"
+    with create(folder) as campaign:
+        run(campaign, FakeOracle(), lambda event: None)
+        before = campaign.dataset.ledger.digest()
+    (folder / part).rename(away)
+    with pytest.raises(StorageError, match=f"{part}: is not there, and . files were written"):
+        Campaign.open(folder, fake_parts(), FAKE_SETTINGS)
+    away.rename(folder / part)
+    with Campaign.open(folder, fake_parts(), FAKE_SETTINGS) as campaign:
+        assert campaign.learn() is None and campaign.dataset.ledger.digest() == before
+
+
+def test_an_empty_folder_where_a_disk_is_to_be_mounted_stops_the_campaign(tmp_path):
+    folder, away = tmp_path / "run", tmp_path / "away"
+    with create(folder) as campaign:
+        turn(campaign, FakeOracle())
+        turn(campaign, FakeOracle(), 2)
+    (folder / "episodes").rename(away)
+    (folder / "episodes").mkdir()
+    with Campaign.open(folder, fake_parts(), FAKE_SETTINGS) as campaign:
+        with pytest.raises(StorageError, match="none of the 3 recorded episodes is there"):
+            campaign.ask()
+    (folder / "episodes").rmdir()
+    away.rename(folder / "episodes")
+    with Campaign.open(folder, fake_parts(), FAKE_SETTINGS) as campaign:
+        campaign.learn()
+        assert campaign.dataset.ledger.last(FitRow).rollouts == 3
+
+
+def test_empty_folders_that_a_copy_left_out_are_made_again(tmp_path):
+    create(tmp_path / "run").close()
+    for name in ("episodes", "evaluations", "models"):
+        (tmp_path / "run" / name).rmdir()
+    with Campaign.open(tmp_path / "run", fake_parts(), FAKE_SETTINGS) as campaign:
+        turn(campaign, FakeOracle())
+        campaign.learn()
+        assert len(campaign.dataset) == 1
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing"])
+def test_a_damaged_episode_that_is_put_back_comes_back(tmp_path, damage):
+    with create(tmp_path / "run") as campaign:
+        turn(campaign, FakeOracle())
+        turn(campaign, FakeOracle(), 2)
+        campaign.learn()
+        row, before = rows(campaign)[1], campaign.dataset.data_hash()
+    path = tmp_path / "run" / "episodes" / f"{row.id}.parquet"
+    backup = path.read_bytes()
+    path.unlink() if damage == "missing" else path.write_bytes(backup[:100])
+    with Campaign.open(tmp_path / "run", fake_parts(), FAKE_SETTINGS) as campaign:
+        campaign.learn()
+        assert campaign.dataset.ledger.row(RolloutRow, row.id).state == "quarantined"
+    events = []
+    with Campaign.open(tmp_path / "run", fake_parts(), FAKE_SETTINGS) as campaign:
+        campaign.listener = events.append
+        assert campaign.learn() is None and events == []
+        path.write_bytes(backup)  # while the campaign goes on
+        fit = campaign.learn()
+        assert events[0] == TakenBack(row.id)
+        assert campaign.dataset.ledger.row(RolloutRow, row.id) == row
+        assert fit.rollouts == 3 and fit.data_hash == before == campaign.dataset.data_hash()
+
+
+def test_what_an_oracle_quarantined_never_comes_back(tmp_path):
+    with create(tmp_path / "run") as campaign:
+        turn(campaign, FakeOracle(failures={0: "quarantined"}))
+    with Campaign.open(tmp_path / "run", fake_parts(), FAKE_SETTINGS) as campaign:
+        campaign.learn()
+        assert [row.state for row in rows(campaign)] == ["quarantined"]
 
 
 def test_weights_are_the_newest_two_and_are_taken_up(tmp_path):

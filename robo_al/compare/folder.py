@@ -4,11 +4,12 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from robo_al import plain_yaml
 from robo_al.compare.plan import Plan, content_hash
-from robo_al.dataset.files import lock_folder
+from robo_al.dataset.files import is_there
+from robo_al.dataset.lock import HOLDERS, LOCK, FolderLock, lock_folder
 from robo_al.errors import ConfigError, RunFolderError
 
 COMPARISON = "comparison.yaml"
@@ -25,10 +26,13 @@ def check_folder(plan: Plan, folder: Path, resume: bool) -> None:
     Raises:
         RunFolderError: it may not; says why.
     """
-    if folder.exists() and not folder.is_dir():
-        raise RunFolderError(f"{folder}: not a folder")
-    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    names -= {"lock", f".{COMPARISON}.tmp"}  # of a process that was killed at once
+    try:
+        names = {path.name for path in folder.iterdir()} if is_there(folder) else set()
+    except NotADirectoryError:
+        raise RunFolderError(f"{folder}: not a folder") from None
+    except OSError as error:
+        raise RunFolderError(f"{folder}: cannot be looked into: {error.strerror}") from error
+    names -= {LOCK, HOLDERS, f".{COMPARISON}.tmp"}  # of a process that was killed at once
     if not names:
         return
     if not resume:
@@ -79,13 +83,15 @@ def _read(folder: Path) -> dict[str, Any]:
             return content
     except FileNotFoundError:
         raise RunFolderError(f"{folder}: no comparison here (there is no {COMPARISON})") from None
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be read: {error.strerror}") from error
     except (ConfigError, KeyError, TypeError, UnicodeDecodeError):
         pass
     raise RunFolderError(f"{path}: not as a comparison wrote it; give a new folder")
 
 
-def lock(folder: Path) -> IO[bytes]:
-    """Take the folder for this process, until the returned file is closed.
+def lock(folder: Path) -> FolderLock:
+    """Take the folder for this process, until the returned lock is closed.
 
     Workers hold the lock with their parent: where it was killed, this waits until they have ended.
 

@@ -58,6 +58,7 @@ def turn(request: dict[str, Any], tell: Callable[..., None]) -> None:
     from robo_al import loop
     from robo_al.config import check_config
     from robo_al.dataset.dataset import CONFIG
+    from robo_al.dataset.files import is_there
     from robo_al.errors import RunFolderError
     from robo_al.events import RoundDone
     from robo_al.run import (
@@ -70,7 +71,7 @@ def turn(request: dict[str, Any], tell: Callable[..., None]) -> None:
 
     folder = Path(request["folder"])
     config = check_config(request["config"], str(folder))
-    begun = (folder / CONFIG).is_file()
+    begun = is_there(folder / CONFIG)
     if begun and not is_recorded_as(config, load_run_config(folder)):
         raise RunFolderError(f"{folder}: a run of another configuration; remove it, or give --out")
     campaign = open_campaign(folder) if begun else create_campaign(config, folder)

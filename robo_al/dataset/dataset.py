@@ -12,15 +12,24 @@ import numpy as np
 
 from robo_al.dataset.candidates import context_from, context_json
 from robo_al.dataset.episodes import decode, encode
-from robo_al.dataset.files import lock_folder, read_verified, storage, sync_folder, write_atomically
-from robo_al.dataset.ledger import EvaluationRow, FitRow, Ledger, RolloutRow, RoundRow, to_json
-from robo_al.errors import IntegrityError, RunFolderError
+from robo_al.dataset.files import is_there, read_verified, storage, sync_folder, write_atomically
+from robo_al.dataset.ledger import (
+    ConfigurationRow,
+    EvaluationRow,
+    FitRow,
+    Ledger,
+    RolloutRow,
+    RoundRow,
+    to_json,
+)
+from robo_al.dataset.lock import HOLDERS, LOCK, lock_folder
+from robo_al.errors import IntegrityError, RunFolderError, StorageError
 from robo_al.types import Context, Failure, Trajectory, Transitions
 
 CONFIG, LEDGER, METRICS = "config.yaml", "ledger.sqlite", "metrics.jsonl"
 _IDENTITY = "identity"
 _FOLDERS = ("episodes", "evaluations", "models")
-_UNFINISHED = {"lock", LEDGER, f"{LEDGER}-journal", f".{CONFIG}.tmp", *_FOLDERS}
+_UNFINISHED = {LOCK, HOLDERS, LEDGER, f"{LEDGER}-journal", f".{CONFIG}.tmp", *_FOLDERS}
 """What a creation that was interrupted leaves: `config.yaml` is written last."""
 
 
@@ -32,20 +41,24 @@ class Dataset:
 
     Raises:
         RunFolderError: no run, another version's, or in use by another process.
+        StorageError: a part of it is away, or cannot be written to.
     """
 
     def __init__(self, folder: Path) -> None:
-        if not (folder / CONFIG).is_file():
-            raise RunFolderError(f"{folder}: no run here (there is no {CONFIG})")
+        require_run(folder)
         Ledger.open(folder / LEDGER, read_only=True).close()
         self.folder = folder
         self._lock = lock_folder(folder)
         try:
             self.ledger = Ledger.open(folder / LEDGER)
+            self._make_folders()
             self.epoch = self.ledger.new_epoch()
-            for leftover in folder.rglob(".*.tmp"):
-                leftover.unlink()
+            with storage(folder):
+                for leftover in folder.rglob(".*.tmp"):
+                    leftover.unlink()
         except BaseException:
+            if hasattr(self, "ledger"):
+                self.ledger.close()
             self._lock.close()
             raise
         self._trajectories: dict[str, Trajectory] = {}
@@ -73,7 +86,8 @@ class Dataset:
                 for name in _FOLDERS:
                     (folder / name).mkdir(exist_ok=True)
                 sync_folder(folder.absolute().parent)
-            Ledger.create(folder / LEDGER).close()
+            with Ledger.create(folder / LEDGER) as ledger, ledger.transaction():
+                ledger.insert(_configuration(1, config_text, None))
             write_atomically(folder / CONFIG, config_text.encode())
         return cls(folder)
 
@@ -81,6 +95,25 @@ class Dataset:
         """Close the ledger and let the folder go; may be called twice."""
         self.ledger.close()
         self._lock.close()
+
+    def _make_folders(self) -> None:
+        """Make the folders again that are not there because they were empty when copied.
+
+        Raises:
+            StorageError: one is not there, and files were written into it.
+        """
+        for name, written in zip(_FOLDERS, self.ledger.files(), strict=True):
+            path = self.folder / name
+            if is_there(path):
+                continue
+            if written:
+                choice = ", or make it to go on without them" if name == "models" else ""
+                raise StorageError(
+                    f"{path}: is not there, and {written} files were written into it; mount its "
+                    f"disk or put it back, then resume{choice}"
+                )
+            with storage(path):
+                path.mkdir()
 
     def __len__(self) -> int:
         """Number of recorded rollouts."""
@@ -93,6 +126,14 @@ class Dataset:
         if not path.exists():
             write_atomically(path, uuid.uuid4().hex.encode())
         return path.read_text()
+
+    def note_configuration(self, text: str) -> None:
+        """Note, where it is not noted yet, that the campaign goes on with this configuration."""
+        last = self.ledger.last(ConfigurationRow)
+        if last is None or last.text != text:
+            with self.ledger.transaction():
+                number = 1 if last is None else last.number + 1
+                self.ledger.insert(_configuration(number, text, self.epoch))
 
     # ------------------------------------------------------------ episodes
 
@@ -159,23 +200,55 @@ class Dataset:
 
         Returns:
             The rows so moved.
+
+        Raises:
+            StorageError: an episode cannot be read now, or not one of the files is there.
         """
         if self._all_read:  # what was recorded since then is known
             return []
+        if self._recorded and not any(
+            is_there(self._episode(name)) for *_, name, _ in self._recorded
+        ):
+            raise StorageError(
+                f"{self.folder / 'episodes'}: none of the {len(self._recorded)} recorded episodes "
+                "is there; mount its disk or put them back, then resume"
+            )
         damaged = []
         for episode in self._recorded.copy():
             _, _, rollout, sha256 = episode
             try:
                 self._trajectory(rollout, sha256)
             except IntegrityError as error:
-                with self.ledger.transaction():
-                    self.ledger.update(RolloutRow, rollout, state="quarantined", reason=str(error))
+                damaged.append(self._move(rollout, "quarantined", str(error), 1))
                 self._recorded.remove(episode)
-                moved = self.ledger.row(RolloutRow, rollout)
-                assert moved is not None
-                damaged.append(moved)
         self._all_read = True
         return damaged
+
+    def take_back(self) -> list[RolloutRow]:
+        """Take back what was quarantined for its file where the file is what was written again.
+
+        Returns:
+            The rows so moved, which are `recorded` now.
+        """
+        back = []
+        for row in self.ledger.rows(RolloutRow, damaged=1):
+            try:
+                self.trajectory(row)
+            except (IntegrityError, StorageError):
+                continue
+            assert row.sha256 is not None
+            back.append(self._move(row.id, "recorded", None, None))
+            bisect.insort(self._recorded, (row.round, row.index, row.id, row.sha256))
+        return back
+
+    def _move(
+        self, rollout: str, state: str, reason: str | None, damaged: int | None
+    ) -> RolloutRow:
+        with self.ledger.transaction():
+            self.ledger.update(RolloutRow, rollout, state=state, reason=reason, damaged=damaged)
+        moved = self.ledger.row(RolloutRow, rollout)
+        assert moved is not None
+        return moved
 
     def data_hash(self) -> str | None:
         """Return the SHA-256 of the hashes of what models learn from; None where there is none."""
@@ -336,12 +409,47 @@ def read_evaluation(
     return list(zip(contexts, trajectories, metadata["failures"], strict=True))
 
 
+def require_run(folder: Path) -> None:
+    """Check that a folder has a run in it.
+
+    Raises:
+        RunFolderError: it has none, or may not be entered.
+    """
+    if not is_there(folder / CONFIG):
+        raise RunFolderError(f"{folder}: no run here (there is no {CONFIG})")
+
+
+def read_config_text(folder: Path) -> str:
+    """Return the text of a run's configuration.
+
+    Raises:
+        RunFolderError: there is no run, or it cannot be read.
+    """
+    require_run(folder)
+    try:
+        return (folder / CONFIG).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunFolderError(f"{folder / CONFIG}: cannot be read: {error}") from error
+
+
+def _configuration(number: int, text: str, epoch: int | None) -> ConfigurationRow:
+    return ConfigurationRow(number, text, hashlib.sha256(text.encode()).hexdigest(), epoch)
+
+
 def _refuse_occupied(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise RunFolderError(f"{folder}: not a folder")
-    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if names - _UNFINISHED:
+    """Refuse a folder that has more in it than a creation that was interrupted leaves."""
+    if not is_there(folder):
+        return
+    try:
+        names = {path.name for path in folder.iterdir()} - _UNFINISHED
+        for part in _FOLDERS:  # whatever is in them, a campaign has begun
+            if (folder / part).is_dir():
+                names |= {f"{part}/{path.name}" for path in (folder / part).iterdir()}
+    except NotADirectoryError:
+        raise RunFolderError(f"{folder}: not a folder") from None
+    except OSError as error:
+        raise RunFolderError(f"{folder}: cannot be looked into: {error.strerror}") from error
+    if names:
         raise RunFolderError(
-            f"{folder}: not empty (it has {min(names - _UNFINISHED)}); give a new folder, or "
-            "resume the run in it"
+            f"{folder}: not empty (it has {min(names)}); give a new folder, or resume the run in it"
         )

@@ -15,7 +15,7 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
-from robo_al.dataset.files import storage, sync_folder
+from robo_al.dataset.files import is_there, storage, sync_folder
 from robo_al.dataset.rows import (
     LOST,
     STATES,
@@ -84,7 +84,7 @@ class Ledger:
         Raises:
             RunFolderError: there is none, it is damaged, or of another version.
         """
-        if not path.is_file():
+        if not is_there(path):
             raise RunFolderError(f"{path.parent}: no run here (there is no {path.name})")
         try:
             # A reader too must be able to roll back what a killed process left half-written.
@@ -245,6 +245,15 @@ class Ledger:
             "WHERE robot_seconds NOT NULL ORDER BY robot_seconds)"
         )[0][0]
         return count, steps or 0, seconds or 0.0
+
+    def files(self) -> tuple[int, int, int]:
+        """Return how many files of episodes, evaluations and weights were ever written."""
+        counts = self._read(
+            "SELECT (SELECT count(*) FROM rollouts WHERE sha256 NOT NULL), "
+            "(SELECT count(*) FROM evaluations), "
+            "(SELECT count(*) FROM fits WHERE weights NOT NULL)"
+        )[0]
+        return tuple(counts)
 
     def digest(self) -> str:
         """Return a SHA-256 over everything that an interruption must not change."""
