@@ -32,6 +32,7 @@ from robo_al.dataset.ledger import (
     solved_at,
     to_json,
 )
+from robo_al.dataset.outcomes import checked
 from robo_al.errors import IntegrityError, UserError
 from robo_al.events import Activity, Event, Explored, Indeterminate, RolloutDone, Withheld
 from robo_al.learning import Learner
@@ -378,10 +379,11 @@ class Campaign:
             The rollout's row; `quarantined` if what was told cannot be trusted.
 
         Raises:
-            UserError: no rollout has this id.
+            UserError: no rollout has this id, or what is told cannot be recorded; nothing changed.
             IntegrityError: the rollout was recorded with another outcome.
             StorageError: the disk is full or refuses; the rollout is as it was before.
         """
+        outcome = checked(outcome)
         row = self.dataset.ledger.row(RolloutRow, outcome.candidate_id)
         if row is None:
             raise UserError(

@@ -12,6 +12,7 @@ from robo_al.campaign import Campaign
 from robo_al.choosing import CANNOT
 from robo_al.dataset.episodes import examine
 from robo_al.dataset.ledger import EvaluationRow
+from robo_al.dataset.outcomes import checked
 from robo_al.models.held_out import held_out_error
 from robo_al.models.inputs import Inputs
 from robo_al.protocols import Model, SupportsAct
@@ -83,7 +84,8 @@ def record_evaluation(
         StorageError: the disk is full or refuses; the evaluation is done again later.
     """
     task = campaign.parts.task
-    results = [examine(o.candidate_id, o.result, task, task.horizon) for o in outcomes]
+    found = [checked(outcome) for outcome in outcomes]
+    results = [examine(o.candidate_id, o.result, task, task.horizon) for o in found]
     contexts = [candidate.context for candidate in candidates]
     return campaign.dataset.record_evaluation(index, contexts, results, recorded)
 

@@ -136,6 +136,74 @@ def test_telling_what_was_never_asked(campaign):
         campaign.tell(Outcome("r0007-00", Failure("failed", "no"), 0.0))
 
 
+def changed(outcome, **fields):
+    """Return an outcome with other fields: its own, its result's, or its failure's."""
+    result = outcome.result
+    if "terminated" in fields:
+        result = replace(result, terminated=fields.pop("terminated"))
+    if fields.keys() & {"kind", "reason", "partial"}:
+        result = replace(Failure("failed", "broke"), **fields)
+        fields = {}
+    return replace(outcome, **({"result": result} | fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"robot_seconds": np.inf}, "robot_seconds of rollout r0001-00 is inf"),
+        ({"robot_seconds": np.nan}, "robot_seconds .* is nan"),
+        ({"robot_seconds": -0.1}, "robot_seconds .* is -0.1"),
+        ({"robot_seconds": 1e300}, "from 0 to 1e\\+09"),
+        ({"robot_seconds": 10**400}, "robot_seconds"),
+        ({"robot_seconds": True}, "robot_seconds .* is True"),
+        ({"robot_seconds": "1"}, "robot_seconds .* is '1'"),
+        ({"robot_seconds": None}, "robot_seconds .* is None"),
+        ({"robot_seconds": np.ones(1)}, "robot_seconds"),
+        ({"result": None}, "result of rollout r0001-00 is a NoneType"),
+        ({"result": {"kind": "failed"}}, "is a dict; it must be a Trajectory or a Failure"),
+        ({"terminated": "no"}, "terminated of rollout r0001-00 is 'no'"),
+        ({"candidate_id": 3}, "candidate_id is 3"),
+        ({"candidate_id": None}, "candidate_id is None"),
+        ({"candidate_id": ["r0001-00"]}, "candidate_id"),
+        ({"kind": "dispatched"}, "kind 'dispatched'; it must be one of failed, aborted"),
+        ({"kind": "recorded"}, "kind 'recorded'"),
+        ({"kind": ["failed"]}, "kind"),
+        ({"kind": None}, "kind None"),
+        ({"reason": None}, "reason of the failure of rollout r0001-00 is None"),
+        ({"reason": b"broke"}, "reason"),
+        ({"partial": "half"}, "is a str; it must be a Trajectory, or None"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused_and_changes_nothing(campaign, fields, message):
+    (candidate,) = campaign.ask()
+    (outcome,) = execute(FakeOracle(), [candidate])
+    before = rows(campaign), sorted(campaign.dataset.folder.rglob("*.parquet"))
+    with pytest.raises(UserError, match=message):
+        campaign.tell(changed(outcome, **fields))
+    assert before == (rows(campaign), sorted(campaign.dataset.folder.rglob("*.parquet")))
+    assert [c.id for c in campaign.pending] == ["r0001-00"]
+    assert campaign.tell(outcome).state == "recorded"
+
+
+def test_seconds_of_numpy_and_reasons_that_no_text_can_say_are_recorded(campaign):
+    for kind in (np.float32, np.int64):
+        (candidate,) = campaign.ask(1)
+        (outcome,) = execute(FakeOracle(), [candidate])
+        assert campaign.tell(replace(outcome, robot_seconds=kind(2))).robot_seconds == 2.0
+    (candidate,) = campaign.ask(1)
+    told = campaign.tell(Outcome(candidate.id, Failure("failed", "no \udc80 here"), 0.0))
+    assert told.reason == "no \\udc80 here"
+
+
+def test_rewards_that_add_up_to_no_number_are_quarantined_and_shown(campaign):
+    (candidate,) = campaign.ask()
+    (outcome,) = execute(FakeOracle(), [candidate])
+    outcome.result.rewards[:] = 1e308
+    row = campaign.tell(outcome)
+    assert (row.state, row.total_reward) == ("quarantined", None)
+    assert "rewards add up to no finite number" in row.reason
+
+
 @pytest.mark.parametrize("kind", ["failed", "aborted", "quarantined", "indeterminate"])
 def test_failures_are_kept_and_not_trained_on(campaign, kind):
     (candidate,) = campaign.ask()

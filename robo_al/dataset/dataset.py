@@ -154,6 +154,8 @@ class Dataset:
             StorageError: the disk is full or refuses; the rollout is as it was before.
         """
         data, trajectory = episode_file(row.id, result)
+        with np.errstate(all="ignore"):  # of what is not to be trusted; the ledger has null then
+            total_reward = None if trajectory is None else trajectory.total_reward
         sha256 = write_atomically(self._episode(row.id), data) if data is not None else None
         with self.ledger.transaction():
             self.ledger.update(
@@ -163,7 +165,7 @@ class Dataset:
                 reason=result.reason if isinstance(result, Failure) else None,
                 sha256=sha256,
                 steps=None if trajectory is None else trajectory.steps,
-                total_reward=None if trajectory is None else trajectory.total_reward,
+                total_reward=total_reward,
                 realised_information=information,
                 robot_seconds=robot_seconds,
                 wall_seconds=wall_seconds,
@@ -303,12 +305,14 @@ class Dataset:
         if returns is None:
             returns = [None if isinstance(r, Failure) else r.total_reward for r in results]
         good = [value for value in returns if value is not None]
+        with np.errstate(over="ignore"):
+            mean = float(np.mean(good)) if len(good) == len(returns) else None
         kept = [(r.partial or nothing) if isinstance(r, Failure) else r for r in results]
         sha256 = write_atomically(self._evaluation(round_index), encode(kept, metadata))
         row = EvaluationRow(
             round_index,
             *recorded,
-            float(np.mean(good)) if len(good) == len(returns) else None,
+            mean,
             to_json(returns),
             sha256,
         )
