@@ -47,6 +47,11 @@ class Learner:
         self._lost: str | None = None
         self._take_up_last_fit()
 
+    @property
+    def up_to_date(self) -> bool:
+        """Whether `learn` has nothing to learn from that it has not tried."""
+        return self._dataset.data_hash() in (None, self._trained_on)
+
     def learn(self, round_index: int) -> FitRow | None:
         """Retrain on everything recorded, if that has changed; see `Campaign.learn`."""
         for back in self._dataset.take_back():

@@ -99,11 +99,9 @@ class _Overlapped:
 
     def _spare(self) -> float:
         """Return how many seconds computing may be put off without letting the oracle wait."""
-        ledger, pace = self._campaign.dataset.ledger, self._pace
-        fit = ledger.last(FitRow)
-        learned = fit is not None and fit.rollouts == ledger.totals()[0]
+        pace = self._pace
         computing = max(pace.selecting, default=0.0)
-        if not learned:
+        if not self._campaign.learner.up_to_date:
             computing += max(pace.learning, default=0.0)
         return pace.busy_for(len(self._waiting)) - _MARGIN * computing
 

@@ -309,12 +309,14 @@ class Dataset:
             mean = float(np.mean(good)) if len(good) == len(returns) else None
         kept = [(r.partial or nothing) if isinstance(r, Failure) else r for r in results]
         sha256 = write_atomically(self._evaluation(round_index), encode(kept, metadata))
+        fit = self.ledger.last(FitRow)
         row = EvaluationRow(
             round_index,
             *recorded,
             mean,
             to_json(returns),
             sha256,
+            None if fit is None else fit.data_hash,
         )
         with self.ledger.transaction():
             self.ledger.insert(row)
