@@ -39,6 +39,7 @@ from robo_al.learning import Learner
 from robo_al.parts import Parts, Settings
 from robo_al.protocols import SupportsAct, SupportsData
 from robo_al.seeds import Purpose, generator, integer
+from robo_al.setbacks import Setbacks
 from robo_al.types import Candidate, Context, Failure, Outcome, Trajectory
 
 __all__ = ["Campaign", "Parts", "Settings"]
@@ -84,6 +85,7 @@ class Campaign:
         self._evaluations: list[EvaluationRow] = []
         """What was looked at last."""
         self._solved: EvaluationRow | None = None
+        self.setbacks = Setbacks(dataset.ledger)
         self.learner = Learner(dataset, parts, settings.seed, self.clock, self.emit)
         dataset.write_metrics()
 
@@ -162,13 +164,13 @@ class Campaign:
 
     @property
     def finished(self) -> bool:
-        """Whether the budget is used up, or the task solved, and nothing is left to do."""
+        """Whether no further round is to be selected, and nothing is left to do."""
         return self.round_complete and self.enough
 
     @property
     def enough(self) -> bool:
-        """Whether no further round is to be selected."""
-        return self.rounds >= self.settings.rounds or self.stopped
+        """Whether no further round is to be selected: see `rounds`, `solved` and `setbacks`."""
+        return self.rounds >= self.settings.rounds or self.stopped or self.setbacks.too_many
 
     @property
     def stopped(self) -> bool:
@@ -406,6 +408,7 @@ class Campaign:
             None if since is None else time.monotonic() - since,
         )
         self._candidates.pop(row.id, None)
+        self.setbacks.told(row)
         self.emit(RolloutDone(row))
         return row
 

@@ -91,7 +91,9 @@ def record_evaluation(
     found = [checked(outcome) for outcome in outcomes]
     results = [examine(o.candidate_id, o.result, task, task.horizon) for o in found]
     contexts = [candidate.context for candidate in candidates]
-    return campaign.dataset.record_evaluation(index, contexts, results, recorded)
+    row = campaign.dataset.record_evaluation(index, contexts, results, recorded)
+    campaign.setbacks.evaluated(results)
+    return row
 
 
 def evaluate_model(campaign: Campaign, index: int) -> EvaluationRow:

@@ -128,9 +128,11 @@ class _Overlapped:
         return self._queue + 1 if self._campaign.learner.fitted else 1
 
     def _submit(self) -> None:
-        """Hand over what the oracle takes now; once the task is solved, nothing new."""
+        """Hand over what the oracle takes now; nothing new once the task is solved or all fails."""
         if self._campaign.stopped:
             self._withdraw()
+        if self._campaign.setbacks.too_many:
+            return
         free = max(0, self._oracle.capacity - len(self._flying))
         batch, self._waiting = self._waiting[:free], self._waiting[free:]
         self._campaign.dispatch(batch)
