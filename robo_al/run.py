@@ -20,6 +20,7 @@ from robo_al import plugins
 from robo_al.acquisition.constraint import ChanceConstraint
 from robo_al.acquisition.strategy import Strategy
 from robo_al.campaign import Campaign
+from robo_al.changes import continued
 from robo_al.checks import (
     check_acquisition,
     check_cost,
@@ -32,7 +33,7 @@ from robo_al.checks import (
 from robo_al.components import GROUPS, Component, arguments
 from robo_al.config import Config, load_config, resolve
 from robo_al.dataset.dataset import CONFIG, LEDGER, require_run
-from robo_al.dataset.ledger import Ledger
+from robo_al.dataset.ledger import ConfigurationRow, Ledger
 from robo_al.errors import ConfigError, PluginError, RoboALError
 from robo_al.models.imagination import imagine
 from robo_al.oracles.steppers import is_batched
@@ -81,30 +82,26 @@ def open_campaign(folder: str | Path) -> Campaign:
         RunFolderError: no run, another version's, or in use by another process.
     """
     config = load_run_config(folder)
-    return Campaign.open(
+    campaign = Campaign.open(
         Path(folder), _parts(config, _task(config), _device(config)), _settings(config)
     )
+    campaign.dataset.note_configuration(config.text())
+    return campaign
 
 
 def load_run_config(folder: str | Path) -> Config:
-    """Return the configuration of a run folder.
+    """Return the configuration with which a run goes on.
 
     Raises:
-        RunFolderError: no run, or another version's.
+        RunFolderError: no run, another version's, or its configuration was changed to that of
+            another experiment: see `robo_al.changes`.
     """
+    path = Path(folder) / CONFIG
     require_run(Path(folder))
-    Ledger.open(Path(folder) / LEDGER, read_only=True).close()  # tells another version's
-    return load_config(Path(folder) / CONFIG)
-
-
-def is_recorded_as(config: Config, recorded: Config) -> bool:
-    """Whether a run folder's configuration is this one, with what it leaves open filled in."""
-    open_here = [name for name in ("horizon", "threshold") if getattr(config, name) is None]
-    oracle = recorded.oracle.model_dump()
-    if "envs" not in config.oracle.parameters:
-        oracle.pop("envs", None)
-    known = dict.fromkeys(open_here) | {"oracle": Component.model_validate(oracle)}
-    return recorded.model_copy(update=known) == config
+    with Ledger.open(Path(folder) / LEDGER, read_only=True) as ledger:
+        recorded = ledger.last(ConfigurationRow)
+    config = load_config(path)
+    return config if recorded is None else continued(recorded.text, config, path)
 
 
 def make_oracle(config: Config) -> Oracle:

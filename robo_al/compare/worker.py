@@ -56,24 +56,26 @@ def turn(request: dict[str, Any], tell: Callable[..., None]) -> None:
         RoboALError: what stops a campaign; or the folder has a campaign of another configuration.
     """
     from robo_al import loop
+    from robo_al.changes import differences, told
     from robo_al.config import check_config
     from robo_al.dataset.dataset import CONFIG
     from robo_al.dataset.files import is_there
     from robo_al.errors import RunFolderError
     from robo_al.events import RoundDone
-    from robo_al.run import (
-        create_campaign,
-        is_recorded_as,
-        load_run_config,
-        make_oracle,
-        open_campaign,
-    )
+    from robo_al.run import create_campaign, load_run_config, make_oracle, open_campaign
 
     folder = Path(request["folder"])
     config = check_config(request["config"], str(folder))
     begun = is_there(folder / CONFIG)
-    if begun and not is_recorded_as(config, load_run_config(folder)):
-        raise RunFolderError(f"{folder}: a run of another configuration; remove it, or give --out")
+    changed = differences(load_run_config(folder), config) if begun else {}
+    if changed:
+        said = [
+            f"{key} is {told(was)} there, {told(now)} here" for key, (was, now) in changed.items()
+        ]
+        raise RunFolderError(
+            f"{folder}: a run of another configuration ({', '.join(said)}); remove it, or give "
+            "--out"
+        )
     campaign = open_campaign(folder) if begun else create_campaign(config, folder)
     config = load_run_config(folder)
 
