@@ -27,6 +27,7 @@ from robo_al.events import (
 from robo_al.summary import amount, became, time_shares
 from robo_al.terminal import Prose, say
 from robo_al.words import count, duration, number
+from robo_al_agent.terminal import tolerate
 
 DOING = {
     "feedback": "waiting for rollouts",
@@ -60,6 +61,8 @@ class Progress:
     ) -> None:
         self._title, self._budget, self._threshold = title, rounds, threshold
         self._round, self._rollouts, self._transitions = done
+        if console is None:
+            tolerate()
         self._console = console or Console()
         self._doing = "starting"
         self._last_return = self._last_evaluation = ""

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robo_al_agent.terminal import tolerate
+
 if TYPE_CHECKING:
     from robo_al.campaign import Campaign
     from robo_al.events import Event
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Turn the loop of one campaign, and end the process."""
+    tolerate()
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     request = json.loads(_first_line())

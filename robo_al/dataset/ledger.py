@@ -68,8 +68,8 @@ class Ledger:
         Raises:
             StorageError: the disk is full or refuses.
         """
-        ledger = cls(path, _connect(path, "rwc"))
         with storage(path):
+            ledger = cls(path, _connect(path, "rwc"))
             ledger._connection.execute("PRAGMA synchronous=EXTRA")
             with ledger.transaction():
                 make_tables(ledger._connection)
@@ -93,7 +93,7 @@ class Ledger:
             if version == FORMAT:
                 connection.execute("SELECT count(*) FROM rollouts").fetchone()
         except sqlite3.DatabaseError as error:
-            raise RunFolderError(f"{path}: cannot be read as a ledger: {error}") from error
+            raise RunFolderError(f"{path}: cannot be read as a ledger now: {error}") from error
         if version != FORMAT:
             connection.close()
             raise RunFolderError(
@@ -298,7 +298,6 @@ def _finite(value: Any) -> Any:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    with storage(path):
-        return sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=30
-        )
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=30
+    )
