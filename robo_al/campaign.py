@@ -36,6 +36,7 @@ from robo_al.dataset.outcomes import checked
 from robo_al.errors import IntegrityError, UserError
 from robo_al.events import Activity, Event, Explored, Indeterminate, RolloutDone, Withheld
 from robo_al.learning import Learner
+from robo_al.one_thread import one_thread
 from robo_al.parts import Parts, Settings
 from robo_al.protocols import SupportsAct, SupportsData
 from robo_al.seeds import Purpose, generator, integer
@@ -66,6 +67,7 @@ class Campaign:
         UserError: the parts do not fit the settings.
     """
 
+    @one_thread
     def __init__(self, dataset: Dataset, parts: Parts, settings: Settings) -> None:
         self.dataset = dataset
         self.parts = parts
@@ -199,6 +201,7 @@ class Campaign:
 
     # ------------------------------------------------------------ ask
 
+    @one_thread
     def ask(
         self, k: int | None = None, contexts: Sequence[Context] | None = None
     ) -> tuple[Candidate, ...]:
@@ -219,6 +222,7 @@ class Campaign:
         self.dispatch(candidates)
         return candidates
 
+    @one_thread
     def select(
         self, k: int | None = None, contexts: Sequence[Context] | None = None
     ) -> tuple[Candidate, ...]:
@@ -372,6 +376,7 @@ class Campaign:
 
     # ------------------------------------------------------------ tell
 
+    @one_thread
     def tell(self, outcome: Outcome) -> RolloutRow:
         """Record an outcome; it is durable when this returns.
 
@@ -425,6 +430,7 @@ class Campaign:
 
     # ------------------------------------------------------------ learn
 
+    @one_thread
     def learn(self) -> FitRow | None:
         """Retrain on everything recorded, if that has changed since the last time.
 

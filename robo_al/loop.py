@@ -6,12 +6,14 @@ from typing import Any
 from robo_al.campaign import Campaign
 from robo_al.errors import OracleError
 from robo_al.events import Event, Noted
+from robo_al.one_thread import one_thread
 from robo_al.overlapped import run_overlapped
 from robo_al.protocols import Oracle, SupportsAdmission, SupportsLook, SupportsRecall
 from robo_al.rounds import complete, execute, left, repeated
 from robo_al.types import Candidate, Outcome
 
 
+@one_thread
 def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> None:
     """Turn the loop until the budget is used up or the task solved.
 

@@ -36,6 +36,7 @@ from robo_al.dataset.dataset import CONFIG, LEDGER, require_run
 from robo_al.dataset.ledger import ConfigurationRow, Ledger
 from robo_al.errors import ConfigError, PluginError, RoboALError
 from robo_al.models.imagination import imagine
+from robo_al.one_thread import one_thread
 from robo_al.oracles.steppers import is_batched
 from robo_al.parts import Parts, Settings
 from robo_al.protocols import Oracle, SupportsData, SupportsLook, SupportsRepeat
@@ -51,6 +52,7 @@ SLOW_SECONDS = 0.5
 """An env that takes longer to be made is made once, and its rollouts follow one another."""
 
 
+@one_thread
 def create_campaign(config: Config, folder: str | Path) -> Campaign:
     """Begin a campaign in a new or empty folder.
 
@@ -75,6 +77,7 @@ def create_campaign(config: Config, folder: str | Path) -> Campaign:
     )
 
 
+@one_thread
 def open_campaign(folder: str | Path) -> Campaign:
     """Open the campaign in a run folder, to go on with it.
 
@@ -113,6 +116,7 @@ def make_oracle(config: Config) -> Oracle:
     return _build("oracle", config, env=_env_spec(config))  # type: ignore[no-any-return]
 
 
+@one_thread
 def rehearse(config: Config) -> None:
     """Try all parts together on a few steps, so that none fails after the first rollout.
 
@@ -229,11 +233,6 @@ def _settings(config: Config) -> Settings:
 
 
 def _parts(config: Config, task: Task, device: str) -> Parts:
-    import torch
-
-    # On tensors as small as these, threads mostly wait for one another; and with one of them no
-    # result depends on the number of cores.
-    torch.set_num_threads(1)
     return Parts(
         task=task,
         contexts_from=partial(_contexts_from, _env_spec(config)),
