@@ -123,9 +123,12 @@ class Dataset:
     def identity(self) -> str:
         """What tells this campaign's rollouts from any other's at a robot: drawn once, and kept."""
         path = self.folder / _IDENTITY
-        if not path.exists():
+        if not is_there(path):
             write_atomically(path, uuid.uuid4().hex.encode())
-        return path.read_text()
+        try:
+            return path.read_text(encoding="ascii")
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be read now: {error.strerror}") from error
 
     def note_configuration(self, text: str) -> None:
         """Note, where it is not noted yet, that the campaign goes on with this configuration."""
