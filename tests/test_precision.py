@@ -15,12 +15,14 @@ from robo_al.config import load_config
 from robo_al.run import create_campaign, make_oracle, open_campaign
 
 SMALL = ["--rounds", "2", "--candidates", "4", "--contexts", "2", "--rollout_steps", "6"]
-SMALL += ["--evaluation.starts", "1", "--initial_rollouts", "2"]
+SMALL += ["--evaluation.starts", "1", "--initial_rollouts", "2", "--horizon", "6"]
+SMALL += ["--imagination_members", "2"]
 ICEM = ["--policy", "icem", "--policy.planning_horizon", "3", "--policy.samples", "8"]
 ICEM += ["--policy.iterations", "2", "--policy.elites", "2"]
 GP = ["--model", "gp", "--model.samples", "2", "--model.frequencies", "16"]
 GP += ["--model.max_points", "20", "--model.fit_steps", "3"]
-ENSEMBLE = ["--model", "ensemble"]
+ENSEMBLE = ["--model", "ensemble", "--model.members", "2", "--model.hidden", "8"]
+ENSEMBLE += ["--model.layers", "1", "--model.max_steps", "20"]
 SB3 = ["--policy", "sb3", "--policy.hidden", "[8]", "--policy.worlds", "8"]
 SB3 += ["--policy.imagined_steps", "2", "--policy.updates_per_transition", "0.2"]
 
@@ -33,7 +35,7 @@ def selected(kind: str, *words: str) -> list[list[str]]:
 
 CASES = [
     [*ICEM, *ENSEMBLE, "--strategy", "jensen_renyi"],
-    ["--policy", "random", *ENSEMBLE],
+    ["--policy", "random", *ENSEMBLE, "--evaluation.every", "0"],
     ["--policy", "primitives", *GP, "--evaluation.every", "0"],
     *[[*SB3, *GP, "--policy.algorithm", name] for name in ("sac", "td3", "ppo")],
     *[[*ICEM, *GP, *words] for words in selected("acquisition") if "jensen_renyi" not in words],

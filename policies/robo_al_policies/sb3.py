@@ -25,6 +25,7 @@ from robo_al.errors import ConfigError, ModelError
 from robo_al.models.resident import Resident, Steps
 from robo_al.protocols import Model
 from robo_al.seeds import integer
+from robo_al.single import single_precision
 from robo_al.types import MEAN, Candidate, Context, Streamed, Task, Transitions
 from robo_al_policies.imagined_env import ImaginedEnv
 from robo_al_policies.observer import Observer
@@ -36,7 +37,6 @@ from robo_al_policies.sb3_training import (
     train,
 )
 from robo_al_policies.sb3_weights import algorithm_state, load_algorithm_state, load_zip
-from robo_al_policies.single import single_precision
 from robo_al_policies.termination import termination_of
 
 

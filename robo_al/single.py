@@ -1,4 +1,4 @@
-"""Single precision for what Stable-Baselines3 makes without saying which."""
+"""Single precision for what GPyTorch and Stable-Baselines3 make without saying which."""
 
 import threading
 from contextlib import ContextDecorator
