@@ -7,7 +7,17 @@ import codecs
 import sys
 from io import TextIOWrapper
 
-_INSTEAD = {"·": "-", "█": "#", "…": "...", "–": "-", "—": "-", "×": "x", "±": "+/-", "µ": "u"}
+_INSTEAD = {
+    "·": "-",
+    "█": "#",
+    "…": "...",
+    "─": "-",
+    "–": "-",
+    "—": "-",
+    "×": "x",
+    "±": "+/-",
+    "µ": "u",
+}
 """Marks that have a like in ASCII; everything else becomes a question mark."""
 
 
