@@ -32,12 +32,15 @@ from robo_al.dataset.ledger import (
     solved_at,
     to_json,
 )
+from robo_al.dataset.outcomes import checked
 from robo_al.errors import IntegrityError, UserError
 from robo_al.events import Activity, Event, Explored, Indeterminate, RolloutDone, Withheld
 from robo_al.learning import Learner
+from robo_al.one_thread import one_thread
 from robo_al.parts import Parts, Settings
 from robo_al.protocols import SupportsAct, SupportsData
 from robo_al.seeds import Purpose, generator, integer
+from robo_al.setbacks import Setbacks
 from robo_al.types import Candidate, Context, Failure, Outcome, Trajectory
 
 __all__ = ["Campaign", "Parts", "Settings"]
@@ -64,6 +67,7 @@ class Campaign:
         UserError: the parts do not fit the settings.
     """
 
+    @one_thread
     def __init__(self, dataset: Dataset, parts: Parts, settings: Settings) -> None:
         self.dataset = dataset
         self.parts = parts
@@ -83,6 +87,7 @@ class Campaign:
         self._evaluations: list[EvaluationRow] = []
         """What was looked at last."""
         self._solved: EvaluationRow | None = None
+        self.setbacks = Setbacks(dataset.ledger)
         self.learner = Learner(dataset, parts, settings.seed, self.clock, self.emit)
         dataset.write_metrics()
 
@@ -161,13 +166,13 @@ class Campaign:
 
     @property
     def finished(self) -> bool:
-        """Whether the budget is used up, or the task solved, and nothing is left to do."""
+        """Whether no further round is to be selected, and nothing is left to do."""
         return self.round_complete and self.enough
 
     @property
     def enough(self) -> bool:
-        """Whether no further round is to be selected."""
-        return self.rounds >= self.settings.rounds or self.stopped
+        """Whether no further round is to be selected: see `rounds`, `solved` and `setbacks`."""
+        return self.rounds >= self.settings.rounds or self.stopped or self.setbacks.too_many
 
     @property
     def stopped(self) -> bool:
@@ -196,6 +201,7 @@ class Campaign:
 
     # ------------------------------------------------------------ ask
 
+    @one_thread
     def ask(
         self, k: int | None = None, contexts: Sequence[Context] | None = None
     ) -> tuple[Candidate, ...]:
@@ -216,6 +222,7 @@ class Campaign:
         self.dispatch(candidates)
         return candidates
 
+    @one_thread
     def select(
         self, k: int | None = None, contexts: Sequence[Context] | None = None
     ) -> tuple[Candidate, ...]:
@@ -369,6 +376,7 @@ class Campaign:
 
     # ------------------------------------------------------------ tell
 
+    @one_thread
     def tell(self, outcome: Outcome) -> RolloutRow:
         """Record an outcome; it is durable when this returns.
 
@@ -378,10 +386,11 @@ class Campaign:
             The rollout's row; `quarantined` if what was told cannot be trusted.
 
         Raises:
-            UserError: no rollout has this id.
+            UserError: no rollout has this id, or what is told cannot be recorded; nothing changed.
             IntegrityError: the rollout was recorded with another outcome.
             StorageError: the disk is full or refuses; the rollout is as it was before.
         """
+        outcome = checked(outcome)
         row = self.dataset.ledger.row(RolloutRow, outcome.candidate_id)
         if row is None:
             raise UserError(
@@ -404,6 +413,7 @@ class Campaign:
             None if since is None else time.monotonic() - since,
         )
         self._candidates.pop(row.id, None)
+        self.setbacks.told(row)
         self.emit(RolloutDone(row))
         return row
 
@@ -420,6 +430,7 @@ class Campaign:
 
     # ------------------------------------------------------------ learn
 
+    @one_thread
     def learn(self) -> FitRow | None:
         """Retrain on everything recorded, if that has changed since the last time.
 

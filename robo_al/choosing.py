@@ -173,10 +173,12 @@ def propose(
     if len(candidates) != n:
         raise PluginError(f"{who} returned {len(candidates)} candidates; {n} were asked for")
     for i, candidate in enumerate(candidates):
-        if not 1 <= candidate.horizon <= steps:
+        if not (isinstance(candidate.horizon, int) and 1 <= candidate.horizon <= steps):
             raise PluginError(
-                f"{who}: candidate {i} has horizon {candidate.horizon}; {steps} was asked for"
+                f"{who}: candidate {i} has horizon {candidate.horizon!r}; {steps} was asked for"
             )
+        if not isinstance(candidate.seed, int):
+            raise PluginError(f"{who}: candidate {i} has the seed {candidate.seed!r}; not an int")
         if isinstance(candidate.controller, OpenLoop):
             actions = np.asarray(candidate.controller.actions)
             shape = (candidate.horizon, len(parts.task.action_low))

@@ -1,6 +1,7 @@
 """The command line. Heavy libraries are imported by the commands that need them."""
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -9,11 +10,13 @@ import sysconfig
 import textwrap
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_al import __version__
 from robo_al.errors import PluginError, RoboALError, StorageError, UserError
+from robo_al_agent.terminal import tolerate
 
 if TYPE_CHECKING:
     from robo_al.campaign import Campaign
@@ -28,6 +31,7 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
+    tolerate()
     options, rest = _parser().parse_known_args(arguments)
     if options.command == "run":
         options.arguments = rest
@@ -146,7 +150,14 @@ def _run(options: argparse.Namespace) -> None:
     folder = options.out or _new_folder(name, config)
     from robo_al.run import create_campaign, load_run_config
 
-    with create_campaign(config, folder) as campaign:
+    try:
+        campaign = create_campaign(config, folder)
+    except BaseException:
+        if options.out is None:
+            with suppress(OSError):  # nothing is in it, or it is kept
+                folder.rmdir()
+        raise
+    with campaign:
         _turn(campaign, load_run_config(folder))
 
 
@@ -172,13 +183,24 @@ def _tell(lines: Sequence[str]) -> None:
 
 
 def _new_folder(name: str, config: "Config") -> Path:
-    """Return the first of `runs/<config>-<strategy>-seed<seed>-<n>` that does not exist."""
+    """Make the first of `runs/<config>-<strategy>-seed<seed>-<n>` that does not exist.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    from robo_al.dataset.files import storage
+
     strategy = re.sub(r"\W+", "_", config.strategy.short_name.rpartition(":")[2])
     stem = f"{name}-{strategy}-seed{config.seed}"
-    n = 1
-    while (folder := Path("runs") / f"{stem}-{n}").exists():
-        n += 1
-    return folder
+    for n in itertools.count(1):
+        folder = Path("runs") / f"{stem}-{n}"
+        with storage(folder):
+            try:
+                folder.mkdir(parents=True)  # by making it, one of several processes gets it
+            except FileExistsError:
+                continue
+        return folder
+    raise AssertionError
 
 
 def _turn(campaign: "Campaign", config: "Config") -> None:
@@ -304,6 +326,8 @@ def _inbox(options: argparse.Namespace) -> None:
     from robo_al.words import count
 
     with closing(Dataset(options.folder)) as dataset:
+        for row in dataset.take_back():
+            print(f"{row.id}: its file is what was written again; it is {row.state}")
         for name in ("accept", "discard", "again"):
             rollout = getattr(options, name)
             if rollout is not None:

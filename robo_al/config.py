@@ -252,8 +252,11 @@ def find_config(source: str | Path, kind: str = "") -> Path:
         ConfigError: there is none; says which are shipped.
     """
     path, shipped = Path(source).expanduser(), shipped_configs(kind)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be looked at: {error.strerror}") from error
     if str(source) in shipped:
         return shipped[str(source)]
     raise ConfigError(

@@ -34,7 +34,7 @@ class IntegrityError(RoboALError):
 
 
 class StorageError(RoboALError):
-    """Data could not be written, for example because the disk is full."""
+    """Data cannot be written or read now: a full disk, a folder that is not mounted."""
 
 
 class OracleError(RoboALError):

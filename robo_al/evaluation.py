@@ -11,7 +11,8 @@ import torch
 from robo_al.campaign import Campaign
 from robo_al.choosing import CANNOT
 from robo_al.dataset.episodes import examine
-from robo_al.dataset.ledger import EvaluationRow
+from robo_al.dataset.ledger import EvaluationRow, FitRow
+from robo_al.dataset.outcomes import checked
 from robo_al.models.held_out import held_out_error
 from robo_al.models.inputs import Inputs
 from robo_al.protocols import Model, SupportsAct
@@ -22,16 +23,20 @@ from robo_al.types import MEAN, Candidate, Outcome, Streamed, Task
 def evaluation_due(campaign: Campaign, index: int) -> bool:
     """Return whether a round still needs its evaluation.
 
-    Where nothing was recorded since the last one, there is no other policy to be evaluated: every
-    rollout failed, or the outcomes of several rounds came at once.
+    Where the policy has learned from nothing else since the last one, there is no other policy to
+    be evaluated: every rollout failed, or the outcomes of several rounds came at once.
     """
     every, ledger = campaign.settings.evaluate_every, campaign.dataset.ledger
     wanted = every > 0 and (index % every == 0 or index >= campaign.settings.rounds)
     done = ledger.row(EvaluationRow, index) is not None
     if not wanted or done or not campaign.learner.fitted or campaign.stopped:
         return False
-    last = ledger.last(EvaluationRow)
-    return last is None or (last.rollouts, last.transitions) != ledger.totals()[:2]
+    last, fit = ledger.last(EvaluationRow), ledger.last(FitRow)
+    if last is None or fit is None:
+        return True
+    if last.data_hash is None:  # an earlier robo-al did not note it
+        return (last.rollouts, last.transitions) != ledger.totals()[:2]
+    return last.data_hash != fit.data_hash
 
 
 def evaluation_candidates(campaign: Campaign, index: int, first: int = 0) -> tuple[Candidate, ...]:
@@ -83,9 +88,12 @@ def record_evaluation(
         StorageError: the disk is full or refuses; the evaluation is done again later.
     """
     task = campaign.parts.task
-    results = [examine(o.candidate_id, o.result, task, task.horizon) for o in outcomes]
+    found = [checked(outcome) for outcome in outcomes]
+    results = [examine(o.candidate_id, o.result, task, task.horizon) for o in found]
     contexts = [candidate.context for candidate in candidates]
-    return campaign.dataset.record_evaluation(index, contexts, results, recorded)
+    row = campaign.dataset.record_evaluation(index, contexts, results, recorded)
+    campaign.setbacks.evaluated(results)
+    return row
 
 
 def evaluate_model(campaign: Campaign, index: int) -> EvaluationRow:
@@ -112,7 +120,8 @@ def held_out_scores(model: Model, task: Task) -> list[float | None]:
     scores: list[float | None] = []
     for trajectory in task.held_out:
         try:
-            error = torch.tensor(held_out_error(model, task, [trajectory]).error)
+            found = held_out_error(model, task, [trajectory])
+            error = torch.tensor(found.error, dtype=torch.float64)
         except CANNOT:
             scores.append(None)
             continue

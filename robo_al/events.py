@@ -37,6 +37,13 @@ class Quarantined:
 
 
 @dataclass(frozen=True)
+class TakenBack:
+    """A quarantined rollout's file is what was written again: it is recorded, and learned from."""
+
+    rollout: str
+
+
+@dataclass(frozen=True)
 class Indeterminate:
     """Nobody knows whether these rollouts ran; they are not run again."""
 
@@ -105,6 +112,7 @@ Event: TypeAlias = (
     | Noted
     | RolloutDone
     | Quarantined
+    | TakenBack
     | Indeterminate
     | Diverged
     | Explored

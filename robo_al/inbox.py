@@ -4,9 +4,11 @@ The robot's agent, or the campaign, died while they ran. Nothing here executes a
 that is to run again gets a new id, and is executed when the campaign goes on.
 """
 
+import json
 from dataclasses import fields
 
 from robo_al.dataset.dataset import Dataset
+from robo_al.dataset.episodes import fault
 from robo_al.dataset.ledger import RolloutRow, RoundRow
 from robo_al.errors import UserError
 from robo_al.types import Trajectory
@@ -21,13 +23,19 @@ def accept(dataset: Dataset, rollout: str) -> RolloutRow:
     """Take the part that was measured as a recorded rollout; models learn from it.
 
     Raises:
-        UserError: it waits for no decision, or nothing of it was measured.
+        UserError: it waits for no decision, or what was measured of it cannot be learned from.
         IntegrityError: its file is damaged.
     """
     row = _open(dataset, rollout)
     if not row.sha256 or not row.steps:
         raise UserError(f"inbox: nothing of {rollout} was measured; discard it, or run it again")
     part: Trajectory = dataset.trajectory(row)
+    channels = len(json.loads(row.context)["observation"])
+    found = fault(part, channels, part.actions.shape[1], row.horizon)
+    if found is not None:
+        raise UserError(
+            f"inbox: {rollout} cannot be learned from: {found}; discard it, or run it again"
+        )
     return dataset.record(row, part, None, row.robot_seconds or 0.0, row.wall_seconds)
 
 

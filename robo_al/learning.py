@@ -9,7 +9,7 @@ from robo_al.clock import Clock
 from robo_al.dataset.dataset import Dataset
 from robo_al.dataset.ledger import EvaluationRow, FitRow, to_json
 from robo_al.errors import IntegrityError
-from robo_al.events import Event, ModelFailed, Quarantined, WorseModel
+from robo_al.events import Event, ModelFailed, Quarantined, TakenBack, WorseModel
 from robo_al.models.held_out import HeldOutError, compare, held_out_error
 from robo_al.parts import Parts
 from robo_al.protocols import SupportsUpdate
@@ -47,8 +47,15 @@ class Learner:
         self._lost: str | None = None
         self._take_up_last_fit()
 
+    @property
+    def up_to_date(self) -> bool:
+        """Whether `learn` has nothing to learn from that it has not tried."""
+        return self._dataset.data_hash() in (None, self._trained_on)
+
     def learn(self, round_index: int) -> FitRow | None:
         """Retrain on everything recorded, if that has changed; see `Campaign.learn`."""
+        for back in self._dataset.take_back():
+            self._emit(TakenBack(back.id))
         for damaged in self._dataset.quarantine_damaged():
             self._emit(Quarantined(damaged.id, damaged.reason or ""))
         data_hash = self._dataset.data_hash()

@@ -1,14 +1,19 @@
 """Drives a campaign against an oracle, round after round, and goes on after an interruption."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from robo_al.campaign import Campaign
+from robo_al.errors import OracleError
 from robo_al.events import Event, Noted
+from robo_al.one_thread import one_thread
 from robo_al.overlapped import run_overlapped
 from robo_al.protocols import Oracle, SupportsAdmission, SupportsLook, SupportsRecall
 from robo_al.rounds import complete, execute, left, repeated
+from robo_al.types import Candidate, Outcome
 
 
+@one_thread
 def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> None:
     """Turn the loop until the budget is used up or the task solved.
 
@@ -22,7 +27,8 @@ def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> No
         emit: told what happens.
 
     Raises:
-        RoboALError: what stops a campaign: a full disk, an oracle that cannot go on.
+        RoboALError: what stops a campaign: a full disk, an oracle that cannot go on, rollouts or
+            evaluations that all fail.
     """
     campaign.listener = emit
     if isinstance(oracle, SupportsRecall):
@@ -37,14 +43,29 @@ def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> No
     campaign.learner.recover(campaign.rounds)
     if campaign.settings.queue is not None:
         run_overlapped(campaign, oracle, campaign.settings.queue)
-        return
+    else:
+        _run_in_turn(campaign, oracle)
+    reason = None if campaign.stopped else campaign.setbacks.verdict()
+    if reason is not None:
+        raise OracleError(f"{campaign.dataset.folder}: {reason}")
+
+
+def _run_in_turn(campaign: Campaign, oracle: Oracle) -> None:
+    """Execute one round after the other."""
     if not campaign.round_complete:
-        with campaign.clock.activity("feedback"):
-            execute(left(campaign, oracle), oracle, campaign, repeated(campaign))
-        complete(campaign, oracle, campaign.rounds, campaign.tell)
-    while not campaign.finished:
+        _execute_round(campaign, oracle, left(campaign, oracle), repeated(campaign))
+    while not campaign.enough:
         campaign.learn()
-        candidates = campaign.select()
-        with campaign.clock.activity("feedback"):
-            execute(candidates, oracle, campaign, campaign.tell)
+        _execute_round(campaign, oracle, campaign.select(), campaign.tell)
+
+
+def _execute_round(
+    campaign: Campaign,
+    oracle: Oracle,
+    candidates: Sequence[Candidate],
+    tell: Callable[[Outcome], Any],
+) -> None:
+    with campaign.clock.activity("feedback"):
+        execute(candidates, oracle, campaign, tell)
+    if not campaign.setbacks.too_many:
         complete(campaign, oracle, campaign.rounds, campaign.tell)

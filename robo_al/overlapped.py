@@ -99,11 +99,9 @@ class _Overlapped:
 
     def _spare(self) -> float:
         """Return how many seconds computing may be put off without letting the oracle wait."""
-        ledger, pace = self._campaign.dataset.ledger, self._pace
-        fit = ledger.last(FitRow)
-        learned = fit is not None and fit.rollouts == ledger.totals()[0]
+        pace = self._pace
         computing = max(pace.selecting, default=0.0)
-        if not learned:
+        if not self._campaign.learner.up_to_date:
             computing += max(pace.learning, default=0.0)
         return pace.busy_for(len(self._waiting)) - _MARGIN * computing
 
@@ -130,9 +128,11 @@ class _Overlapped:
         return self._queue + 1 if self._campaign.learner.fitted else 1
 
     def _submit(self) -> None:
-        """Hand over what the oracle takes now; once the task is solved, nothing new."""
+        """Hand over what the oracle takes now; nothing new once the task is solved or all fails."""
         if self._campaign.stopped:
             self._withdraw()
+        if self._campaign.setbacks.too_many:
+            return
         free = max(0, self._oracle.capacity - len(self._flying))
         batch, self._waiting = self._waiting[:free], self._waiting[free:]
         self._campaign.dispatch(batch)

@@ -243,7 +243,11 @@ def _refuse_unknown(factory: Callable[..., Any], parameters: Mapping[str, Any], 
 def _from_file(place: str, where: str) -> ModuleType:
     """Import a file under a private name that is the same in every process."""
     path = Path(place).expanduser().resolve()
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError as error:
+        raise PluginError(f"{path}: cannot be looked at: {error.strerror}") from error
+    if not found:
         raise PluginError(f"{where}: there is no file {path}")
     name = f"_robo_al_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
     if name in sys.modules:

@@ -20,12 +20,14 @@ from robo_al.events import (
     Quarantined,
     RolloutDone,
     RoundDone,
+    TakenBack,
     Withheld,
     WorseModel,
 )
 from robo_al.summary import amount, became, time_shares
 from robo_al.terminal import Prose, say
 from robo_al.words import count, duration, number
+from robo_al_agent.terminal import tolerate
 
 DOING = {
     "feedback": "waiting for rollouts",
@@ -59,6 +61,8 @@ class Progress:
     ) -> None:
         self._title, self._budget, self._threshold = title, rounds, threshold
         self._round, self._rollouts, self._transitions = done
+        if console is None:
+            tolerate()
         self._console = console or Console()
         self._doing = "starting"
         self._last_return = self._last_evaluation = ""
@@ -141,6 +145,8 @@ def remark(event: Event) -> str:
             pass
         case Quarantined(what, reason):
             text = f"{what} is quarantined, and nothing is learned from it: {reason}"
+        case TakenBack(rollout):
+            text = f"{rollout} is taken back: its file is what was written again"
         case Indeterminate(rollouts):
             text = f"nobody knows whether {', '.join(rollouts)} ran; nothing of it is run again"
         case Diverged(rollout):

@@ -16,7 +16,7 @@ from robo_al import pictures, plain_yaml
 from robo_al.charts import EvaluationPoint
 from robo_al.clock import ACTIVITIES
 from robo_al.dataset.files import write_atomically
-from robo_al.dataset.folders import CONFIG, LEDGER, need_run
+from robo_al.dataset.folders import LEDGER, read_config_text
 from robo_al.dataset.ledger import LOST, EvaluationRow, FitRow, Ledger, RolloutRow, RoundRow
 from robo_al.errors import RoboALError
 from robo_al.footage import first_and_best
@@ -95,8 +95,7 @@ def write_report(folder: Path) -> Path:
 
 def _read(folder: Path) -> Run:
     """Read a run folder."""
-    need_run(folder)
-    text = (folder / CONFIG).read_text(encoding="utf-8")
+    text = read_config_text(folder)
     with Ledger.open(folder / LEDGER, read_only=True) as ledger:
         return Run(
             folder=folder,

@@ -64,6 +64,8 @@ def execute(
 ) -> None:
     """Execute candidates, as many at a time as the oracle takes.
 
+    Where nothing comes of them (`Campaign.setbacks`), the rest of a round is left for another time.
+
     Args:
         candidates: what to execute.
         oracle: by whom.
@@ -75,6 +77,11 @@ def execute(
     waiting, flying = list(candidates), set() if flying is None else flying
     wanted = {candidate.id for candidate in candidates}
     while wanted:
+        if durable and campaign.setbacks.too_many:
+            wanted -= {candidate.id for candidate in waiting}
+            waiting = []
+            if not wanted:
+                return
         free = max(0, oracle.capacity - len(flying))
         batch, waiting = waiting[:free], waiting[free:]
         campaign.dispatch(batch)

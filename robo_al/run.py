@@ -21,6 +21,7 @@ from robo_al import plugins
 from robo_al.acquisition.constraint import ChanceConstraint
 from robo_al.acquisition.strategy import Strategy
 from robo_al.campaign import Campaign
+from robo_al.changes import continued
 from robo_al.checks import (
     check_acquisition,
     check_cost,
@@ -33,9 +34,10 @@ from robo_al.checks import (
 from robo_al.components import GROUPS, Component, arguments
 from robo_al.config import Config, load_config, resolve
 from robo_al.dataset.folders import CONFIG, LEDGER, need_run
-from robo_al.dataset.ledger import Ledger
+from robo_al.dataset.ledger import ConfigurationRow, Ledger
 from robo_al.errors import ConfigError, PluginError, RoboALError
 from robo_al.models.imagination import imagine
+from robo_al.one_thread import one_thread
 from robo_al.oracles.steppers import is_batched
 from robo_al.parts import Parts, Settings
 from robo_al.protocols import Oracle, SupportsData, SupportsLook, SupportsRepeat
@@ -52,6 +54,7 @@ SLOW_SECONDS = 0.5
 """An env that takes longer to be made is made once, and its rollouts follow one another."""
 
 
+@one_thread
 def create_campaign(config: Config, folder: str | Path) -> Campaign:
     """Begin a campaign in a new or empty folder.
 
@@ -82,6 +85,7 @@ def create_campaign(config: Config, folder: str | Path) -> Campaign:
     return campaign
 
 
+@one_thread
 def open_campaign(folder: str | Path) -> Campaign:
     """Open the campaign in a run folder, to go on with it.
 
@@ -89,31 +93,26 @@ def open_campaign(folder: str | Path) -> Campaign:
         RunFolderError: no run, another version's, or in use by another process.
     """
     config = load_run_config(folder)
-    return Campaign.open(
+    campaign = Campaign.open(
         Path(folder), _parts(config, _task(config), _device(config)), _settings(config)
     )
+    campaign.dataset.note_configuration(config.text())
+    return campaign
 
 
 def load_run_config(folder: str | Path) -> Config:
-    """Return the configuration of a run folder.
+    """Return the configuration with which a run goes on.
 
     Raises:
-        RunFolderError: no run, or another version's.
+        RunFolderError: no run, another version's, or its configuration was changed to that of
+            another experiment: see `robo_al.changes`.
     """
+    path = Path(folder) / CONFIG
     need_run(Path(folder))
-    Ledger.open(Path(folder) / LEDGER, read_only=True).close()  # tells another version's
-    return load_config(Path(folder) / CONFIG)
-
-
-def is_recorded_as(config: Config, recorded: Config) -> bool:
-    """Whether a run folder's configuration is this one, with what it leaves open filled in."""
-    filled_in = ("horizon", "starts", "threshold")
-    open_here = [name for name in filled_in if getattr(config, name) is None]
-    oracle = recorded.oracle.model_dump()
-    if "envs" not in config.oracle.parameters:
-        oracle.pop("envs", None)
-    known = dict.fromkeys(open_here) | {"oracle": Component.model_validate(oracle)}
-    return recorded.model_copy(update=known) == config
+    with Ledger.open(Path(folder) / LEDGER, read_only=True) as ledger:
+        recorded = ledger.last(ConfigurationRow)
+    config = load_config(path)
+    return config if recorded is None else continued(recorded.text, config, path)
 
 
 def make_oracle(config: Config) -> closing[Oracle]:
@@ -133,6 +132,7 @@ def make_oracle(config: Config) -> closing[Oracle]:
     return closing(oracle)
 
 
+@one_thread
 def rehearse(config: Config) -> None:
     """Try all parts together on a few steps, so that none fails after the first rollout.
 
@@ -254,11 +254,6 @@ def _settings(config: Config) -> Settings:
 
 
 def _parts(config: Config, task: Task, device: str) -> Parts:
-    import torch
-
-    # On tensors as small as these, threads mostly wait for one another; and with one of them no
-    # result depends on the number of cores.
-    torch.set_num_threads(1)
     return Parts(
         task=task,
         contexts_from=partial(_contexts_from, _env_spec(config)),

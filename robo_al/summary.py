@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from robo_al import plain_yaml
 from robo_al.clock import ACTIVITIES
-from robo_al.dataset.folders import CONFIG, LEDGER, need_run
+from robo_al.dataset.folders import LEDGER, read_config_text
 from robo_al.dataset.ledger import LOST, EvaluationRow, Ledger, RoundRow, solved_at
 from robo_al.words import count, duration, listed, number, percent
 
@@ -25,13 +25,12 @@ def summarise(folder: str | Path) -> dict[str, Any]:
         RunFolderError: no run, or another version's.
     """
     folder = Path(folder)
-    need_run(folder)
+    config = plain_yaml.parse(read_config_text(folder))
     with Ledger.open(folder / LEDGER, read_only=True) as ledger:
         rollouts, transitions, robot_seconds = ledger.totals()
         evaluations = ledger.rows(EvaluationRow)
         records = [row.record for row in ledger.rows(RoundRow) if row.record]
         states = ledger.states()
-    config = plain_yaml.parse((folder / CONFIG).read_text(encoding="utf-8"))
     solved = solved_at(evaluations, config["threshold"])
     judged = evaluations and config["threshold"] is not None
     last = json.loads(records[-1]) if records else {}

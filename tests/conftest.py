@@ -1,6 +1,9 @@
 """Shapes are checked while tests run: jaxtyping annotations, enforced by beartype."""
 
+import os
+import shutil
 import sys
+from collections.abc import Callable
 
 import pytest
 from jaxtyping import install_import_hook
@@ -25,3 +28,17 @@ def _empty_shelf():
     yield
     if shelf := sys.modules.get("robo_al.tasks.shelf"):
         shelf.clear()
+
+
+@pytest.fixture(scope="session")
+def with_rights() -> Callable[..., list[str]]:
+    """Return commands for which the rights of files hold, also where tests are run by root."""
+
+    def command(*words: object) -> list[str]:
+        if os.geteuid() != 0:
+            return [str(word) for word in words]
+        if shutil.which("setpriv") is None:
+            pytest.skip("there is no setpriv, and root may enter every folder")
+        return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *map(str, words)]
+
+    return command

@@ -17,9 +17,11 @@ from robo_al.errors import (
     ModelError,
     PluginError,
     RunFolderError,
+    StorageError,
     UserError,
 )
-from robo_al.events import Explored, ModelFailed, Quarantined
+from robo_al.events import Explored, ModelFailed, Quarantined, TakenBack
+from robo_al.loop import run
 from robo_al.testing import FakeModel, FakeOracle
 from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
 from robo_al.types import Candidate, Failure, OpenLoop, Outcome, Streamed
@@ -134,6 +136,74 @@ def test_telling_what_was_never_asked(campaign):
         campaign.tell(Outcome("r0007-00", Failure("failed", "no"), 0.0))
 
 
+def changed(outcome, **fields):
+    """Return an outcome with other fields: its own, its result's, or its failure's."""
+    result = outcome.result
+    if "terminated" in fields:
+        result = replace(result, terminated=fields.pop("terminated"))
+    if fields.keys() & {"kind", "reason", "partial"}:
+        result = replace(Failure("failed", "broke"), **fields)
+        fields = {}
+    return replace(outcome, **({"result": result} | fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"robot_seconds": np.inf}, "robot_seconds of rollout r0001-00 is inf"),
+        ({"robot_seconds": np.nan}, "robot_seconds .* is nan"),
+        ({"robot_seconds": -0.1}, "robot_seconds .* is -0.1"),
+        ({"robot_seconds": 1e300}, "from 0 to 1e\\+09"),
+        ({"robot_seconds": 10**400}, "robot_seconds"),
+        ({"robot_seconds": True}, "robot_seconds .* is True"),
+        ({"robot_seconds": "1"}, "robot_seconds .* is '1'"),
+        ({"robot_seconds": None}, "robot_seconds .* is None"),
+        ({"robot_seconds": np.ones(1)}, "robot_seconds"),
+        ({"result": None}, "result of rollout r0001-00 is a NoneType"),
+        ({"result": {"kind": "failed"}}, "is a dict; it must be a Trajectory or a Failure"),
+        ({"terminated": "no"}, "terminated of rollout r0001-00 is 'no'"),
+        ({"candidate_id": 3}, "candidate_id is 3"),
+        ({"candidate_id": None}, "candidate_id is None"),
+        ({"candidate_id": ["r0001-00"]}, "candidate_id"),
+        ({"kind": "dispatched"}, "kind 'dispatched'; it must be one of failed, aborted"),
+        ({"kind": "recorded"}, "kind 'recorded'"),
+        ({"kind": ["failed"]}, "kind"),
+        ({"kind": None}, "kind None"),
+        ({"reason": None}, "reason of the failure of rollout r0001-00 is None"),
+        ({"reason": b"broke"}, "reason"),
+        ({"partial": "half"}, "is a str; it must be a Trajectory, or None"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused_and_changes_nothing(campaign, fields, message):
+    (candidate,) = campaign.ask()
+    (outcome,) = execute(FakeOracle(), [candidate])
+    before = rows(campaign), sorted(campaign.dataset.folder.rglob("*.parquet"))
+    with pytest.raises(UserError, match=message):
+        campaign.tell(changed(outcome, **fields))
+    assert before == (rows(campaign), sorted(campaign.dataset.folder.rglob("*.parquet")))
+    assert [c.id for c in campaign.pending] == ["r0001-00"]
+    assert campaign.tell(outcome).state == "recorded"
+
+
+def test_seconds_of_numpy_and_reasons_that_no_text_can_say_are_recorded(campaign):
+    for kind in (np.float32, np.int64):
+        (candidate,) = campaign.ask(1)
+        (outcome,) = execute(FakeOracle(), [candidate])
+        assert campaign.tell(replace(outcome, robot_seconds=kind(2))).robot_seconds == 2.0
+    (candidate,) = campaign.ask(1)
+    told = campaign.tell(Outcome(candidate.id, Failure("failed", "no \udc80 here"), 0.0))
+    assert told.reason == "no \\udc80 here"
+
+
+def test_rewards_that_add_up_to_no_number_are_quarantined_and_shown(campaign):
+    (candidate,) = campaign.ask()
+    (outcome,) = execute(FakeOracle(), [candidate])
+    outcome.result.rewards[:] = 1e308
+    row = campaign.tell(outcome)
+    assert (row.state, row.total_reward) == ("quarantined", None)
+    assert "rewards add up to no finite number" in row.reason
+
+
 @pytest.mark.parametrize("kind", ["failed", "aborted", "quarantined", "indeterminate"])
 def test_failures_are_kept_and_not_trained_on(campaign, kind):
     (candidate,) = campaign.ask()
@@ -198,6 +268,79 @@ def test_damaged_episodes_are_quarantined_and_the_campaign_goes_on(tmp_path, dam
         campaign.learn()
         assert campaign.dataset.ledger.last(FitRow).rollouts == 3
         assert len(campaign.dataset.transitions()) == 15
+
+
+@pytest.mark.parametrize("part", ["episodes", "evaluations", "models"])
+def test_a_folder_that_is_away_stops_the_campaign_and_loses_nothing(tmp_path, part):
+    folder, away = tmp_path / "run", tmp_path / "away"
+    with create(folder) as campaign:
+        run(campaign, FakeOracle(), lambda event: None)
+        before = campaign.dataset.ledger.digest()
+    (folder / part).rename(away)
+    with pytest.raises(StorageError, match=f"{part}: is not there, and . files were written"):
+        Campaign.open(folder, fake_parts(), FAKE_SETTINGS)
+    away.rename(folder / part)
+    with Campaign.open(folder, fake_parts(), FAKE_SETTINGS) as campaign:
+        assert campaign.learn() is None and campaign.dataset.ledger.digest() == before
+
+
+def test_an_empty_folder_where_a_disk_is_to_be_mounted_stops_the_campaign(tmp_path):
+    folder, away = tmp_path / "run", tmp_path / "away"
+    with create(folder) as campaign:
+        turn(campaign, FakeOracle())
+        turn(campaign, FakeOracle(), 2)
+    (folder / "episodes").rename(away)
+    (folder / "episodes").mkdir()
+    with Campaign.open(folder, fake_parts(), FAKE_SETTINGS) as campaign:
+        with pytest.raises(StorageError, match="none of the 3 recorded episodes is there"):
+            campaign.ask()
+    (folder / "episodes").rmdir()
+    away.rename(folder / "episodes")
+    with Campaign.open(folder, fake_parts(), FAKE_SETTINGS) as campaign:
+        campaign.learn()
+        assert campaign.dataset.ledger.last(FitRow).rollouts == 3
+
+
+def test_empty_folders_that_a_copy_left_out_are_made_again(tmp_path):
+    create(tmp_path / "run").close()
+    for name in ("episodes", "evaluations", "models"):
+        (tmp_path / "run" / name).rmdir()
+    with Campaign.open(tmp_path / "run", fake_parts(), FAKE_SETTINGS) as campaign:
+        turn(campaign, FakeOracle())
+        campaign.learn()
+        assert len(campaign.dataset) == 1
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing"])
+def test_a_damaged_episode_that_is_put_back_comes_back(tmp_path, damage):
+    with create(tmp_path / "run") as campaign:
+        turn(campaign, FakeOracle())
+        turn(campaign, FakeOracle(), 2)
+        campaign.learn()
+        row, before = rows(campaign)[1], campaign.dataset.data_hash()
+    path = tmp_path / "run" / "episodes" / f"{row.id}.parquet"
+    backup = path.read_bytes()
+    path.unlink() if damage == "missing" else path.write_bytes(backup[:100])
+    with Campaign.open(tmp_path / "run", fake_parts(), FAKE_SETTINGS) as campaign:
+        campaign.learn()
+        assert campaign.dataset.ledger.row(RolloutRow, row.id).state == "quarantined"
+    events = []
+    with Campaign.open(tmp_path / "run", fake_parts(), FAKE_SETTINGS) as campaign:
+        campaign.listener = events.append
+        assert campaign.learn() is None and events == []
+        path.write_bytes(backup)  # while the campaign goes on
+        fit = campaign.learn()
+        assert events[0] == TakenBack(row.id)
+        assert campaign.dataset.ledger.row(RolloutRow, row.id) == row
+        assert fit.rollouts == 3 and fit.data_hash == before == campaign.dataset.data_hash()
+
+
+def test_what_an_oracle_quarantined_never_comes_back(tmp_path):
+    with create(tmp_path / "run") as campaign:
+        turn(campaign, FakeOracle(failures={0: "quarantined"}))
+    with Campaign.open(tmp_path / "run", fake_parts(), FAKE_SETTINGS) as campaign:
+        campaign.learn()
+        assert [row.state for row in rows(campaign)] == ["quarantined"]
 
 
 def test_weights_are_the_newest_two_and_are_taken_up(tmp_path):

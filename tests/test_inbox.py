@@ -102,3 +102,19 @@ def test_without_data_nothing_can_be_accepted(run: Path) -> None:
             ledger.update(RolloutRow, "r0001-00", sha256=None, steps=None)
         with pytest.raises(UserError, match="nothing of r0001-00 was measured"):
             inbox.accept(campaign.dataset, "r0001-00")
+
+
+def test_what_was_measured_and_is_not_finite_is_not_accepted(run: Path) -> None:
+    with open_campaign(run) as campaign:
+        (candidate,) = campaign.ask(1)
+        with make_oracle(config()) as oracle:
+            oracle.submit(candidate)
+            (outcome,) = oracle.poll()
+        assert isinstance(outcome.result, Trajectory)
+        outcome.result.observations[1, 0] = float("nan")
+        failure = Failure("indeterminate", "the agent died", outcome.result)
+        campaign.tell(Outcome(candidate.id, failure, 0.1))
+        with pytest.raises(UserError, match="cannot be learned from: observation is not finite"):
+            inbox.accept(campaign.dataset, candidate.id)
+        row = campaign.dataset.ledger.row(RolloutRow, candidate.id)
+        assert row is not None and row.state == "indeterminate"

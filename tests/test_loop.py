@@ -1,3 +1,4 @@
+import itertools
 import json
 import sqlite3
 from dataclasses import replace
@@ -294,3 +295,27 @@ def test_a_round_reads_no_more_from_the_ledger_the_more_is_recorded(tmp_path, mo
     finish(tmp_path / "run", settings=settings, emit=listen)
     assert len(spent) == 40
     assert max(spent[30:]) <= max(spent[3:13])
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_where_one_rollout_is_lost_and_one_gained_the_policy_is_evaluated(tmp_path, back):
+    """As many rollouts and transitions as before, and not the same: it learned from others."""
+    settings = replace(FAKE_SETTINGS, rollouts_per_round=1)
+    finish(tmp_path, settings=replace(settings, rounds=2))
+    path = tmp_path / "episodes" / "r0001-00.parquet"
+    kept = path.read_bytes()
+    path.write_bytes(kept[:50])
+    finish(tmp_path, settings=settings)
+    rounds = [1, 2, 3]
+    if back:  # the lost one, and no other
+        path.write_bytes(kept)
+        (tmp_path / "episodes" / "r0003-00.parquet").unlink()
+        failing = FakeOracle(failures={0: "failed"})
+        finish(tmp_path, failing, settings=replace(settings, rounds=4))
+        rounds = [1, 2, 3, 4]
+    found, fits = rows(tmp_path, EvaluationRow), rows(tmp_path, FitRow)
+    assert [row.round for row in found] == rounds
+    assert {(row.rollouts, row.transitions) for row in found[1:]} == {(2, 10)}
+    assert found[-1].data_hash == fits[-1].data_hash
+    assert all(one.data_hash != two.data_hash for one, two in itertools.pairwise(found))
+    assert (found[-1].data_hash == found[1].data_hash) == back

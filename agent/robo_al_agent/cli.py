@@ -20,11 +20,13 @@ from robo_al_agent.envelope import load_envelope
 from robo_al_agent.errors import AgentError, DriverError, SetupError
 from robo_al_agent.keys import make_keys
 from robo_al_agent.loading import make_driver
+from robo_al_agent.terminal import tolerate
 from robo_al_agent.wire import Message
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
+    tolerate()
     options = _parser().parse_args(arguments)
     try:
         return int(options.do(options) or 0)

@@ -34,6 +34,7 @@ from robo_al_agent.envelope import as_fields, load_envelope
 from robo_al_agent.errors import AgentError, SetupError, WireError
 from robo_al_agent.journal import FileJournal
 from robo_al_agent.loading import make_driver
+from robo_al_agent.terminal import tolerate
 from robo_al_agent.wire import Message
 
 POLL_MILLISECONDS = 20
@@ -263,6 +264,7 @@ def _lock(folder: Path) -> IO[bytes]:
 
 def main() -> None:
     """The process that `parent.serve` starts: AGENT.yaml, heartbeat descriptor."""
+    tolerate()
     path = Path(sys.argv[1])
     try:
         config = load_config(path)

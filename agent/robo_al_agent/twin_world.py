@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robo_al_agent.errors import AgentError, SetupError
+from robo_al_agent.terminal import tolerate
 from robo_al_agent.twin_robot import Log, TwinRobot
 from robo_al_agent.twin_scene import Scene
 
@@ -153,6 +154,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     """Run the twin until it is terminated; return the exit status."""
+    tolerate()
     given = arguments()
     try:
         for name in ("rate", "speed", "watchdog"):

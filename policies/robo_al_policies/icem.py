@@ -120,7 +120,8 @@ class ICEMActor:
         high = torch.as_tensor(self.task.action_high, dtype=torch.float32, device=device)
         self.center, self.half = (high + low) / 2, (high - low) / 2
         self.size = len(low)
-        self.mean = torch.zeros(len(self.rngs), policy.planning_horizon, self.size, device=device)
+        shape = (len(self.rngs), policy.planning_horizon, self.size)
+        self.mean = torch.zeros(shape, dtype=torch.float32, device=device)
         self.kept: Tensor | None = None
         self.tick = 0
         self.action = np.zeros((len(self.rngs), self.size))
@@ -177,7 +178,7 @@ class ICEMActor:
     ) -> Float[Tensor, "B S"]:
         """Imagine every plan in its row's member; return undiscounted rewards."""
         observation = start[:, None].expand(-1, plans.shape[1], -1)
-        total = torch.zeros(plans.shape[:2], device=plans.device)
+        total = torch.zeros(plans.shape[:2], dtype=plans.dtype, device=plans.device)
         actions = self.center + self.half * plans
         for h in range(plans.shape[2]):
             action = actions[:, :, h]

@@ -56,7 +56,7 @@ class ImaginedEnv(VecEnv):
         )
         self._center, self._half = (high + low) / 2, (high - low) / 2
         self._model: Model | None = None
-        self._actions = torch.zeros(worlds, size, device=self._device)
+        self._actions = torch.zeros(worlds, size, dtype=torch.float32, device=self._device)
 
     def imagine(self, model: Model, starts: Float[Tensor, "B O"], rng: np.random.Generator) -> None:
         """From the next reset on, imagine in this model.

@@ -27,6 +27,7 @@ from robo_al.models.resident import Resident, Steps
 from robo_al.protocols import Model
 from robo_al.ranges import Count, Positive, Share, Width
 from robo_al.seeds import integer
+from robo_al.single import single_precision
 from robo_al.types import MEAN, Candidate, Context, Streamed, Task, Transitions
 from robo_al_policies.imagined_env import ImaginedEnv
 from robo_al_policies.observer import Observer
@@ -64,6 +65,7 @@ class SB3:
         ConfigError: a parameter out of its range, or that SB3 refuses; a file that does not fit.
     """
 
+    @single_precision
     def __init__(
         self,
         task: Task,
@@ -112,6 +114,7 @@ class SB3:
         self._seen = 0
         """Transitions at the last update."""
 
+    @single_precision
     def _make(self, rng: np.random.Generator) -> list[Algorithm]:
         """Return the P algorithms, their weights drawn or from the user's file."""
         name, made = self.parameters["algorithm"], []
@@ -154,6 +157,7 @@ class SB3:
             )
         return candidates
 
+    @single_precision
     def start(self, model: Model, members: Sequence[int], seeds: Sequence[int]) -> "SB3Actor":
         """Begin B rollouts of the present policies; row b acts at random unless it is `MEAN`."""
         return SB3Actor(self, members, seeds)
@@ -175,6 +179,7 @@ class SB3:
 
     # ------------------------------------------------------------ learning
 
+    @single_precision
     def update(self, transitions: Transitions, model: Model, rng: np.random.Generator) -> None:
         """Go on training every policy, for as long as the transitions that are new ask for.
 
@@ -223,6 +228,7 @@ class SB3:
             state |= {f"{i}/{key}": value for key, value in algorithm_state(algorithm).items()}
         return state
 
+    @single_precision
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take up a saved state; training goes on from it as if it had not been interrupted.
 
@@ -254,6 +260,7 @@ class SB3Actor:
         self._center = (task.action_high + task.action_low) / 2
         self._half = (task.action_high - task.action_low) / 2
 
+    @single_precision
     def act(self, observations: Float[np.ndarray, "B O"]) -> Float[np.ndarray, "B A"]:
         """Return the next actions."""
         size = len(self._half)

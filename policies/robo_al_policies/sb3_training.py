@@ -224,7 +224,7 @@ def actor_network(algorithm: Algorithm) -> ActorNetwork:
         mean = nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net)
         network = ActorNetwork(mean, policy.log_std.detach(), squash=False)
     elif isinstance(algorithm, TD3):
-        deviation = torch.full((1,), EXPLORATION, device=algorithm.device)
+        deviation = torch.full((1,), EXPLORATION, dtype=torch.float32, device=algorithm.device)
         network = ActorNetwork(algorithm.actor.mu, deviation.log(), squash=False)
     else:
         actor: Any = algorithm.actor

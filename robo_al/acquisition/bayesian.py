@@ -26,6 +26,7 @@ from robo_al.acquisition.scores import after_pending, first_gains
 from robo_al.acquisition.select import Fixed
 from robo_al.errors import ConfigError, ModelError
 from robo_al.protocols import JointGain, Model, Policy, SupportsParameters
+from robo_al.single import single_precision
 from robo_al.types import ImaginedRollouts, Transitions
 
 CUBE = 4.0
@@ -228,6 +229,7 @@ def _function(name: str) -> Any:
     return known[name]
 
 
+@single_precision  # priors are rounded to it, whatever the default is
 def _fit(inputs: Float[Tensor, "n d"], returns: Float[Tensor, "n 1"]) -> Any:
     """Return BoTorch's usual Gaussian process, with its usual priors, fitted.
 

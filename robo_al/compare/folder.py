@@ -4,12 +4,12 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from robo_al import plain_yaml
 from robo_al.compare.plan import Plan, content_hash
-from robo_al.dataset.files import lock_folder
-from robo_al.dataset.folders import COMPARISON, need_new_or_comparison
+from robo_al.dataset.folders import COMPARISON, need_comparison, need_new_or_comparison
+from robo_al.dataset.lock import FolderLock, lock_folder
 from robo_al.errors import ConfigError, RunFolderError
 
 _PATIENCE = 20.0
@@ -67,13 +67,18 @@ def _read(folder: Path) -> dict[str, Any]:
         content: dict[str, Any] = plain_yaml.parse(path.read_text(encoding="utf-8"))
         if content["sha256"] == content_hash(content):
             return content
+    except FileNotFoundError:
+        need_comparison(folder)
+        raise
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be read: {error.strerror}") from error
     except (ConfigError, KeyError, TypeError, UnicodeDecodeError):
         pass
     raise RunFolderError(f"{path}: not as a comparison wrote it; give a new folder")
 
 
-def lock(folder: Path) -> IO[bytes]:
-    """Take the folder for this process, until the returned file is closed.
+def lock(folder: Path) -> FolderLock:
+    """Take the folder for this process, until the returned lock is closed.
 
     Workers hold the lock with their parent: where it was killed, this waits until they have ended.
 

@@ -13,6 +13,7 @@ from robo_al.compare.plan import Plan, Run
 from robo_al.compare.runner import Rehearsing, Update
 from robo_al.terminal import GAP, Listing, Prose, say
 from robo_al.words import count, duration, noun, number
+from robo_al_agent.terminal import tolerate
 
 _AROUND = 6
 """Lines of a terminal that are not rows of the table."""
@@ -51,6 +52,8 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan, self._jobs, self._clock = plan, jobs, clock
+        if console is None:
+            tolerate()
         self._console = console or Console()
         self._updates: dict[Run, Update] = {}
         self._work: dict[Run, _Work] = {}

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from robo_al import plain_yaml
-from robo_al.dataset.files import write_atomically
-from robo_al.dataset.folders import CONFIG, LEDGER
+from robo_al.dataset.files import is_there, storage, write_atomically
+from robo_al.dataset.folders import CONFIG, LEDGER, read_config_text
 from robo_al.dataset.ledger import EvaluationRow, Ledger, RolloutRow, RoundRow, solved_at
-from robo_al.errors import RoboALError
+from robo_al.errors import RoboALError, RunFolderError
 
 FAILED = "failed.json"
 """In a run folder: why the run gave no result."""
@@ -84,11 +84,12 @@ def read_record(folder: Path, task: str, strategy: str, seed: int) -> RunRecord:
         strategy: its name in the comparison.
         seed: of the run.
     """
-    nothing = RunRecord(task, strategy, seed, (), None, read_failure(folder), 0.0, ())
-    if not (folder / CONFIG).is_file():  # not begun, or failed before it began
-        return replace(nothing, failed=nothing.failed or UNFINISHED)
+    nothing = RunRecord(task, strategy, seed, (), None, None, 0.0, ())
     try:
-        config = plain_yaml.parse((folder / CONFIG).read_text(encoding="utf-8"))
+        nothing = replace(nothing, failed=read_failure(folder))
+        if not is_there(folder / CONFIG):  # not begun, or failed before it began
+            return replace(nothing, failed=nothing.failed or UNFINISHED)
+        config = plain_yaml.parse(read_config_text(folder))
         with Ledger.open(folder / LEDGER, read_only=True) as ledger:
             evaluations = ledger.rows(EvaluationRow)
             rounds = ledger.rows(RoundRow)
@@ -114,11 +115,17 @@ def read_record(folder: Path, task: str, strategy: str, seed: int) -> RunRecord:
 
 
 def read_failure(folder: Path) -> str | None:
-    """Return why a run gave no result, if that was written down."""
+    """Return why a run gave no result, if that was written down.
+
+    Raises:
+        RunFolderError: that cannot be read.
+    """
     try:
         return str(json.loads((folder / FAILED).read_text(encoding="utf-8"))["reason"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(f"{folder / FAILED}: cannot be read: {error}") from error
 
 
 def write_failure(folder: Path, reason: str) -> None:
@@ -127,7 +134,8 @@ def write_failure(folder: Path, reason: str) -> None:
     Raises:
         StorageError: the disk is full or refuses.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with storage(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / FAILED, json.dumps({"reason": reason}).encode())
 
 

@@ -25,6 +25,7 @@ from robo_al.compare.plan import Plan, Run, rehearse
 from robo_al.compare.records import FAILED, RunRecord, read_record, write_failure
 from robo_al.dataset.files import storage, write_atomically
 from robo_al.dataset.folders import COMPARISON
+from robo_al.dataset.lock import FolderLock
 from robo_al.start_folder import STARTED_IN, note_start_folder
 
 _THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB_MAXIMUM")
@@ -110,7 +111,7 @@ def _record(folder: Path, run: Run) -> RunRecord:
 class _Crew:
     """The processes of a comparison."""
 
-    def __init__(self, plan: Plan, folder: Path, listener: Listener, lock: IO[bytes]) -> None:
+    def __init__(self, plan: Plan, folder: Path, listener: Listener, lock: FolderLock) -> None:
         self._plan, self._folder, self._listener, self._lock = plan, folder, listener, lock
         self._guard = threading.Lock()
         self._processes: set[subprocess.Popen[str]] = set()
@@ -178,6 +179,7 @@ class _Crew:
                 pass_fds=(self._lock.fileno(),),  # so that none outlives the lock
             )
             self._processes.add(process)
+            self._lock.share(process.pid)
             return process
 
     def _follow(self, process: "subprocess.Popen[str]", run: Run) -> dict[str, Any]:

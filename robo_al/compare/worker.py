@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robo_al_agent.terminal import tolerate
+
 if TYPE_CHECKING:
     from robo_al.campaign import Campaign
     from robo_al.events import Event
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Turn the loop of one campaign, and end the process."""
+    tolerate()
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     request = json.loads(_first_line())
@@ -56,23 +59,26 @@ def turn(request: dict[str, Any], tell: Callable[..., None]) -> None:
         RoboALError: what stops a campaign; or the folder has a campaign of another configuration.
     """
     from robo_al import loop
+    from robo_al.changes import differences, told
     from robo_al.config import check_config
+    from robo_al.dataset.files import is_there
     from robo_al.dataset.folders import CONFIG
     from robo_al.errors import RunFolderError
     from robo_al.events import RoundDone
-    from robo_al.run import (
-        create_campaign,
-        is_recorded_as,
-        load_run_config,
-        make_oracle,
-        open_campaign,
-    )
+    from robo_al.run import create_campaign, load_run_config, make_oracle, open_campaign
 
     folder = Path(request["folder"])
     config = check_config(request["config"], str(folder))
-    begun = (folder / CONFIG).is_file()
-    if begun and not is_recorded_as(config, load_run_config(folder)):
-        raise RunFolderError(f"{folder}: a run of another configuration; remove it, or give --out")
+    begun = is_there(folder / CONFIG)
+    changed = differences(load_run_config(folder), config) if begun else {}
+    if changed:
+        said = [
+            f"{key} is {told(was)} there, {told(now)} here" for key, (was, now) in changed.items()
+        ]
+        raise RunFolderError(
+            f"{folder}: a run of another configuration ({', '.join(said)}); remove it, or give "
+            "--out"
+        )
     campaign = open_campaign(folder) if begun else create_campaign(config, folder)
     config = load_run_config(folder)
 

@@ -12,10 +12,19 @@ import numpy as np
 
 from robo_al.dataset.candidates import context_from, context_json
 from robo_al.dataset.episodes import decode, encode
-from robo_al.dataset.files import lock_folder, read_verified, storage, sync_folder, write_atomically
+from robo_al.dataset.files import is_there, read_verified, storage, sync_folder, write_atomically
 from robo_al.dataset.folders import CONFIG, LEDGER, RUN_FOLDERS, need_new, need_run
-from robo_al.dataset.ledger import EvaluationRow, FitRow, Ledger, RolloutRow, RoundRow, to_json
-from robo_al.errors import IntegrityError
+from robo_al.dataset.ledger import (
+    ConfigurationRow,
+    EvaluationRow,
+    FitRow,
+    Ledger,
+    RolloutRow,
+    RoundRow,
+    to_json,
+)
+from robo_al.dataset.lock import lock_folder
+from robo_al.errors import IntegrityError, StorageError
 from robo_al.types import Context, Failure, Trajectory, Transitions
 
 METRICS = "metrics.jsonl"
@@ -30,6 +39,7 @@ class Dataset:
 
     Raises:
         RunFolderError: no run, another version's, or in use by another process.
+        StorageError: a part of it is away, or cannot be written to.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,10 +49,14 @@ class Dataset:
         self._lock = lock_folder(folder)
         try:
             self.ledger = Ledger.open(folder / LEDGER)
+            self._make_folders()
             self.epoch = self.ledger.new_epoch()
-            for leftover in folder.rglob(".*.tmp"):
-                leftover.unlink()
+            with storage(folder):
+                for leftover in folder.rglob(".*.tmp"):
+                    leftover.unlink()
         except BaseException:
+            if hasattr(self, "ledger"):
+                self.ledger.close()
             self._lock.close()
             raise
         self._trajectories: dict[str, Trajectory] = {}
@@ -70,7 +84,8 @@ class Dataset:
                 for name in RUN_FOLDERS:
                     (folder / name).mkdir(exist_ok=True)
                 sync_folder(folder.absolute().parent)
-            Ledger.create(folder / LEDGER).close()
+            with Ledger.create(folder / LEDGER) as ledger, ledger.transaction():
+                ledger.insert(_configuration(1, config_text, None))
             write_atomically(folder / CONFIG, config_text.encode())
         return cls(folder)
 
@@ -78,6 +93,25 @@ class Dataset:
         """Close the ledger and let the folder go; may be called twice."""
         self.ledger.close()
         self._lock.close()
+
+    def _make_folders(self) -> None:
+        """Make the folders again that are not there because they were empty when copied.
+
+        Raises:
+            StorageError: one is not there, and files were written into it.
+        """
+        for name, written in zip(RUN_FOLDERS, self.ledger.files(), strict=True):
+            path = self.folder / name
+            if is_there(path):
+                continue
+            if written:
+                choice = ", or make it to go on without them" if name == "models" else ""
+                raise StorageError(
+                    f"{path}: is not there, and {written} files were written into it; mount its "
+                    f"disk or put it back, then resume{choice}"
+                )
+            with storage(path):
+                path.mkdir()
 
     def __len__(self) -> int:
         """Number of recorded rollouts."""
@@ -87,9 +121,20 @@ class Dataset:
     def identity(self) -> str:
         """What tells this campaign's rollouts from any other's at a robot: drawn once, and kept."""
         path = self.folder / _IDENTITY
-        if not path.exists():
+        if not is_there(path):
             write_atomically(path, uuid.uuid4().hex.encode())
-        return path.read_text()
+        try:
+            return path.read_text(encoding="ascii")
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be read now: {error.strerror}") from error
+
+    def note_configuration(self, text: str) -> None:
+        """Note, where it is not noted yet, that the campaign goes on with this configuration."""
+        last = self.ledger.last(ConfigurationRow)
+        if last is None or last.text != text:
+            with self.ledger.transaction():
+                number = 1 if last is None else last.number + 1
+                self.ledger.insert(_configuration(number, text, self.epoch))
 
     # ------------------------------------------------------------ episodes
 
@@ -110,6 +155,8 @@ class Dataset:
             StorageError: the disk is full or refuses; the rollout is as it was before.
         """
         data, trajectory = episode_file(row.id, result)
+        with np.errstate(all="ignore"):  # of what is not to be trusted; the ledger has null then
+            total_reward = None if trajectory is None else trajectory.total_reward
         sha256 = write_atomically(self._episode(row.id), data) if data is not None else None
         with self.ledger.transaction():
             self.ledger.update(
@@ -119,7 +166,7 @@ class Dataset:
                 reason=result.reason if isinstance(result, Failure) else None,
                 sha256=sha256,
                 steps=None if trajectory is None else trajectory.steps,
-                total_reward=None if trajectory is None else trajectory.total_reward,
+                total_reward=total_reward,
                 realised_information=information,
                 robot_seconds=robot_seconds,
                 wall_seconds=wall_seconds,
@@ -156,23 +203,55 @@ class Dataset:
 
         Returns:
             The rows so moved.
+
+        Raises:
+            StorageError: an episode cannot be read now, or not one of the files is there.
         """
         if self._all_read:  # what was recorded since then is known
             return []
+        if self._recorded and not any(
+            is_there(self._episode(name)) for *_, name, _ in self._recorded
+        ):
+            raise StorageError(
+                f"{self.folder / 'episodes'}: none of the {len(self._recorded)} recorded episodes "
+                "is there; mount its disk or put them back, then resume"
+            )
         damaged = []
         for episode in self._recorded.copy():
             _, _, rollout, sha256 = episode
             try:
                 self._trajectory(rollout, sha256)
             except IntegrityError as error:
-                with self.ledger.transaction():
-                    self.ledger.update(RolloutRow, rollout, state="quarantined", reason=str(error))
+                damaged.append(self._move(rollout, "quarantined", str(error), 1))
                 self._recorded.remove(episode)
-                moved = self.ledger.row(RolloutRow, rollout)
-                assert moved is not None
-                damaged.append(moved)
         self._all_read = True
         return damaged
+
+    def take_back(self) -> list[RolloutRow]:
+        """Take back what was quarantined for its file where the file is what was written again.
+
+        Returns:
+            The rows so moved, which are `recorded` now.
+        """
+        back = []
+        for row in self.ledger.rows(RolloutRow, damaged=1):
+            try:
+                self.trajectory(row)
+            except (IntegrityError, StorageError):
+                continue
+            assert row.sha256 is not None
+            back.append(self._move(row.id, "recorded", None, None))
+            bisect.insort(self._recorded, (row.round, row.index, row.id, row.sha256))
+        return back
+
+    def _move(
+        self, rollout: str, state: str, reason: str | None, damaged: int | None
+    ) -> RolloutRow:
+        with self.ledger.transaction():
+            self.ledger.update(RolloutRow, rollout, state=state, reason=reason, damaged=damaged)
+        moved = self.ledger.row(RolloutRow, rollout)
+        assert moved is not None
+        return moved
 
     def data_hash(self) -> str | None:
         """Return the SHA-256 of the hashes of what models learn from; None where there is none."""
@@ -227,14 +306,18 @@ class Dataset:
         if returns is None:
             returns = [None if isinstance(r, Failure) else r.total_reward for r in results]
         good = [value for value in returns if value is not None]
+        with np.errstate(over="ignore"):
+            mean = float(np.mean(good)) if len(good) == len(returns) else None
         kept = [(r.partial or nothing) if isinstance(r, Failure) else r for r in results]
         sha256 = write_atomically(self._evaluation(round_index), encode(kept, metadata))
+        fit = self.ledger.last(FitRow)
         row = EvaluationRow(
             round_index,
             *recorded,
-            float(np.mean(good)) if len(good) == len(returns) else None,
+            mean,
             to_json(returns),
             sha256,
+            None if fit is None else fit.data_hash,
         )
         with self.ledger.transaction():
             self.ledger.insert(row)
@@ -331,3 +414,7 @@ def read_evaluation(
     trajectories, metadata = decode(data)
     contexts = [context_from(content) for content in metadata["contexts"]]
     return list(zip(contexts, trajectories, metadata["failures"], strict=True))
+
+
+def _configuration(number: int, text: str, epoch: int | None) -> ConfigurationRow:
+    return ConfigurationRow(number, text, hashlib.sha256(text.encode()).hexdigest(), epoch)

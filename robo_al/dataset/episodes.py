@@ -94,27 +94,33 @@ def examine(
     trajectory = result.partial if isinstance(result, Failure) else result
     if trajectory is None:
         return result
-    shapes = [np.shape(array) for array in _arrays(trajectory)]
-    try:
-        arrays = [np.array(array, dtype=np.float64, order="C") for array in _arrays(trajectory)]
-    except (TypeError, ValueError):
-        arrays = []
+    arrays = _numbers(trajectory)
     if [array.ndim for array in arrays] != [2, 2, 2, 1]:
-        reason = f"rollout {rollout}: arrays of shapes {shapes} cannot be a trajectory"
-        return result if isinstance(result, Failure) else Failure("quarantined", reason)
+        reason = f"rollout {rollout}: {_described(trajectory)} cannot be a trajectory"
+        if isinstance(result, Failure):
+            return replace(result, partial=None, reason=f"{result.reason}; {reason}")
+        return Failure("quarantined", reason)
     observations, actions, proposed, rewards = arrays
     ends = bool(trajectory.terminated), bool(trajectory.truncated)
     trajectory = Trajectory(observations, actions, proposed, rewards, *ends)
     if isinstance(result, Failure):
         return replace(result, partial=trajectory)
-    fault = _fault(trajectory, task, horizon)
-    if fault is None:
+    found = fault(trajectory, len(task.channels), len(task.action_low), horizon)
+    if found is None:
         return trajectory
-    return Failure("quarantined", f"rollout {rollout}: {fault}", trajectory)
+    return Failure("quarantined", f"rollout {rollout}: {found}", trajectory)
 
 
-def _fault(trajectory: Trajectory, task: Task, horizon: int) -> str | None:
-    steps, channels, size = trajectory.steps, len(task.channels), len(task.action_low)
+def fault(trajectory: Trajectory, channels: int, size: int, horizon: int) -> str | None:
+    """Return why a trajectory must not be learned from; None where it may.
+
+    Args:
+        trajectory: in float64.
+        channels: of an observation, O.
+        size: of an action, A.
+        horizon: steps that were asked for.
+    """
+    steps = trajectory.steps
     wanted = [(steps + 1, channels), (steps, size), (steps, size), (steps,)]
     for name, array, shape in zip(_COLUMNS, _arrays(trajectory), wanted, strict=True):
         if array.shape != shape:
@@ -124,7 +130,30 @@ def _fault(trajectory: Trajectory, task: Task, horizon: int) -> str | None:
             return f"{name} is not finite at step {int(bad.argmax())}"
     if steps == 0:
         return "it has no steps"
+    with np.errstate(over="ignore"):
+        if not np.isfinite(trajectory.total_reward):
+            return "its rewards add up to no finite number"
     return f"it has {steps} steps; {horizon} were asked for" if steps > horizon else None
+
+
+def _numbers(trajectory: Trajectory) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
+    """Return the arrays in float64; none where one of them is no array of real numbers."""
+    try:
+        arrays = [np.asarray(array) for array in _arrays(trajectory)]
+    except (TypeError, ValueError):
+        return []
+    if any(array.dtype.kind not in "biuf" for array in arrays):
+        return []
+    return [np.array(array, dtype=np.float64, order="C") for array in arrays]
+
+
+def _described(trajectory: Trajectory) -> str:
+    """Return what a trajectory has in place of its arrays."""
+    said = []
+    for name, array in zip(_COLUMNS, _arrays(trajectory), strict=True):
+        shape = getattr(array, "shape", None)
+        said.append(f"{name} {type(array).__name__}" + (f" of shape {shape}" if shape else ""))
+    return ", ".join(said)
 
 
 def _arrays(trajectory: Trajectory) -> tuple[Any, Any, Any, Any]:

@@ -1,14 +1,12 @@
 """Files that are either there, complete and on the disk, or not there at all."""
 
 import errno
-import fcntl
 import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from robo_al.errors import IntegrityError, RunFolderError, StorageError
 
@@ -26,8 +24,9 @@ def storage(path: Path) -> Iterator[None]:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "the disk is full; make room" if full else f"{error.strerror or error}"
         raise StorageError(f"{path}: cannot be written: {what}") from error
-    except sqlite3.OperationalError as error:
-        what = "the disk is full; make room" if "full" in str(error) else str(error)
+    except sqlite3.DatabaseError as error:
+        full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        what = "the disk is full; make room" if full else str(error)
         raise StorageError(f"{path}: cannot be written: {what}") from error
 
 
@@ -64,6 +63,24 @@ def write_atomically(path: Path, data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def is_there(path: Path) -> bool:
+    """Return whether there is such a file or folder.
+
+    Raises:
+        RunFolderError: that cannot be known, since a folder above it may not be entered.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise RunFolderError(
+            f"{path}: cannot be looked at: {error.strerror}; see to the permissions of its folder, "
+            "and to the disk that it is on"
+        ) from error
+    return True
+
+
 def read_verified(path: Path, sha256: str | None, what: str) -> bytes:
     """Read a file and compare it with what was written.
 
@@ -74,27 +91,23 @@ def read_verified(path: Path, sha256: str | None, what: str) -> bytes:
 
     Raises:
         IntegrityError: it is missing, truncated or altered.
+        StorageError: it cannot be read now, which says nothing about what is in it.
     """
     try:
         data = path.read_bytes()
+    except FileNotFoundError as error:
+        if not path.parent.is_dir():
+            raise _away(path, what, "its folder is not there") from error
+        raise IntegrityError(f"{what}: there is no {path} any more") from error
     except OSError as error:
-        raise IntegrityError(f"{what}: {path} cannot be read: {error.strerror}") from error
+        raise _away(path, what, error.strerror or str(error)) from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise IntegrityError(f"{what}: {path} is not what was written ({len(data)} bytes now)")
     return data
 
 
-def lock_folder(folder: Path) -> IO[bytes]:
-    """Take a run folder for this process, until the returned file is closed or the process ends.
-
-    Raises:
-        RunFolderError: another process has it.
-    """
-    with storage(folder / "lock"):
-        file = open(folder / "lock", "ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise RunFolderError(f"{folder}: in use by another process; wait until it ends") from None
-    return file
+def _away(path: Path, what: str, why: str) -> StorageError:
+    return StorageError(
+        f"{what}: {path} cannot be read now: {why}; mount its disk, put it back, or see to its "
+        "permissions, then resume; nothing recorded is lost"
+    )

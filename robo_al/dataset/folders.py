@@ -3,8 +3,11 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from robo_al.dataset.files import is_there
 from robo_al.errors import RunFolderError
 
+LOCK, HOLDERS = "lock", "lock.host"
+"""The file that `flock` locks; and the one that says who uses the folder, where it has no locks."""
 CONFIG = "config.yaml"
 """In the folder of a run: its configuration, every default filled in."""
 COMPARISON = "comparison.yaml"
@@ -12,7 +15,8 @@ COMPARISON = "comparison.yaml"
 LEDGER = "ledger.sqlite"
 RUN_FOLDERS = ("episodes", "evaluations", "models")
 _LEFTOVERS = {
-    "lock",
+    LOCK,
+    HOLDERS,
     LEDGER,
     f"{LEDGER}-journal",
     f".{CONFIG}.tmp",
@@ -30,11 +34,11 @@ def need_run(folder: Path) -> None:
     """Refuse a folder that has no run.
 
     Raises:
-        RunFolderError: it has none; says so of a comparison.
+        RunFolderError: it has none, or may not be entered; says so of a comparison.
     """
-    if (folder / CONFIG).is_file():
+    if is_there(folder / CONFIG):
         return
-    if (folder / COMPARISON).is_file():
+    if is_there(folder / COMPARISON):
         raise RunFolderError(
             f"{folder}: this is a comparison, not a run; look at {folder / 'comparison.html'}, go "
             f"on with it by robo-al compare PLAN --out {folder} --resume, or name one of its runs, "
@@ -43,15 +47,28 @@ def need_run(folder: Path) -> None:
     raise RunFolderError(f"{folder}: no run here (there is no {CONFIG})")
 
 
+def read_config_text(folder: Path) -> str:
+    """Return the text of a run's configuration.
+
+    Raises:
+        RunFolderError: there is no run, or it cannot be read.
+    """
+    need_run(folder)
+    try:
+        return (folder / CONFIG).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunFolderError(f"{folder / CONFIG}: cannot be read: {error}") from error
+
+
 def need_comparison(folder: Path) -> None:
     """Refuse a folder that has no comparison.
 
     Raises:
-        RunFolderError: it has none; says so of a run.
+        RunFolderError: it has none, or may not be entered; says so of a run.
     """
-    if (folder / COMPARISON).is_file():
+    if is_there(folder / COMPARISON):
         return
-    if (folder / CONFIG).is_file():
+    if is_there(folder / CONFIG):
         raise RunFolderError(
             f"{folder}: this is a run, not a comparison; go on with it by robo-al resume {folder}"
         )
@@ -104,6 +121,11 @@ def _names(folder: Path) -> set[str]:
     """Return what is in a folder, but for what an interrupted creation leaves."""
     try:
         names = {path.name for path in folder.iterdir() if not path.name.startswith(_PROBE)}
+        if LOCK not in names:
+            return names
+        parts = [folder / name for name in RUN_FOLDERS if (folder / name).is_dir()]
+        # whatever is in them, a campaign has begun: its ledger is not to be written anew
+        written = {f"{part.name}/{path.name}" for part in parts for path in part.iterdir()}
     except OSError as error:
         raise RunFolderError(f"{folder}: cannot be read: {error.strerror}") from None
-    return names - _LEFTOVERS if "lock" in names else names
+    return (names - _LEFTOVERS) | written

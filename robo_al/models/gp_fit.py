@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robo_al.errors import ModelError
+from robo_al.single import single_precision
 
 NOISE_FLOOR = 1e-5
 """Smallest noise variance of a standardised output: what keeps float32 planning accurate."""
@@ -56,6 +57,7 @@ def first_hyperparameters(outputs: int, x: Float[Tensor, "n I"]) -> dict[str, Te
     }
 
 
+@single_precision  # priors and first parameters are rounded to it, whatever the default is
 def fit_hyperparameters(
     x: Float[Tensor, "m I"],
     y: Float[Tensor, "D m"],

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from robo_al.errors import OracleError, UserError
+from robo_al.one_thread import one_thread
 from robo_al.oracles.recording import Fault, Limits, Recordings, Step, Steps
 from robo_al.oracles.worker import Channel, Frame
 from robo_al.protocols import Actor
@@ -202,11 +203,11 @@ class GymnasiumOracle:
                 recording.add(ONLY, Steps.of([next(worker.steps(sent, timeout))]))
 
     def _start(self, controller: Streamed, seed: int) -> Actor:
-        with self._policies:
+        with self._policies, one_thread:
             return controller.policy.start(controller.model, [controller.member], [seed])
 
     def _act(self, actor: Actor, recording: Recordings) -> Float[np.ndarray, "1 A"]:
-        with self._policies:
+        with self._policies, one_thread:
             action: Array = np.array(actor.act(recording.observations.copy()), dtype=np.float64)
         if action.shape != (1, len(self._limits.low)):
             raise UserError(

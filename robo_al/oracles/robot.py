@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from robo_al.errors import OracleError, UserError
+from robo_al.one_thread import one_thread
 from robo_al.protocols import Actor, SupportsGraph, SupportsRobot
 from robo_al.ranges import Positive, Width
 from robo_al.tasks import describe
@@ -154,7 +155,7 @@ class RobotOracle:
         controller = candidate.controller
         if content["controller"] == "streamed":
             assert isinstance(controller, Streamed)
-            with self._policies:
+            with self._policies, one_thread:
                 flight.actor = controller.policy.start(
                     controller.model, [controller.member], [candidate.seed]
                 )
@@ -396,7 +397,7 @@ class RobotOracle:
         options = flight.candidate.context.options
         target = message.arrays["targets"]
         observation = self._observe(message.arrays, target, options)
-        with self._policies:
+        with self._policies, one_thread:
             action = np.array(flight.actor.act(observation[None]), np.float64)[0]
         if not np.isfinite(action).all():
             raise ValueError("its action is not finite")

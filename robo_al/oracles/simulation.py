@@ -12,6 +12,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from robo_al.errors import OracleError, UserError
+from robo_al.one_thread import one_thread
 from robo_al.oracles.recording import Recordings
 from robo_al.oracles.steppers import Separate, make_stepper
 from robo_al.protocols import Actor
@@ -71,6 +72,7 @@ class SimulationOracle:
             raise OracleError(f"candidate {candidate.id!r} is queued already")
         self._queue[candidate.id] = candidate
 
+    @one_thread
     def poll(self, timeout: float | None = None) -> list[Outcome]:
         """Execute everything queued; return the outcomes in the order of submission.
 

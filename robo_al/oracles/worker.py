@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_al_agent.terminal import tolerate
+
 if TYPE_CHECKING:
     from robo_al.oracles.recording import Fault, Step
 
@@ -110,6 +112,7 @@ def _wait(descriptor: int, event: int, deadline: float | None) -> None:
 
 def main() -> None:
     """Serve one env until the parent is gone."""
+    tolerate()
     channel = _take_channel()
     frames: queue.SimpleQueue[Frame] = queue.SimpleQueue()
     # apart from the env, so that a parent's death is seen while the env hangs

@@ -49,7 +49,8 @@ class FakeGain:
         """Return the scores of n candidates."""
         import torch
 
-        return torch.tensor([self._scores[index] for index in indices])
+        values = [self._scores[index] for index in indices]
+        return torch.tensor(values, dtype=torch.float32)
 
     def add(self, index: int) -> None:
         """Remember it."""

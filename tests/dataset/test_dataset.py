@@ -2,6 +2,7 @@ import pytest
 
 from robo_al.dataset.dataset import Dataset
 from robo_al.dataset.folders import CONFIG
+from robo_al.dataset.ledger import ConfigurationRow
 from robo_al.errors import RunFolderError
 
 
@@ -45,3 +46,26 @@ def test_leftovers_of_a_death_are_cleared_away(tmp_path):
     leftover.write_bytes(b"half")
     Dataset(tmp_path / "run").close()
     assert not leftover.exists()
+
+
+@pytest.mark.parametrize("part", ["episodes", "models"])
+def test_a_campaign_that_lost_its_configuration_is_not_written_over(tmp_path, part):
+    Dataset.create(tmp_path / "run", "x").close()
+    (tmp_path / "run" / part / "kept").write_text("mine")
+    (tmp_path / "run" / CONFIG).unlink()
+    with pytest.raises(RunFolderError, match=f"not empty .it has {part}/kept"):
+        Dataset.create(tmp_path / "run", "new")
+    assert (tmp_path / "run" / part / "kept").read_text() == "mine"
+
+
+def test_the_configuration_is_recorded_and_so_are_its_changes(tmp_path):
+    Dataset.create(tmp_path / "run", "a: 1\n").close()
+    dataset = Dataset(tmp_path / "run")
+    dataset.note_configuration("a: 1\n")
+    dataset.note_configuration("a: 2\n")
+    rows = dataset.ledger.rows(ConfigurationRow)
+    dataset.close()
+    assert [(row.number, row.text, row.epoch) for row in rows] == [
+        (1, "a: 1\n", None),
+        (2, "a: 2\n", 2),
+    ]

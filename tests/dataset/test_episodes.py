@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robo_al.dataset.episodes import decode, encode, examine
@@ -26,6 +26,7 @@ def trajectory(steps=4, channels=3, size=2, seed=0):
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 4), st.integers(1, 3)), max_size=4))
 def test_round_trip_is_exact(sizes):
     kept = [trajectory(*size, seed=i) for i, size in enumerate(sizes)]
@@ -90,6 +91,11 @@ def with_nan(name):
         (changed(rewards=np.zeros(3)), "reward has shape"),
         (changed(rewards=np.zeros((4, 1))), "cannot be a trajectory"),
         (changed(rewards=np.array(["a"])), "cannot be a trajectory"),
+        (changed(rewards=np.array(["1", "2", "3", "4"])), "cannot be a trajectory"),
+        (changed(actions=[[1.0], [1.0, 2.0]]), "action list.* cannot be a trajectory"),
+        (changed(actions=np.zeros((4, 2), complex)), "cannot be a trajectory"),
+        (changed(observations=None), "observation NoneType"),
+        (changed(rewards=np.full(4, 1e308)), "rewards add up to no finite number"),
         (trajectory(steps=0), "no steps"),
         (trajectory(steps=5), "5 steps; 4 were asked for"),
     ],
@@ -112,3 +118,10 @@ def test_good_trajectories_and_failures_pass():
     assert isinstance(kept, Failure) and (kept.kind, kept.reason) == ("aborted", "a person")
     assert kept.partial is not None and kept.partial.steps == 2
     assert examine("r", Failure("failed", "broke"), fake_task(), 4) == Failure("failed", "broke")
+
+
+def test_what_a_failure_has_in_place_of_a_trajectory_is_told_and_left_out():
+    part = changed(actions=np.zeros((4, 2, 2)))
+    kept = examine("r", Failure("aborted", "a person", part), fake_task(), 4)
+    assert isinstance(kept, Failure) and (kept.kind, kept.partial) == ("aborted", None)
+    assert kept.reason.startswith("a person; rollout r: observation ndarray of shape (5, 3), ")

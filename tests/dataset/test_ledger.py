@@ -1,10 +1,14 @@
 import json
+import math
+import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
 
 from robo_al.dataset.ledger import (
     STATES,
+    ConfigurationRow,
     EvaluationRow,
     FitRow,
     Ledger,
@@ -189,3 +193,54 @@ def test_a_ledger_of_an_earlier_version_gets_its_indexes(tmp_path):
 
 
 INDEXES = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql NOT NULL"
+
+
+OLDER = Path(__file__).parent / "format3" / "ledger.sqlite"
+"""Of a run of two rounds, made before columns and tables were added."""
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_ledger_of_an_earlier_version_opens(tmp_path, read_only):
+    path = Path(shutil.copy(OLDER, tmp_path))
+    with Ledger.open(path, read_only=read_only) as ledger:
+        assert [row.state for row in ledger.rows(RolloutRow)] == ["recorded", "recorded"]
+        assert [row.data_hash for row in ledger.rows(EvaluationRow)] == [None, None]
+        assert ledger.rows(ConfigurationRow) == [] and ledger.last(ConfigurationRow) is None
+        assert ledger.totals()[:2] == (2, 10)
+    if not read_only:
+        with Ledger.open(path) as ledger, ledger.transaction():
+            ledger.insert(rollout(0, 3, damaged=1), ConfigurationRow(1, "a: 1", "s"))
+        with Ledger.open(path, read_only=True) as ledger:
+            assert ledger.row(RolloutRow, "r0003-00") == rollout(0, 3, damaged=1)
+            assert ledger.last(ConfigurationRow) == ConfigurationRow(1, "a: 1", "s")
+
+
+def test_columns_and_tables_of_a_later_version_are_not_in_the_way(ledger):
+    ledger._connection.execute("ALTER TABLE rollouts ADD COLUMN labels TEXT")
+    ledger._connection.execute("CREATE TABLE decisions (id TEXT)")
+    with ledger.transaction():
+        ledger.insert(rollout())
+    assert ledger.rows(RolloutRow) == [rollout()]
+
+
+def test_numbers_that_are_not_finite_become_null(ledger):
+    with ledger.transaction():
+        ledger.insert(rollout(score=float("inf")))
+        ledger.update(RolloutRow, "r0001-00", total_reward=float("nan"), robot_seconds=-math.inf)
+    row = ledger.row(RolloutRow, "r0001-00")
+    assert (row.score, row.total_reward, row.robot_seconds) == (None, None, None)
+
+
+def test_a_ledger_that_cannot_be_read_is_a_message(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    with Ledger.create(path) as ledger, ledger.transaction():
+        ledger.insert(*(rollout(i, context="x" * 4000) for i in range(50)))
+    whole = path.read_bytes()
+    pages = [whole[at : at + 4096] for at in range(0, len(whole), 4096)]
+    path.write_bytes(b"".join(b"?" * 4096 if b"xxxx" in page else page for page in pages))
+    with Ledger.open(path, read_only=True) as ledger:
+        with pytest.raises(StorageError, match="cannot be read now"):
+            ledger.rows(RolloutRow)
+    path.write_bytes(whole)
+    with Ledger.open(path, read_only=True) as ledger:
+        assert len(ledger.rows(RolloutRow)) == 50

@@ -1,0 +1,164 @@
+"""The rows of the ledger: its tables are these dataclasses, column for field.
+
+Columns are added, never demanded: a new one may be null, and is so in the rows of an earlier
+version's run folder.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+STATES = (
+    "selected",
+    "dispatched",
+    "recorded",
+    "failed",
+    "aborted",
+    "quarantined",
+    "indeterminate",
+)
+"""Of a rollout. Only what is `recorded` is trained on."""
+LOST = STATES[3:]
+"""States of rollouts that gave no data."""
+
+
+@dataclass(frozen=True)
+class RolloutRow:
+    """One selected rollout: why it was chosen, how it went, and what it came from."""
+
+    id: str
+    """`r0003-02`: the third rollout of round 3."""
+    round: int
+    """From 1."""
+    index: int
+    """Place in its batch, best first, from 0."""
+    state: str
+    """One of `STATES`."""
+    context: str
+    """JSON: observation, seed and options of the start."""
+    controller: str
+    """JSON: `kind` open_loop with its actions, or streamed with its policy and member."""
+    horizon: int
+    """Steps."""
+    seed: int
+    content_hash: str
+    """SHA-256 of context, controller, horizon and seed."""
+    strategy: str
+    """By its short name; `explorer` where no model chose."""
+    acquisition: str
+    """`none` where the selector does not look at scores."""
+    selector: str
+    policy: str
+    model: str
+    oracle: str
+    config_hash: str
+    versions: str
+    model_hash: str | None
+    """SHA-256 of the weights that chose it; null where no model chose or it cannot be saved."""
+    score: float | None
+    rank: int | None
+    """Place of its score among all candidates of the round, from 1."""
+    gain: float | None
+    """What it added to those before it in the batch."""
+    predicted_information: float | None
+    """Nats, of the imagined rollout under the model that chose it."""
+    predicted_seconds: float | None = None
+    """To execute it, where the strategy has a cost."""
+    predicted_risk: float | None = None
+    """That it breaks the task's constraint, where the strategy has one."""
+    realised_information: float | None = None
+    """Nats, of what happened, under the model at that time, before it was retrained."""
+    sha256: str | None = None
+    """Of the episode file; null where there is none."""
+    steps: int | None = None
+    total_reward: float | None = None
+    reason: str | None = None
+    """Of a state other than recorded."""
+    robot_seconds: float | None = None
+    wall_seconds: float | None = None
+    """From dispatch to recording."""
+    epoch: int | None = None
+    """Which opening of the folder dispatched it last."""
+    sequence: int | None = None
+    """Order of recording, from 1."""
+    damaged: int | None = None
+    """1 where it was recorded, and its file was not what was written when it was read again: it is
+    `quarantined` for as long as that is so."""
+
+
+@dataclass(frozen=True)
+class RoundRow:
+    """One selection."""
+
+    round: int
+    scores: str | None
+    """JSON: [N] scores, null for one that is not finite; null where no model chose."""
+    record: str | None = None
+    """JSON: the round's line in metrics.jsonl, once the round is complete."""
+    after: int | None = None
+    """`sequence` of the last rollout that was recorded when it was selected; null: none was."""
+
+
+@dataclass(frozen=True)
+class FitRow:
+    """One retraining."""
+
+    number: int
+    """From 1."""
+    round: int
+    rollouts: int
+    transitions: int
+    data_hash: str
+    """SHA-256 of the hashes of the episodes trained on."""
+    weights: str | None
+    """Name of the file in `models/`, where the model can be saved."""
+    model_hash: str | None
+    """SHA-256 of that file."""
+    loss: float | None
+    details: str
+    """JSON."""
+    held_out: str | None
+    """JSON: errors of the old and the new model on the last evaluation; null without one."""
+
+
+@dataclass(frozen=True)
+class EvaluationRow:
+    """One evaluation of the current policy on the fixed starts."""
+
+    round: int
+    rollouts: int
+    """Recorded when it began: what the policy could have learned from."""
+    transitions: int
+    mean_return: float | None
+    """Null if any of its rollouts failed."""
+    returns: str
+    """JSON: one for each start, null for one that failed."""
+    sha256: str
+    """Of its file in `evaluations/`."""
+    data_hash: str | None = None
+    """SHA-256 of the hashes of the episodes that the policy had learned from."""
+
+
+@dataclass(frozen=True)
+class ConfigurationRow:
+    """The configuration of the campaign, as it was created and after every change of it."""
+
+    number: int
+    """From 1."""
+    text: str
+    """As YAML, with every default filled in."""
+    sha256: str
+    """Of the text."""
+    epoch: int | None = None
+    """Which opening of the folder found it changed; null at the creation."""
+
+
+Row = TypeVar("Row", RolloutRow, RoundRow, FitRow, EvaluationRow, ConfigurationRow)
+AnyRow: TypeAlias = RolloutRow | RoundRow | FitRow | EvaluationRow | ConfigurationRow
+TABLES: dict[type, str] = {
+    RolloutRow: "rollouts",
+    RoundRow: "rounds",
+    FitRow: "fits",
+    EvaluationRow: "evaluations",
+    ConfigurationRow: "configurations",
+}
+"""Names of the tables."""
