@@ -119,7 +119,8 @@ def test_a_run_of_an_earlier_version_opens_resumes_and_shows(
     assert main(["inbox", str(folder)]) == 0
     edit(folder, rounds=3)
     assert main(["resume", str(folder)]) == 0
-    assert "3 rollouts, 15 transitions" in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "3 rollouts and 15 transitions" in shown
     with open_campaign(folder) as campaign:
         states = [row.state for row in campaign.dataset.ledger.rows(RolloutRow)]
         (noted,) = campaign.dataset.ledger.rows(ConfigurationRow)
