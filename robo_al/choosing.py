@@ -205,7 +205,7 @@ def _members(parts: Parts, settings: Settings, round_index: int) -> list[int] | 
 
 def _information(parts: Parts, imagined: ImaginedRollouts, index: int) -> float | None:
     """Return what rollout `index` is expected to tell, the mean over members, in nats."""
-    steps = int(imagined.mask[index].sum())
+    lengths = imagined.mask[:, index].sum(-1).long().tolist()
     try:
         values = [
             rollout_information(
@@ -213,7 +213,7 @@ def _information(parts: Parts, imagined: ImaginedRollouts, index: int) -> float 
                 imagined.observations[member, index, :steps].cpu().numpy().astype(np.float64),
                 imagined.actions[member, index, :steps].cpu().numpy().astype(np.float64),
             )
-            for member in range(imagined.observations.shape[0])
+            for member, steps in enumerate(lengths)
         ]
     except CANNOT:  # it is told, and nothing is chosen by it
         return None

@@ -32,6 +32,7 @@ from robo_al.types import (
     Prediction,
     Selection,
     Task,
+    TerminationFunction,
     Trajectory,
     Transitions,
 )
@@ -56,6 +57,14 @@ class SupportsReward(Protocol):
 
     def reward(self, observation, action, next_observation):  # type: ignore[no-untyped-def]
         """Return rewards [...] for [...,O], [...,A], [...,O]; NumPy arrays or torch tensors."""
+
+
+@runtime_checkable
+class SupportsTermination(Protocol):
+    """A task that knows from what is observed when it ends by itself; NumPy arrays or tensors."""
+
+    def termination(self, observation, action, next_observation):  # type: ignore[no-untyped-def]
+        """Return whether the step ended the rollout [...] for [...,O], [...,A], [...,O]."""
 
 
 @runtime_checkable
@@ -209,6 +218,14 @@ class Model(Protocol):
         Returns:
             Next observations [G, P, O], and rewards [G, P] where the task's are not known.
         """
+
+
+@runtime_checkable
+class SupportsEnds(Protocol):
+    """A model that has learned when rollouts end by themselves, for tasks that do not say it."""
+
+    termination: TerminationFunction | None
+    """Says whether a step ends the rollout; None where no recorded rollout ended by itself."""
 
 
 @runtime_checkable

@@ -27,13 +27,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robo_al.errors import ModelError
+from robo_al.models.ends import LearnedEnds, learn_ends
 from robo_al.models.gp_fit import HYPERPARAMETERS, first_hyperparameters, fit_hyperparameters
 from robo_al.models.gp_posterior import condition, kernel, outlier_noise, planning_tensors, spread
 from robo_al.models.inputs import Inputs
 from robo_al.models.resident import Resident
 from robo_al.ranges import Width
 from robo_al.seeds import integer
-from robo_al.types import FitReport, Prediction, Task, Transitions
+from robo_al.types import FitReport, Prediction, Task, TerminationFunction, Transitions
 
 FLOAT = torch.float64
 SMALLEST_EXPONENT = -80.0
@@ -71,6 +72,8 @@ class GaussianProcess:
         self._recorded = Resident(self.device)
         self._state: dict[str, Tensor] = {}
         self._plan: dict[str, Tensor] = {}
+        self.termination: TerminationFunction | None = None
+        """When rollouts end by themselves, if that had to be learned and some did."""
 
     @property
     def members(self) -> int:
@@ -85,7 +88,8 @@ class GaussianProcess:
         Raises:
             ModelError: no transitions, or values that are not finite.
         """
-        x, y = self.inputs.training_data(self._recorded(transitions))
+        steps = self._recorded(transitions)
+        x, y = self.inputs.training_data(steps)
         state = {
             "x_mean": x.mean(0),
             "x_scale": x.std(0, correction=0).clamp_min(1e-2),
@@ -99,6 +103,7 @@ class GaussianProcess:
         state |= hyper
         state |= condition(x, y, noise, x[chosen], hyper)
         state |= self._draw_functions(x, y, noise, state, rng)
+        state |= learn_ends(self.inputs, steps)
         if not all(bool(torch.isfinite(value).all()) for value in state.values()):
             raise ModelError("Gaussian process: the fit is not finite; look at the recorded data")
         self.load_state_dict(state)
@@ -272,3 +277,4 @@ class GaussianProcess:
         """Take up a saved state; predictions are then exactly the saved model's."""
         self._state = {key: value.to(self.device, FLOAT) for key, value in state.items()}
         self._plan = planning_tensors(self._state)
+        self.termination = LearnedEnds.of(self.inputs, self._state)

@@ -61,7 +61,7 @@ def test_open_loop_candidates_in_every_member_equal_a_plain_loop():
 
 def test_shorter_candidates_are_masked():
     imagined = imagine([open_loop(6, 1), open_loop(4, 2)], fitted(), fake_task())
-    assert imagined.mask.tolist() == [[1] * 6, [1] * 4 + [0] * 2]
+    assert imagined.mask.tolist() == [[[1] * 6, [1] * 4 + [0] * 2]]
     assert len(imagined) == 2
     assert imagined.members.tolist() == [[MEAN, MEAN]]
 
