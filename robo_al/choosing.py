@@ -65,7 +65,9 @@ def choose(
         candidates = propose(parts, settings, parts.policy, contexts, settings.candidates, rng)
     with clock.activity("imagine"):
         members = _members(parts, settings, round_index)
-        imagined = imagine(candidates, model, parts.task, members, device=parts.device)
+        imagined = imagine(
+            candidates, model, parts.task, members, device=parts.device, advanced=clock.advanced
+        )
         if admits is not None:
             imagined = _admitted(candidates, imagined, admits)
         waiting = (

@@ -14,7 +14,7 @@ plugin *can* do beyond its contract is a further small Protocol (`SupportsAct`),
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -436,6 +436,14 @@ class SupportsRepeat(Protocol):
     """
 
     repeatable: bool
+
+
+@runtime_checkable
+class SupportsAdvance(Protocol):
+    """An oracle that says how far it is while it executes what takes long."""
+
+    advanced: Callable[[int, int], None]
+    """Set by the loop; told how many of how many steps are executed."""
 
 
 @runtime_checkable

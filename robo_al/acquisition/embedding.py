@@ -75,8 +75,8 @@ class FeatureEmbedding:
         shares, relative = (values.to(self._posterior) for values in _shares(steps))
         means, norms = [], []
         for part, phi in step_features(model, steps, self._posterior):
-            phi = phi * relative[:, part, :, None]
-            mean = torch.einsum("enmf,nm->enf", phi, shares[part])
+            taken = phi * relative[:, part, :, None]
+            mean = torch.einsum("enmf,nm->enf", taken, shares[part])
             means.append(mean.movedim(0, 1))
             norms.append(((mean @ self._posterior) * mean).sum(-1).mean(0))
         self._means = torch.cat(means)  # [R, E, F]

@@ -6,7 +6,7 @@ answer the robot's, with a policy that takes the candidate's own member for the 
 task ends by itself, a rollout is over: it keeps its last observation and earns nothing more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ def imagine(
     members: Sequence[int] | None = None,
     noise: np.random.Generator | None = None,
     device: str = "cpu",
+    advanced: Callable[[int, int], None] = lambda step, steps: None,
 ) -> ImaginedRollouts:
     """Play every candidate in members of the model.
 
@@ -36,6 +37,7 @@ def imagine(
             the posterior mean.
         noise: draws the noise that the model expects at every step; None: no noise.
         device: where the tensors of the result live.
+        advanced: told after each step how many of how many are imagined.
 
     Returns:
         What happened in imagination, as tensors on `device`.
@@ -44,7 +46,7 @@ def imagine(
     rows = _worlds(candidates, members)
     worlds = torch.tensor(rows, device=device)
     play = _Play(candidates, model, task, worlds.reshape(-1), steps)
-    observations, actions, rewards, taken = play.run(noise)
+    observations, actions, rewards, taken = play.run(noise, advanced)
     shape = (len(rows), n, steps)
     observations = observations.reshape(len(rows), n, steps + 1, -1)
     finite = torch.isfinite(observations).all(-1).all(-1) & torch.isfinite(
@@ -123,7 +125,7 @@ class _Play:
         return self._limited(self._everywhere(planned))
 
     def run(
-        self, noise: np.random.Generator | None
+        self, noise: np.random.Generator | None, advanced: Callable[[int, int], None]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return observations [G,T+1,O], actions [G,T,A], rewards [G,T] and steps taken [G,T]."""
         starts = np.stack([candidate.context.observation for candidate in self.candidates])
@@ -156,6 +158,7 @@ class _Play:
                 goes_on = goes_on & ~self.termination(observation, action, following)
             observations[:, t + 1], rewards[:, t] = following, reward
             observation = following
+            advanced(t + 1, self.steps)
         return observations, actions, rewards, taken
 
     def _answer(self, observation: torch.Tensor, actions: torch.Tensor) -> None:

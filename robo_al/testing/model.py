@@ -1,6 +1,7 @@
 """A model whose every answer can be checked by hand."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,9 @@ from robo_al.types import FitReport, Prediction, Task, TerminationFunction, Tran
 
 if TYPE_CHECKING:
     import torch
+
+
+NOTHING: "Mapping[str, torch.Tensor]" = MappingProxyType({})
 
 
 class FakeModel:
@@ -33,13 +37,13 @@ class FakeModel:
         self._draws = torch.randn(
             members, features, self._inputs.outputs, generator=generator, dtype=torch.float64
         ).to(device)
-        self._set(torch.eye(features, dtype=torch.float64, device=device), None, {})
+        self._set(torch.eye(features, dtype=torch.float64, device=device), None)
 
     def _set(
         self,
         covariance: "torch.Tensor",
         mean: "torch.Tensor | None",
-        ends: "Mapping[str, torch.Tensor]",
+        ends: "Mapping[str, torch.Tensor]" = NOTHING,
     ) -> None:
         import torch
 
