@@ -13,7 +13,7 @@ from robo_al.choosing import CANNOT
 from robo_al.config import Config
 from robo_al.models.imagination import imagine
 from robo_al.parts import Parts, Settings
-from robo_al.protocols import Oracle, SupportsAct, SupportsRepeat, SupportsUpdate
+from robo_al.protocols import Oracle, SupportsAct, SupportsLook, SupportsRepeat, SupportsUpdate
 from robo_al.run import make_oracle, parts_of
 from robo_al.tasks.shelf import borrowed
 from robo_al.testing import random_transitions
@@ -136,12 +136,17 @@ def _executed_step(parts: Parts, oracle: Oracle, rollouts: int, horizon: int) ->
     """Return the seconds in which so many simulated rollouts of the policy advance by one step."""
     assert isinstance(parts.policy, SupportsAct)
     controller = Streamed(parts.policy, parts.model, MEAN)
-    contexts = parts.contexts_from(range(rollouts))
-    times, lengths = [], []
+    times, lengths, played = [], [], rollouts
     for steps in (1, min(horizon, STEPS + 1)):
-        began, left, longest = time.monotonic(), rollouts, 1
+        wanted = range(rollouts)
+        if parts.task.finds_starts and isinstance(oracle, SupportsLook):
+            contexts = oracle.look(wanted)
+        else:
+            contexts = parts.contexts_from(wanted)
+        began, played, longest = time.monotonic(), len(contexts), 1
         for i, context in enumerate(contexts):
             oracle.submit(Candidate(context, controller, steps, i, f"forecast-{i}"))
+        left = played
         while left:
             outcomes = oracle.poll()
             left -= len(outcomes)
@@ -149,4 +154,5 @@ def _executed_step(parts: Parts, oracle: Oracle, rollouts: int, horizon: int) ->
             longest = max([longest, *(r.steps for r in results if isinstance(r, Trajectory))])
         times.append(time.monotonic() - began)
         lengths.append(longest)
-    return max(0.0, times[1] - times[0]) / max(1, lengths[1] - lengths[0])
+    step = max(0.0, times[1] - times[0]) / max(1, lengths[1] - lengths[0])
+    return step * rollouts / played
