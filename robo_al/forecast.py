@@ -106,7 +106,7 @@ def _retraining(parts: Parts, settings: Settings) -> float:
     parts.model.fit(transitions, rng)
     if isinstance(parts.policy, SupportsUpdate):
         parts.policy.update(transitions, parts.model, rng)
-    return (time.monotonic() - began) * max(1.0, total / len(transitions))
+    return (time.monotonic() - began) * max(1.0, total / (rollouts * tried))
 
 
 def _imagined_step(parts: Parts, settings: Settings, steps: int) -> float:

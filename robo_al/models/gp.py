@@ -245,7 +245,7 @@ class GaussianProcess:
         if x.is_cuda or groups >= len(x):
             values = self._values(x, members)
         else:
-            blocks = zip(x.split(groups), members.split(groups), strict=True)
+            blocks = zip(torch.split(x, groups), torch.split(members, groups), strict=True)
             values = torch.cat([self._values(*block) for block in blocks])
         return self.inputs.advance(observations, values * plan["y_scale"])
 

@@ -113,10 +113,10 @@ def test_on_cuda_it_values_plans_as_on_the_cpu():
 
 @pytest.mark.parametrize("repeat", [1, 2])
 def test_a_plan_earns_nothing_after_the_end(repeat):
-    _, task, contexts, model = pendulum(3)
+    env, task, contexts, model = pendulum(3)
 
     def termination(observation, action, following):
-        return abs(following[..., 1]) > 2.0  # turns fast
+        return abs(following[..., 1]) > 4.0  # turns fast
 
     ending = replace(task, termination=termination)
     start = torch.as_tensor(np.stack([c.observation for c in contexts]), dtype=torch.float32)
@@ -129,13 +129,13 @@ def test_a_plan_earns_nothing_after_the_end(repeat):
             observation, total = start[b], 0.0
             for h in range(12 * repeat):
                 action = plans[b, s, h // repeat] * float(task.action_high[0])
-                following = model._env.dynamics(observation, action)
+                following = env.dynamics(observation, action)
                 total += float(task.reward(observation, action, following))
                 observation = following
                 if termination(None, None, following):
                     ended += 1
                     break
             np.testing.assert_allclose(returns[b, s], total, rtol=1e-4, atol=1e-4)
-    assert 20 < ended < 120
+    assert 20 < ended <= 120
     plain = ICEM(task, action_repeat=repeat, **SMALL).start(model, [MEAN] * 3, [0, 1, 2])
     assert not torch.equal(plain._returns(start, plans), returns)
