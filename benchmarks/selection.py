@@ -70,7 +70,8 @@ def candidates(n, steps, size, seed=0):
         actions=torch.zeros(1, n, steps, 1),
         rewards=torch.zeros(1, n, steps),
         members=torch.zeros(1, n, dtype=torch.long),
-        mask=torch.ones(n, steps),
+        horizons=torch.full((n,), steps),
+        mask=torch.ones(1, n, steps),
         finite=torch.ones(n, dtype=torch.bool),
     )
 

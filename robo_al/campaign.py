@@ -34,7 +34,15 @@ from robo_al.dataset.ledger import (
 )
 from robo_al.dataset.outcomes import checked
 from robo_al.errors import IntegrityError, UserError
-from robo_al.events import Activity, Event, Explored, Indeterminate, RolloutDone, Withheld
+from robo_al.events import (
+    Activity,
+    Advanced,
+    Event,
+    Explored,
+    Indeterminate,
+    RolloutDone,
+    Withheld,
+)
 from robo_al.learning import Learner
 from robo_al.one_thread import one_thread
 from robo_al.parts import Parts, Settings
@@ -81,7 +89,7 @@ class Campaign:
         last = [row.record for row in dataset.ledger.rows(RoundRow) if row.record]
         record: dict[str, Any] = json.loads(last[-1]) if last else {}
         seconds, cpu_seconds = record.get("seconds", {}), record.get("cpu_seconds", 0.0)
-        self.clock = Clock(seconds, self._began, cpu_seconds)
+        self.clock = Clock(seconds, self._began, cpu_seconds, self._advanced)
         self._candidates: dict[str, Candidate] = {}
         self._dispatched: dict[str, float] = {}
         self._evaluations: list[EvaluationRow] = []
@@ -128,6 +136,9 @@ class Campaign:
 
     def _began(self, activity: str) -> None:
         self.emit(Activity(activity))
+
+    def _advanced(self, step: int, steps: int) -> None:
+        self.emit(Advanced(step, steps))
 
     def close(self) -> None:
         """Let the folder go; may be called twice."""

@@ -65,7 +65,9 @@ def choose(
         candidates = propose(parts, settings, parts.policy, contexts, settings.candidates, rng)
     with clock.activity("imagine"):
         members = _members(parts, settings, round_index)
-        imagined = imagine(candidates, model, parts.task, members, device=parts.device)
+        imagined = imagine(
+            candidates, model, parts.task, members, device=parts.device, advanced=clock.advanced
+        )
         if admits is not None:
             imagined = _admitted(candidates, imagined, admits)
         waiting = (
@@ -207,7 +209,7 @@ def _members(parts: Parts, settings: Settings, round_index: int) -> list[int] | 
 
 def _information(parts: Parts, imagined: ImaginedRollouts, index: int) -> float | None:
     """Return what rollout `index` is expected to tell, the mean over members, in nats."""
-    steps = int(imagined.mask[index].sum())
+    lengths = imagined.mask[:, index].sum(-1).long().tolist()
     try:
         values = [
             rollout_information(
@@ -215,7 +217,7 @@ def _information(parts: Parts, imagined: ImaginedRollouts, index: int) -> float 
                 imagined.observations[member, index, :steps].cpu().numpy().astype(np.float64),
                 imagined.actions[member, index, :steps].cpu().numpy().astype(np.float64),
             )
-            for member in range(imagined.observations.shape[0])
+            for member, steps in enumerate(lengths)
         ]
     except CANNOT:  # it is told, and nothing is chosen by it
         return None

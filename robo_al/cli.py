@@ -141,15 +141,15 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     from robo_al.config import find_config, load_config
     from robo_al.dataset.folders import need_new
+    from robo_al.forecast import foresee
     from robo_al.overrides import split_arguments
+    from robo_al.run import create_campaign, load_run_config
 
     source, overrides = split_arguments(options.arguments)
     name = find_config(source).stem
     need_new(options.out or Path("runs") / name / "new")  # before a plugin loads torch
     config = load_config(source, overrides)
     folder = options.out or _new_folder(name, config)
-    from robo_al.run import create_campaign, load_run_config
-
     try:
         campaign = create_campaign(config, folder)
     except BaseException:
@@ -158,7 +158,9 @@ def _run(options: argparse.Namespace) -> None:
                 folder.rmdir()
         raise
     with campaign:
-        _turn(campaign, load_run_config(folder))
+        config = load_run_config(folder)
+        print(foresee(config), flush=True)
+        _turn(campaign, config)
 
 
 def _resume(options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ class Clock:
         seconds: what earlier openings of the same campaign took.
         changed: told the name of each activity that begins.
         cpu_seconds: of this process in those openings, evaluations left out.
+        advanced: told, by whoever works, how many of how many steps of the activity are done.
     """
 
     def __init__(
@@ -22,12 +23,14 @@ class Clock:
         seconds: Mapping[str, float],
         changed: Callable[[str], None] = lambda name: None,
         cpu_seconds: float = 0.0,
+        advanced: Callable[[int, int], None] = lambda step, steps: None,
     ) -> None:
         self._seconds = dict.fromkeys(ACTIVITIES, 0.0) | dict(seconds)
         self._cpu, self._cpu_since = cpu_seconds, time.process_time()
         self._current = "other"
         self._since = time.monotonic()
         self.changed = changed
+        self.advanced = advanced
 
     @property
     def seconds(self) -> dict[str, float]:

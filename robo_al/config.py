@@ -61,15 +61,25 @@ def _names_selector(name: str) -> bool:
         return False  # told as what is wrong with an acquisition function
 
 
+FEWEST_STARTS, MOST_STARTS = 3, 20
+"""Of an evaluation of which nothing is said."""
+EVALUATED_STEPS = 4000
+"""That such an evaluation has in all, unless its fewest starts take more."""
+
+
 class Evaluation(BaseModel):
     """How the policy is evaluated, apart from the data."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    starts: Count = 20
-    """Fixed starts, the same for every strategy."""
+    starts: Count | None = None
+    """Fixed starts, the same for every strategy; None: as many as the task's horizon allows."""
     every: int = Field(default=1, ge=0)
     """Rounds between evaluations; 0: never. A round that brought no data is followed by none."""
+
+    def starts_for(self, horizon: int) -> int:
+        """Return the starts: where nothing is said 20 up to 200 steps, and fewer beyond."""
+        return self.starts or max(FEWEST_STARTS, min(MOST_STARTS, EVALUATED_STEPS // horizon))
 
 
 class Loop(BaseModel):

@@ -22,6 +22,16 @@ class Noted:
 
 
 @dataclass(frozen=True)
+class Advanced:
+    """The activity that goes on has come so far."""
+
+    step: int
+    """Of its rollouts, all of which advance together."""
+    steps: int
+    """Of the longest, at most."""
+
+
+@dataclass(frozen=True)
 class RolloutDone:
     """An outcome is durable, whatever its state."""
 
@@ -110,6 +120,7 @@ class RoundDone:
 Event: TypeAlias = (
     Activity
     | Noted
+    | Advanced
     | RolloutDone
     | Quarantined
     | TakenBack

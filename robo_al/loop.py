@@ -8,7 +8,13 @@ from robo_al.errors import OracleError
 from robo_al.events import Event, Noted
 from robo_al.one_thread import one_thread
 from robo_al.overlapped import run_overlapped
-from robo_al.protocols import Oracle, SupportsAdmission, SupportsLook, SupportsRecall
+from robo_al.protocols import (
+    Oracle,
+    SupportsAdmission,
+    SupportsAdvance,
+    SupportsLook,
+    SupportsRecall,
+)
 from robo_al.rounds import complete, execute, left, repeated
 from robo_al.types import Candidate, Outcome
 
@@ -40,6 +46,8 @@ def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> No
     if campaign.rounds == 0:
         for note in campaign.parts.task.notes:
             emit(Noted(note))
+    if isinstance(oracle, SupportsAdvance):
+        oracle.advanced = campaign.clock.advanced
     campaign.learner.recover(campaign.rounds)
     if campaign.settings.queue is not None:
         run_overlapped(campaign, oracle, campaign.settings.queue)

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from robo_al.errors import PluginError, UserError
-from robo_al.types import AnswerFunction, EnvSpec, RewardFunction
+from robo_al.types import AnswerFunction, EnvSpec, RewardFunction, TerminationFunction
 
 if TYPE_CHECKING:
     import gymnasium
@@ -130,6 +130,15 @@ def known_reward(spec: EnvSpec) -> RewardFunction | None:
     """
     reward: RewardFunction | None = _known("rewards", spec)
     return reward
+
+
+def known_termination(spec: EnvSpec) -> TerminationFunction | None:
+    """Return when a `gymnasium:` env ends by itself where that is a known function, else None.
+
+    Like `known_reward`, of the group `robo_al.terminations`.
+    """
+    termination: TerminationFunction | None = _known("terminations", spec)
+    return termination
 
 
 def known_answer(spec: EnvSpec, env: "gymnasium.Env[Any, Any]") -> AnswerFunction | None:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from robo_al.events import (
     Activity,
+    Advanced,
     Diverged,
     Evaluated,
     Event,
@@ -38,6 +39,8 @@ DOING = {
     "evaluate": "evaluating the policy",
     "other": "keeping the record",
 }
+QUIET = 10.0
+"""Seconds without a word after which, without a terminal, what goes on is said."""
 
 
 class Progress:
@@ -49,6 +52,7 @@ class Progress:
         done: rounds, rollouts and transitions that are recorded already.
         threshold: mean evaluation return from which the task counts as solved.
         console: where to show it; standard output by default.
+        quiet: seconds without a word after which, without a terminal, what goes on is said.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Progress:
         done: tuple[int, int, int] = (0, 0, 0),
         threshold: float | None = None,
         console: Console | None = None,
+        quiet: float = QUIET,
     ) -> None:
         self._title, self._budget, self._threshold = title, rounds, threshold
         self._round, self._rollouts, self._transitions = done
@@ -65,6 +70,8 @@ class Progress:
             tolerate()
         self._console = console or Console()
         self._doing = "starting"
+        self._quiet = quiet
+        self._said_at = time.monotonic()
         self._last_return = self._last_evaluation = ""
         self._record: Mapping[str, Any] = {}
         self._since = time.monotonic()
@@ -86,6 +93,10 @@ class Progress:
         match event:
             case Activity(name):
                 self._doing = DOING[name]
+                self._say_what_goes_on()
+            case Advanced(step, steps):
+                self._doing = f"{self._doing.partition(':')[0]}: step {step:,} of {steps:,}"
+                self._say_what_goes_on()
             case RolloutDone(rollout):
                 if rollout.state == "recorded":
                     self._rollouts += 1
@@ -98,12 +109,26 @@ class Progress:
             case RoundDone(record):
                 self._record, self._round = record, record["round"]
                 self._doing = DOING["other"]
-                say(round_line(record, self._budget), "", self._console)
+                self._print(round_line(record, self._budget), "")
             case _:
                 self._say(remark(event))
 
     def _say(self, text: str) -> None:
-        say(text, "yellow", self._console)
+        self._print(text, "yellow")
+
+    def _say_what_goes_on(self) -> None:
+        """Without a panel that shows it, say what goes on where nothing was said for a while."""
+        silent = time.monotonic() - self._said_at
+        if not self._console.is_terminal and silent >= self._quiet:
+            self._print(self._now(), "")
+
+    def _print(self, text: str, style: str) -> None:
+        say(text, style, self._console)
+        self._said_at = time.monotonic()
+
+    def _now(self) -> str:
+        going = min(self._round + 1, self._budget)
+        return f"round {going} of {self._budget}: {self._doing}"
 
     def _panel(self) -> RenderableType:
         """Return what is shown now."""
@@ -116,9 +141,8 @@ class Progress:
 
     def _facts(self) -> dict[str, str]:
         elapsed = duration(time.monotonic() - self._since)
-        going = min(self._round + 1, self._budget)
         facts = {
-            "now": f"round {going} of {self._budget}: {self._doing}",
+            "now": self._now(),
             "so far": f"{amount(self._rollouts, self._transitions)} in {elapsed}",
         }
         returns = []

@@ -14,7 +14,7 @@ plugin *can* do beyond its contract is a further small Protocol (`SupportsAct`),
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -32,6 +32,7 @@ from robo_al.types import (
     Prediction,
     Selection,
     Task,
+    TerminationFunction,
     Trajectory,
     Transitions,
 )
@@ -56,6 +57,14 @@ class SupportsReward(Protocol):
 
     def reward(self, observation, action, next_observation):  # type: ignore[no-untyped-def]
         """Return rewards [...] for [...,O], [...,A], [...,O]; NumPy arrays or torch tensors."""
+
+
+@runtime_checkable
+class SupportsTermination(Protocol):
+    """A task that knows from what is observed when it ends by itself; NumPy arrays or tensors."""
+
+    def termination(self, observation, action, next_observation):  # type: ignore[no-untyped-def]
+        """Return whether the step ended the rollout [...] for [...,O], [...,A], [...,O]."""
 
 
 @runtime_checkable
@@ -209,6 +218,14 @@ class Model(Protocol):
         Returns:
             Next observations [G, P, O], and rewards [G, P] where the task's are not known.
         """
+
+
+@runtime_checkable
+class SupportsEnds(Protocol):
+    """A model that has learned when rollouts end by themselves, for tasks that do not say it."""
+
+    termination: TerminationFunction | None
+    """Says whether a step ends the rollout; None where no recorded rollout ended by itself."""
 
 
 @runtime_checkable
@@ -419,6 +436,14 @@ class SupportsRepeat(Protocol):
     """
 
     repeatable: bool
+
+
+@runtime_checkable
+class SupportsAdvance(Protocol):
+    """An oracle that says how far it is while it executes what takes long."""
+
+    advanced: Callable[[int, int], None]
+    """Set by the loop; told how many of how many steps are executed."""
 
 
 @runtime_checkable

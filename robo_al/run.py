@@ -65,17 +65,19 @@ def create_campaign(config: Config, folder: str | Path) -> Campaign:
     """
     config = resolve(config)
     task = _task(config)
+    evaluation = {"starts": config.evaluation.starts_for(task.horizon)}
     known = {
         "starts": "found" if task.finds_starts else "asked",
         "horizon": task.horizon,
         "threshold": task.threshold,
+        "evaluation": config.evaluation.model_copy(update=evaluation),
         "oracle": _oracle(config),
     }
     config = config.model_copy(update=known)
     device = _device(config)
     rehearse(config)
     campaign = Campaign.create(
-        Path(folder), _parts(config, task, device), _settings(config), config.text()
+        Path(folder), _parts(config, task, device), _settings(config, task), config.text()
     )
     try:
         note_start_folder(campaign.dataset.folder)
@@ -93,11 +95,15 @@ def open_campaign(folder: str | Path) -> Campaign:
         RunFolderError: no run, another version's, or in use by another process.
     """
     config = load_run_config(folder)
-    campaign = Campaign.open(
-        Path(folder), _parts(config, _task(config), _device(config)), _settings(config)
-    )
+    campaign = Campaign.open(Path(folder), *parts_of(config))
     campaign.dataset.note_configuration(config.text())
     return campaign
+
+
+def parts_of(config: Config) -> tuple[Parts, Settings]:
+    """Make the parts of a campaign, and its numbers, of a configuration that was recorded."""
+    task = _task(config)
+    return _parts(config, task, _device(config)), _settings(config, task)
 
 
 def load_run_config(folder: str | Path) -> Config:
@@ -146,7 +152,7 @@ def rehearse(config: Config) -> None:
         check_env(env, task.env, task.horizon)
         contexts = sample_contexts(env, [rng, rng])
         transitions = random_transitions(rng, rollouts=3, steps=3, env=env)
-    parts, settings = _parts(config, task, "cpu"), _settings(config)
+    parts, settings = _parts(config, task, "cpu"), _settings(config, task)
     parts.strategy.require(parts.model, task, settings.imagination_members, settings.steps(task))
     check_model(parts.model, task, transitions)
     if config.imagination_members > parts.model.members:
@@ -236,7 +242,7 @@ def _device(config: Config) -> str:
     return config.device
 
 
-def _settings(config: Config) -> Settings:
+def _settings(config: Config, task: Task) -> Settings:
     return Settings(
         seed=config.seed,
         rounds=config.rounds,
@@ -246,7 +252,7 @@ def _settings(config: Config) -> Settings:
         contexts=config.contexts,
         imagination_members=config.imagination_members,
         initial_rollouts=config.initial_rollouts,
-        evaluation_starts=config.evaluation.starts,
+        evaluation_starts=config.evaluation.starts_for(task.horizon),
         evaluate_every=config.evaluation.every,
         stop_when_solved=config.stop_when_solved,
         queue=config.loop.queue if config.loop.mode == "overlapped" else None,

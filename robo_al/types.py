@@ -53,6 +53,11 @@ RewardFunction: TypeAlias = Callable[[Any, Any, Any], Any]
 
 The same function for NumPy arrays and torch tensors, whichever it is given."""
 
+TerminationFunction: TypeAlias = Callable[[Any, Any, Any], Any]
+"""(observation [...,O], action [...,A], next observation [...,O]) -> whether the task ended [...].
+
+For NumPy arrays and torch tensors, like a `RewardFunction`."""
+
 AnswerFunction: TypeAlias = Callable[[Any, Any, Any, Any], tuple[Any, Any, Any]]
 """(observation [n,O] and qpos [n,Q] before a step, action [n,A], data after it) -> (observation
 [n,O], reward [n], terminated [n]): what `step` of a MuJoCo env makes of n simulations at once.
@@ -81,6 +86,8 @@ class Task:
     """None where the reward is not a known function: then the model learns it."""
     threshold: float | None
     """Mean evaluation return from which the task counts as solved, if it has one."""
+    termination: TerminationFunction | None = None
+    """When a rollout ends by itself; None where that is not known: then the model learns it."""
     constraint: RewardFunction | None = None
     """(observation, action, next observation) -> g [...]: a step with g > 0 must not happen."""
     starts: int | None = None
@@ -167,6 +174,13 @@ class Trajectory:
         return len(self.actions)
 
     @property
+    def ends(self) -> Bool[np.ndarray, "T"]:
+        """Whether the task ended by itself at each step: at the last, or at none."""
+        ends = np.zeros(self.steps, dtype=np.bool_)
+        ends[-1:] = self.terminated
+        return ends
+
+    @property
     def total_reward(self) -> float:
         """Undiscounted return of the rollout."""
         return float(self.rewards.sum())
@@ -209,6 +223,8 @@ class Transitions:
     rewards: Float[np.ndarray, "B"]
     rollouts: Int[np.ndarray, "B"]
     """Index of the rollout that each step belongs to: what held-out *rollouts* are split by."""
+    terminated: Bool[np.ndarray, "B"]
+    """Whether the task ended by itself at the step: no step of a rollout that was cut off."""
 
     def __len__(self) -> int:
         """Number of transitions, B."""
@@ -222,6 +238,7 @@ class Transitions:
             self.next_observations[keep],
             self.rewards[keep],
             self.rollouts[keep],
+            self.terminated[keep],
         )
 
 
@@ -261,8 +278,11 @@ class ImaginedRollouts:
     """[E, N, T]"""
     members: torch.Tensor
     """[E, N] which member of the model each was played in (`MEAN` for the posterior mean)."""
+    horizons: torch.Tensor
+    """[N] steps that each candidate asks for; T is the most of them."""
     mask: torch.Tensor
-    """[N, T] 1 for a step within the candidate's horizon, 0 for padding after it."""
+    """[E, N, T] 1 for a step that is taken, 0 after the candidate's horizon, and after the step at
+    which the task ended in that member."""
     finite: torch.Tensor
     """[N] False where a member left the finite numbers: never selected."""
 

@@ -9,6 +9,7 @@ from robo_al.clock import ACTIVITIES
 from robo_al.dataset.ledger import EvaluationRow, RolloutRow
 from robo_al.events import (
     Activity,
+    Advanced,
     Diverged,
     Evaluated,
     Event,
@@ -153,3 +154,24 @@ def test_every_activity_has_words() -> None:
 
 def test_where_the_time_went_does_not_look_like_progress() -> None:
     assert "█" not in shown(RoundDone(RECORD), terminal=True)
+
+
+def test_a_terminal_shows_how_far_an_activity_is() -> None:
+    text = shown(Activity("evaluate"), Advanced(300, 1000), terminal=True)
+    assert "round 1 of 7: evaluating the policy: step 300 of 1,000" in " ".join(text.split())
+
+
+def test_without_a_terminal_what_goes_on_is_said_after_a_silence() -> None:
+    file = io.StringIO()
+    console = Console(file=file, width=80, color_system=None)
+    with Progress("a title", 7, console=console, quiet=0.0) as progress:
+        for event in (Activity("evaluate"), Advanced(1, 1000), Advanced(2, 1000)):
+            progress(event)
+    assert file.getvalue().splitlines() == [
+        "a title",
+        "round 1 of 7: evaluating the policy",
+        "round 1 of 7: evaluating the policy: step 1 of 1,000",
+        "round 1 of 7: evaluating the policy: step 2 of 1,000",
+    ]
+    quiet = shown(Activity("evaluate"), Advanced(1, 1000), Advanced(2, 1000))
+    assert quiet.splitlines() == ["pendulum, variance, seed 0"]  # a few seconds are no silence

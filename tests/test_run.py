@@ -89,6 +89,27 @@ def test_a_recorded_configuration_is_that_which_left_open_what_was_filled_in() -
     assert changed == {"oracle.envs": (1, 2)}
 
 
+@pytest.mark.parametrize(
+    ("horizon", "starts"), [(10, 20), (200, 20), (400, 10), (1000, 4), (9999, 3)]
+)
+def test_a_long_horizon_is_evaluated_from_fewer_starts(
+    tmp_path: Path, horizon: int, starts: int
+) -> None:
+    config = fakes(evaluation={}, horizon=horizon)
+    with create_campaign(config, tmp_path / "run") as campaign:
+        assert campaign.settings.evaluation_starts == starts
+    stored = load_run_config(tmp_path / "run")
+    assert stored.evaluation.starts == starts
+    assert differences(stored, resolve(config)) == {}
+    with open_campaign(tmp_path / "run") as campaign:
+        assert campaign.settings.evaluation_starts == starts
+
+
+def test_what_is_said_of_starts_is_done(tmp_path: Path) -> None:
+    with create_campaign(fakes(horizon=5000, evaluation={"starts": 7}), tmp_path / "run"):
+        assert load_run_config(tmp_path / "run").evaluation.starts == 7
+
+
 def test_a_threshold_can_be_given(tmp_path: Path) -> None:
     turn(fakes(threshold=-100.0, rounds=5), tmp_path / "run")
     with open_campaign(tmp_path / "run") as campaign:

@@ -172,7 +172,8 @@ def test_random_data_are_what_they_are_called(rng):
     imagined = random_imagined(rng, members=2, candidates=5, steps=3)
     assert len(imagined) == 5 and imagined.returns.shape == (2, 5)
     real = imagine(proposed(rng, n=5, horizon=3), FakeModel(TASK), TASK, members=[0, 1])
-    for name in ("observations", "actions", "rewards", "members", "mask", "finite"):
+    names = ("observations", "actions", "rewards", "members", "horizons", "mask", "finite")
+    for name in names:
         assert getattr(imagined, name).shape == getattr(real, name).shape, name
 
 

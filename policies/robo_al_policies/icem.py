@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robo_al.errors import ConfigError
+from robo_al.models.ends import termination_of
 from robo_al.protocols import Model
 from robo_al.ranges import Count, Factor, NonNegative, Positive, Share, Width
 from robo_al.seeds import integer
@@ -28,7 +29,7 @@ class ICEM:
     """Plans by iCEM on the learned model.
 
     Args:
-        task: its reward and action limits.
+        task: its reward, its end and action limits.
         device: where plans are imagined.
         planning_horizon: H, steps that a plan looks ahead.
         samples: action sequences in the first iteration.
@@ -113,6 +114,7 @@ class ICEMActor:
         self, policy: ICEM, model: Model, members: Sequence[int], seeds: Sequence[int]
     ) -> None:
         self.policy, self.model, self.task = policy, model, policy.task
+        self.termination = termination_of(policy.task, model)
         device = policy.device
         self.members = torch.tensor(list(members), device=device)
         self.rngs = [np.random.default_rng(seed) for seed in seeds]
@@ -176,9 +178,10 @@ class ICEMActor:
     def _returns(
         self, start: Float[Tensor, "B O"], plans: Float[Tensor, "B S H A"]
     ) -> Float[Tensor, "B S"]:
-        """Imagine every plan in its row's member; return undiscounted rewards."""
+        """Imagine every plan in its row's member; return undiscounted rewards until it ends."""
         observation = start[:, None].expand(-1, plans.shape[1], -1)
         total = torch.zeros(plans.shape[:2], dtype=plans.dtype, device=plans.device)
+        goes_on = torch.ones(plans.shape[:2], dtype=torch.bool, device=plans.device)
         actions = self.center + self.half * plans
         for h in range(plans.shape[2]):
             action = actions[:, :, h]
@@ -187,6 +190,9 @@ class ICEMActor:
                 if self.task.reward is not None:
                     reward = self.task.reward(observation, action, following)
                 assert reward is not None, "a model predicts rewards that are not known"
+                if self.termination is not None:
+                    reward = torch.where(goes_on, reward, 0.0)
+                    goes_on = goes_on & ~self.termination(observation, action, following)
                 total = total + reward
                 observation = following
         return torch.nan_to_num(total, nan=-torch.inf, posinf=-torch.inf)

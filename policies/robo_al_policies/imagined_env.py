@@ -3,8 +3,8 @@
 Worlds are short branches off what was recorded (MBPO; Janner et al. 2019, "When to trust your
 model"): each starts at an observation drawn from the record, lives for a few steps, and starts
 anew elsewhere. Each plays in one member of the model, so that a policy cannot rely on the errors
-of one. A world ends by itself only where the task's end is a known function; otherwise its end is
-a truncation, beyond which SB3 asks the critic.
+of one. A world ends by itself where the task says so or the model has learned it; otherwise its end
+is a truncation, beyond which SB3 asks the critic.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 from torch import Tensor
 
+from robo_al.models.ends import termination_of
 from robo_al.protocols import Model
-from robo_al.types import Task
+from robo_al.types import Task, TerminationFunction
 from robo_al_policies.observer import Observer
-from robo_al_policies.termination import termination_of
 
 Array = NDArray[Any]
 
@@ -31,7 +31,8 @@ class ImaginedEnv(VecEnv):
     """N worlds in a model; actions are scaled to [-1, 1].
 
     Args:
-        task: its reward (where it is not known the model predicts it), end and action limits.
+        task: its reward and end (where they are not known the model predicts them), and its action
+            limits.
         observer: what the networks see.
         worlds: N.
         length: steps after which a world starts anew.
@@ -49,13 +50,13 @@ class ImaginedEnv(VecEnv):
         )
         self.length = length
         self._task, self._observer, self._device = task, observer, torch.device(device)
-        self._termination = termination_of(task)
         low, high = (
             torch.as_tensor(limit, dtype=torch.float32, device=device)
             for limit in (task.action_low, task.action_high)
         )
         self._center, self._half = (high + low) / 2, (high - low) / 2
         self._model: Model | None = None
+        self._termination: TerminationFunction | None = None
         self._actions = torch.zeros(worlds, size, dtype=torch.float32, device=self._device)
 
     def imagine(self, model: Model, starts: Float[Tensor, "B O"], rng: np.random.Generator) -> None:
@@ -67,6 +68,7 @@ class ImaginedEnv(VecEnv):
             rng: draws where each begins.
         """
         self._model, self._rng = model, rng
+        self._termination = termination_of(self._task, model)
         self._starts = starts.to(self._device, torch.float32)
         self._members = torch.arange(model.members, device=self._device)
 

@@ -39,7 +39,6 @@ from robo_al_policies.sb3_training import (
     train,
 )
 from robo_al_policies.sb3_weights import algorithm_state, load_algorithm_state, load_zip
-from robo_al_policies.termination import termination_of
 
 
 class SB3:
@@ -205,11 +204,8 @@ class SB3:
         self._seen = len(transitions)
 
     def _recorded(self, steps: Steps) -> ReplayBufferSamples:
-        """Return recorded steps as SB3 samples them: a step ends where the task ends by itself."""
-        before, actions, after, rewards, _ = steps
-        termination, ended = termination_of(self.task), torch.zeros_like(rewards)
-        if termination is not None:
-            ended = torch.as_tensor(termination(before, actions, after), device=rewards.device)
+        """Return recorded steps as SB3 samples them: a step ends where the task ended by itself."""
+        before, actions, after, rewards, _, ended = steps
         low, high = (
             actions.new_tensor(limit) for limit in (self.task.action_low, self.task.action_high)
         )

@@ -66,12 +66,12 @@ class Bait(Unscored):
     ) -> JointGain:
         steps = Steps.of(imagined, pending, self.steps)
         inside = steps.weights > 0
-        inside[: len(imagined)] &= imagined.finite[:, None]
-        inside[len(imagined) :] = False
+        inside[:, : len(imagined)] &= imagined.finite[:, None]
+        inside[:, len(imagined) :] = False
         gain = (
             FeatureVariance(model, steps, inside)
             if isinstance(model, SupportsFeatures)
-            else CovarianceVariance(model, steps, representatives(inside, self.pool))
+            else CovarianceVariance(model, steps, inside, self.pool)
         )
         if pending is not None:
             for index in torch.nonzero(pending.finite)[:, 0].tolist():
@@ -130,16 +130,18 @@ class FeatureVariance(PoolVariance):
     both blocks of every rollout.
     """
 
-    def __init__(self, model: SupportsFeatures, steps: Steps, inside: Bool[Tensor, "R m"]) -> None:
+    def __init__(
+        self, model: SupportsFeatures, steps: Steps, inside: Bool[Tensor, "E R m"]
+    ) -> None:
         posterior = model.feature_posterior()  # [D, F, F]
         weights, inside = steps.weights.to(posterior), inside.to(posterior.device)
         features, second_moment = [], torch.zeros_like(posterior[0])
         for part, phi in step_features(model, steps, posterior):
-            pool = torch.where(inside[part, :, None], phi, 0).flatten(1, 2)
+            pool = torch.where(inside[:, part, :, None], phi, 0).flatten(1, 2)
             second_moment = second_moment + pool.mT @ pool  # [E, F, F]
-            features.append(phi * weights[part, :, None])
+            features.append(phi * weights[:, part, :, None])
         self._features = torch.cat(features, 1)
-        self._pool = second_moment / inside.sum()
+        self._pool = second_moment / inside.sum((1, 2))[:, None, None]
         self._posterior = posterior[:, None].expand(-1, len(self._pool), -1, -1)
         spread = self._posterior @ self._pool @ self._posterior
         blocks, shared = [], []
@@ -180,25 +182,30 @@ class CovarianceVariance(PoolVariance):
     Adding rollout p takes U_i U_j' from K[i, j | S], U_i = K[i, p | S] (chol(I + K[p, p | S])')^-1.
     """
 
-    def __init__(self, model: SupportsCovariance, steps: Steps, pool: Bool[Tensor, "R m"]) -> None:
+    def __init__(
+        self, model: SupportsCovariance, steps: Steps, inside: Bool[Tensor, "E R m"], most: int
+    ) -> None:
         self._model, self._steps = model, steps
         blocks = []
         for part in parts(steps, CHUNK):
             inputs = steps.observations[:, part], steps.actions[:, part]
-            weights = steps.weights[part]
+            weights = steps.weights[:, part]
             block = model.covariance(inputs, inputs).to(weights)
-            blocks.append(block * weights[:, :, None] * weights[:, None, :])
+            blocks.append(block * weights[..., :, None] * weights[..., None, :])
         self._blocks = torch.cat(blocks, 2)
+        pool = representatives(inside.any(0), most)
         chosen = steps.observations[:, pool], steps.actions[:, pool]  # [E, Q, ...]
-        scale = max(1, int(pool.sum())) ** -0.5
-        self._cross = self._covariance(chosen) * scale  # K[i, Q | S] [D, E, R, m, Q]
+        taken = inside[:, pool]  # [E, Q]: not all members take every step
+        scales = [max(1, count) ** -0.5 for count in taken.sum(-1).tolist()]
+        scale = taken * steps.weights.new_tensor(scales)[:, None]
+        self._cross = self._covariance(chosen) * scale[:, None, None]  # K[i, Q | S] [D,E,R,m,Q]
         self._shared = self._cross @ self._cross.mT
         self._known = self._cross[..., :0]  # U of all added [D, E, R, m, S m]
 
     def add(self, index: int) -> None:
         """Add rollout `index`."""
         own = self._steps.observations[:, index], self._steps.actions[:, index]
-        rows = self._covariance(own) * self._steps.weights[index]
+        rows = self._covariance(own) * self._steps.weights[:, index, None, None]
         rows = rows - self._known @ self._known[:, :, [index]].mT  # K[i, p | S]
         factor = noisy_cholesky(self._blocks[:, :, index])[:, :, None]
         left = torch.linalg.solve_triangular(factor, rows.mT, upper=False).mT  # U
@@ -212,9 +219,9 @@ class CovarianceVariance(PoolVariance):
         """Return the covariance of all steps with b others [E, b, ...], with nothing added."""
         rows = []
         for part in parts(self._steps, CHUNK):
-            weights = self._steps.weights[part]
+            weights = self._steps.weights[:, part]
             first = self._steps.observations[:, part], self._steps.actions[:, part]
             flat = first[0].flatten(1, 2), first[1].flatten(1, 2)
             row = self._model.covariance(flat, second).to(weights)
-            rows.append(row.reshape(*row.shape[:2], *weights.shape, -1) * weights[..., None])
+            rows.append(row.reshape(*row.shape[:2], *weights.shape[1:], -1) * weights[..., None])
         return torch.cat(rows, 2)

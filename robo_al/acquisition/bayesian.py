@@ -285,7 +285,7 @@ def _starts(rollouts: ImaginedRollouts) -> Float[np.ndarray, "N O"]:
 def _parameters(policy: SupportsParameters, rollouts: ImaginedRollouts) -> Float[np.ndarray, "N P"]:
     """Return the parameters of rollouts; open-loop ones are alike in all members."""
     actions = rollouts.actions[0].cpu().double().numpy()
-    lengths = rollouts.mask.sum(-1).int().tolist()
+    lengths = rollouts.horizons.tolist()  # of the plan, also where it is imagined to end early
     starts = _starts(rollouts)
     rows = zip(actions, lengths, starts, strict=True)
     return np.stack([policy.parameters(sent[:steps], start) for sent, steps, start in rows])

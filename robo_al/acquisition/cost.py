@@ -15,7 +15,7 @@ from robo_al.types import ImaginedRollouts, Task
 
 
 class Seconds:
-    """Predicts the seconds that each rollout takes (module's docstring).
+    """Predicts the seconds that each rollout takes, the mean over members (module's docstring).
 
     Args:
         budget: seconds that one batch may take in all; None: k times the mean candidate's.
@@ -40,6 +40,7 @@ class Seconds:
         self, imagined: ImaginedRollouts, task: Task, risks: Float[Tensor, "N"] | None
     ) -> Float[Tensor, "N"]:
         """Return seconds [N]."""
-        execute = imagined.mask.sum(-1).double() * task.control_period
+        steps = imagined.mask.sum(-1).double().mean(0)
+        execute = steps * task.control_period
         seconds: Tensor = execute + self.reset
         return seconds if risks is None else seconds + risks.to(seconds) * self.failure

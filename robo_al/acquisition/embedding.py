@@ -72,10 +72,11 @@ class FeatureEmbedding:
 
     def __init__(self, model: SupportsFeatures, steps: Steps) -> None:
         self._posterior = model.feature_posterior().mean(0)
-        shares = _shares(steps).to(self._posterior)
+        shares, relative = (values.to(self._posterior) for values in _shares(steps))
         means, norms = [], []
         for part, phi in step_features(model, steps, self._posterior):
-            mean = torch.einsum("enmf,nm->enf", phi, shares[part])
+            taken = phi * relative[:, part, :, None]
+            mean = torch.einsum("enmf,nm->enf", taken, shares[part])
             means.append(mean.movedim(0, 1))
             norms.append(((mean @ self._posterior) * mean).sum(-1).mean(0))
         self._means = torch.cat(means)  # [R, E, F]
@@ -92,11 +93,14 @@ class CovarianceEmbedding:
     """The same embedding from covariances between steps, for a model without features."""
 
     def __init__(self, model: SupportsCovariance, steps: Steps) -> None:
-        self._model, self._steps, self._shares = model, steps, _shares(steps)
+        self._model, self._steps = model, steps
+        self._shares, self._relative = _shares(steps)
         norms = []
         for part in parts(steps, CHUNK):
             inputs = steps.observations[:, part], steps.actions[:, part]
-            blocks = model.covariance(inputs, inputs).to(self._shares).mean((0, 1))
+            blocks = model.covariance(inputs, inputs).to(self._shares)
+            relative = self._relative[:, part]
+            blocks = (blocks * relative[..., :, None] * relative[..., None, :]).mean((0, 1))
             norms.append(
                 torch.einsum("nab,na,nb->n", blocks, self._shares[part], self._shares[part])
             )
@@ -109,7 +113,9 @@ class CovarianceEmbedding:
         for part in parts(self._steps, CHUNK):
             others = self._steps.observations[:, part], self._steps.actions[:, part]
             flat = others[0].flatten(1, 2), others[1].flatten(1, 2)
-            block = self._model.covariance(own, flat).to(self._shares).mean((0, 1))  # [m, n m]
+            block = self._model.covariance(own, flat).to(self._shares)  # [D, E, m, n m]
+            block = block * self._relative[:, index, :, None]
+            block = (block * self._relative[:, part].flatten(1)[:, None]).mean((0, 1))
             row = (self._shares[index] @ block).reshape(self._shares[part].shape)
             rows.append((row * self._shares[part]).sum(-1))
         return torch.cat(rows)
@@ -128,7 +134,7 @@ def positions(indices: Sequence[int], like: Tensor) -> Int[Tensor, "n"]:
 
 def parts(steps: Steps, size: int) -> list[slice]:
     """Return slices of the rollouts, each of at most `size`."""
-    return [slice(start, start + size) for start in range(0, len(steps.weights), size)]
+    return [slice(start, start + size) for start in range(0, steps.weights.shape[1], size)]
 
 
 def step_features(
@@ -139,6 +145,14 @@ def step_features(
         yield part, model.features(steps.observations[:, part], steps.actions[:, part]).to(like)
 
 
-def _shares(steps: Steps) -> Float[Tensor, "R m"]:
-    """Return what part each step has in the mean of its rollout."""
-    return steps.weights / steps.weights.sum(-1, keepdim=True)
+def _shares(steps: Steps) -> tuple[Float[Tensor, "R m"], Float[Tensor, "E R m"]]:
+    """Return what part each step has in the mean of its rollout.
+
+    It is a product: of the part in the member where the rollout is longest, and of how much more it
+    is in each member, 0 for steps that are not taken there. Where all members take the same steps,
+    the second factor is 1 and changes no digit.
+    """
+    each = steps.weights / steps.weights.sum(-1, keepdim=True)
+    longest = steps.weights.amax(0)
+    longest = longest / longest.sum(-1, keepdim=True)
+    return longest, torch.where(steps.weights > 0, each / longest, 0)

@@ -25,6 +25,8 @@ from robo_al.types import ImaginedRollouts
 
 Inputs = tuple[Tensor, Tensor]
 """Observations [E,a,O] and actions [E,a,A] of a steps in each member."""
+Pending = tuple[Tensor, Tensor, Tensor]
+"""The same of r steps, and which of them are taken in each member [E,r]: 1 or 0."""
 
 
 class ExpectedPredictiveInformation:
@@ -77,7 +79,7 @@ class ExpectedPredictiveInformation:
         parts = []
         for part in chunks(imagined):
             nats = targets.information(steps.observations[:, part], steps.actions[:, part])
-            parts.append((nats * steps.weights[part]).sum(-1).mean(0))
+            parts.append((nats * steps.weights[:, part]).sum(-1).mean(0))
         return only_finite(torch.cat(parts), imagined)
 
 
@@ -87,14 +89,17 @@ class _Targets:
     (I + K) = L L' of the pending steps; V = K[., pending] L'^-1 is what they tell about others.
     """
 
-    def __init__(self, model: SupportsCovariance, targets: Inputs, pending: Inputs) -> None:
+    def __init__(self, model: SupportsCovariance, targets: Inputs, pending: Pending) -> None:
         self._model = model
-        self._pending = r = pending[0].shape[1]
+        *steps, taken = pending
+        self._pending = r = taken.shape[1]
         observations, actions = (
-            torch.cat([one.to(two), two], dim=1) for one, two in zip(pending, targets, strict=True)
+            torch.cat([one.to(two), two], dim=1) for one, two in zip(steps, targets, strict=True)
         )
         self._others = observations, actions
+        self._taken = torch.cat([taken, taken.new_ones(targets[0].shape[:2])], dim=1)
         own = self._covariance(self._others, self._others)
+        own = own * self._taken[..., :, None] * self._taken[..., None, :]
         self._factor = noisy_cholesky(own[..., :r, :r])
         self._known: Tensor = torch.linalg.solve_triangular(  # V' [D, E, r, a]
             self._factor, own[..., :r, r:], upper=False
@@ -109,8 +114,8 @@ class _Targets:
         rollouts = observations, actions
         variance = 1 + self._covariance(rollouts, rollouts).diagonal(dim1=-2, dim2=-1).flatten(-2)
         steps = observations.flatten(1, 2), actions.flatten(1, 2)
-        cross = self._covariance(steps, self._others)  # [D, E, n m, r + a]
-        known = torch.linalg.solve_triangular(
+        cross = self._covariance(steps, self._others) * self._taken[..., None, :]
+        known = torch.linalg.solve_triangular(  # of cross [D, E, n m, r + a]
             self._factor, cross[..., : self._pending].mT, upper=False
         )
         variance = variance - known.square().sum(-2)
@@ -126,16 +131,21 @@ class _Targets:
 def _optimal_steps(imagined: ImaginedRollouts, steps: Steps, samples: int) -> Inputs:
     """Return the valid steps of the optimal trajectories [E,a,...], alike in all members."""
     e, n = (list(index) for index in zip(*optimal_trajectories(imagined, samples), strict=True))
-    valid, shape = steps.weights[n].bool(), (len(imagined.members), -1, -1)
+    valid, shape = steps.weights[e, n].bool(), (len(imagined.members), -1, -1)
     return steps.observations[e, n][valid].expand(shape), steps.actions[e, n][valid].expand(shape)
 
 
 def _pending_steps(
     imagined: ImaginedRollouts, pending: ImaginedRollouts | None, most: int
-) -> Inputs:
-    """Return the valid steps of pending rollouts [E,r,...]; what is not finite tells nothing."""
+) -> Pending:
+    """Return the steps of pending rollouts that any member takes; none of what is not finite."""
     if pending is None:
-        return imagined.observations[:, 0, :0], imagined.actions[:, 0, :0]
+        taken = imagined.mask.new_empty(len(imagined.members), 0, dtype=torch.float64)
+        return imagined.observations[:, 0, :0], imagined.actions[:, 0, :0], taken
     steps = Steps.thinned(pending, min(most, pending.mask.shape[-1]))
-    valid, shape = steps.weights.bool() & pending.finite[:, None], (len(imagined.members), -1, -1)
-    return steps.observations[:, valid].expand(shape), steps.actions[:, valid].expand(shape)
+    valid = (steps.weights > 0).any(0) & pending.finite[:, None]
+    observations, actions, taken = (
+        values[:, valid].expand(len(imagined.members), *values[0, valid].shape)
+        for values in (steps.observations, steps.actions, steps.weights)
+    )
+    return observations, actions, taken

@@ -40,7 +40,7 @@ class Steps:
 
     observations: Float[Tensor, "E R m O"]
     actions: Float[Tensor, "E R m A"]
-    weights: Float[Tensor, "R m"]
+    weights: Float[Tensor, "E R m"]
     """1, or 0 where a rollout has fewer than m steps."""
 
     @classmethod
@@ -48,18 +48,16 @@ class Steps:
         """Take at most m steps of every rollout, evenly spaced from its first to its last."""
         if m == imagined.mask.shape[-1]:
             return cls(*imagined.inputs, imagined.mask.to(torch.float64))
-        lengths = imagined.mask.sum(-1).long()[:, None]
+        lengths = imagined.mask.sum(-1).long()[..., None]
         position = torch.arange(m, device=lengths.device)
         taken = lengths.clamp_max(m)
         spacing = (lengths - 1) / (taken - 1).clamp_min(1)
         index = torch.where(position < taken, (position * spacing).round().long(), 0)
-        rows = torch.arange(len(lengths), device=lengths.device)[:, None]
-        observations, actions = imagined.inputs
-        return cls(
-            observations[:, rows, index],
-            actions[:, rows, index],
-            (position < taken).to(torch.float64),
+        observations, actions = (
+            values.gather(2, index[..., None].expand(-1, -1, -1, values.shape[-1]))
+            for values in imagined.inputs
         )
+        return cls(observations, actions, (position < taken).to(torch.float64))
 
     @classmethod
     def of(cls, imagined: ImaginedRollouts, pending: ImaginedRollouts | None, m: int) -> "Steps":
@@ -73,13 +71,15 @@ class Steps:
 
     def followed_by(self, other: "Steps") -> "Steps":
         """Return these rollouts and those of another, whose E is the same or 1."""
-        shape = (len(self.observations), -1, -1, -1)
         pairs = (
-            (self.observations, other.observations.expand(shape)),
-            (self.actions, other.actions.expand(shape)),
+            (self.observations, other.observations),
+            (self.actions, other.actions),
+            (self.weights, other.weights),
         )
-        observations, actions = (torch.cat([a, b.to(a)], dim=1) for a, b in pairs)
-        return Steps(observations, actions, torch.cat([self.weights, other.weights]))
+        members = len(self.observations)
+        return Steps(
+            *(torch.cat([a, b.expand(members, *b.shape[1:]).to(a)], dim=1) for a, b in pairs)
+        )
 
 
 class PosteriorBlocks:
@@ -116,15 +116,15 @@ class PosteriorBlocks:
     def _given(self, rollouts: Sequence[int]) -> tuple[Tensor | None, Float[Tensor, "D E n m m"]]:
         """Return V' [D,E,S m,n m] and the blocks given S."""
         inputs = self._steps.observations[:, rollouts], self._steps.actions[:, rollouts]
-        weights = self._steps.weights[rollouts]
+        weights = self._steps.weights[:, rollouts]
         blocks = self._model.covariance(inputs, inputs).to(weights)
-        blocks = blocks * weights[:, :, None] * weights[:, None, :]
+        blocks = blocks * weights[..., :, None] * weights[..., None, :]
         if self._factor is None:
             return None, blocks
         rows = self._cross(self._added, rollouts)
         rows = torch.linalg.solve_triangular(self._factor, rows, upper=False)
-        shares = rows.reshape(*rows.shape[:-1], *weights.shape).movedim(-2, -3)  # [D, E, n, S m, m]
-        return rows, blocks - shares.mT @ shares
+        shares = rows.reshape(*rows.shape[:-1], *weights.shape[1:]).movedim(-2, -3)
+        return rows, blocks - shares.mT @ shares  # shares [D, E, n, S m, m]
 
     def _cross(self, first: Sequence[int], second: Sequence[int]) -> Float[Tensor, "D E a b"]:
         """Return the covariance of all steps of some rollouts with all of some others."""
@@ -134,9 +134,9 @@ class PosteriorBlocks:
             inputs = steps.observations[:, rollouts], steps.actions[:, rollouts]
             return inputs[0].flatten(1, 2), inputs[1].flatten(1, 2)
 
-        weights = self._steps.weights
-        covariance = self._model.covariance(flat(first), flat(second)).to(weights)
-        return covariance * weights[first].flatten()[:, None] * weights[second].flatten()
+        one, two = (self._steps.weights[:, rollouts].flatten(1) for rollouts in (first, second))
+        covariance = self._model.covariance(flat(first), flat(second)).to(one)
+        return covariance * one[..., :, None] * two[..., None, :]
 
 
 class FeatureBlocks:
@@ -152,20 +152,20 @@ class FeatureBlocks:
 
     def __init__(self, model: SupportsFeatures, steps: Steps) -> None:
         posterior = model.feature_posterior()  # [D, F, F]
-        members, (rollouts, m) = len(steps.observations), steps.weights.shape
+        members, rollouts, m = steps.weights.shape
         self._features = posterior.new_empty(members, rollouts, m, posterior.shape[-1])
         self._blocks = posterior.new_empty(len(posterior), members, rollouts, m, m)
-        weights = steps.weights.to(posterior)[:, :, None]
+        weights = steps.weights.to(posterior)[..., None]
         for start in range(0, rollouts, self.chunk):
             part = slice(start, start + self.chunk)
             phi = self._features[:, part]  # [E, n, m, F]
             inputs = steps.observations[:, part], steps.actions[:, part]
-            torch.mul(model.features(*inputs).to(posterior), weights[part], out=phi)
+            torch.mul(model.features(*inputs).to(posterior), weights[:, part], out=phi)
             weighed = (phi.flatten(0, 2) @ posterior).reshape(-1, *phi.shape)  # [D, E, n, m, F]
             self._blocks[:, :, part] = weighed @ phi.mT
         self._posterior = posterior
         self._directions: list[Tensor] = []  # V [D, E, F, m] of each rollout added
-        self._seen = torch.zeros(len(steps.weights), dtype=torch.long, device=posterior.device)
+        self._seen = torch.zeros(rollouts, dtype=torch.long, device=posterior.device)
 
     def log_determinants(self, rollouts: Sequence[int]) -> Float[Tensor, "D E n"]:
         """Return log det(I + K[i, i | S]) of n rollouts."""

@@ -60,9 +60,9 @@ def after_pending(
 
 def _repeats(imagined: ImaginedRollouts, pending: ImaginedRollouts) -> Bool[Tensor, "N"]:
     """Return which candidates start like a pending rollout and send its actions, or the first."""
-    steps = min(imagined.mask.shape[-1], pending.mask.shape[-1])
-    lengths = imagined.mask.sum(-1)
-    padding = imagined.mask[:, :steps, None] == 0
+    steps = min(imagined.actions.shape[2], pending.actions.shape[2])
+    asked = imagined.horizons
+    padding = (torch.arange(steps, device=asked.device) >= asked[:, None])[..., None]
     start, actions = imagined.observations[:, :, 0], imagined.actions[:, :, :steps]
     repeated = torch.zeros_like(imagined.finite)
     for p in range(len(pending)):  # one by one: all pairs of their actions would not fit
@@ -70,7 +70,8 @@ def _repeats(imagined: ImaginedRollouts, pending: ImaginedRollouts) -> Bool[Tens
         sent = pending.actions[:, [p], :steps].to(actions)
         near = torch.isclose(start, other, rtol=SAME, atol=SAME).all(-1).all(0)
         alike = torch.isclose(actions, sent, rtol=SAME, atol=SAME) | padding
-        repeated |= near & alike.flatten(2).all(-1).all(0) & (lengths <= pending.mask[p].sum())
+        shorter = asked <= pending.horizons[p].to(asked)
+        repeated |= near & alike.flatten(2).all(-1).all(0) & shorter
     return repeated
 
 
@@ -84,7 +85,7 @@ def chunks(imagined: ImaginedRollouts) -> list[slice]:
 def step_by_step(
     imagined: ImaginedRollouts, value: Callable[[Tensor, Tensor], Tensor]
 ) -> Float[Tensor, "E N T"]:
-    """Return a value of every imagined step, in float64 and 0 for padding.
+    """Return a value of every imagined step, in float64 and 0 where none is taken.
 
     Args:
         imagined: the N candidates.

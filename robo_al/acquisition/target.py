@@ -114,7 +114,8 @@ def _gather(imagined: ImaginedRollouts, pairs: list[tuple[int, int]], m: int) ->
         actions=imagined.actions[e, n][None],
         rewards=imagined.rewards[e, n][None],
         members=imagined.members[e, n][None],
-        mask=imagined.mask[n],
+        horizons=imagined.horizons[n],
+        mask=imagined.mask[e, n][None],
         finite=imagined.finite[n],
     )
     return Steps.thinned(chosen, min(m, imagined.mask.shape[-1]))
@@ -124,7 +125,7 @@ class _GivenTargets:
     """A model's covariance as it is, and given each of P trajectories: (1 + P) D outputs."""
 
     def __init__(self, model: SupportsCovariance, targets: Steps) -> None:
-        self._model, self._weights = model, targets.weights
+        self._model, self._weights = model, targets.weights[0]  # [P, m]
         self._inputs = targets.observations[0], targets.actions[0]  # [P, m, ...]
         self.covariance_rank = getattr(model, "covariance_rank", None)
         own = model.covariance(self._inputs, self._inputs).to(self._weights)

@@ -98,7 +98,7 @@ def _signal_to_noise(
 
 
 def _quantile(
-    values: Float[Tensor, "E N T"], mask: Float[Tensor, "N T"], level: float
+    values: Float[Tensor, "E N T"], mask: Float[Tensor, "E N T"], level: float
 ) -> Float[Tensor, "E N"]:
     """Return each rollout's quantile over the steps of its own mask; the maximum at level 1."""
     ordered = torch.where(mask.bool(), values, torch.inf).sort(-1).values
@@ -106,7 +106,7 @@ def _quantile(
     position = level * last
 
     def at(index: Tensor) -> Tensor:
-        return ordered.gather(-1, index.long().expand(len(ordered), -1)[..., None])[..., 0]
+        return ordered.gather(-1, index.long()[..., None])[..., 0]
 
     below = position.floor()
     low, high = at(below), at(torch.minimum(below + 1, last))

@@ -190,4 +190,5 @@ def _with(data: Transitions, trajectory: Trajectory) -> Transitions:
         np.concatenate(
             [data.rollouts, np.full(trajectory.steps, data.rollouts.max() + 1, data.rollouts.dtype)]
         ),
+        np.concatenate([data.terminated, trajectory.ends]),
     )

@@ -24,7 +24,7 @@ from robo_al.components import as_component
 from robo_al.config import Config, check_config, load_config
 from robo_al.errors import ConfigError, RoboALError
 from robo_al.run import create_campaign
-from robo_al.tasks.offers import offers_of
+from robo_al.tasks import describe
 from robo_al.tasks.shelf import borrowed
 from robo_al.types import EnvSpec
 
@@ -203,29 +203,25 @@ def _task_config(where: str, entry: TaskEntry, folder: Path) -> Config:
         )
     if config.evaluation.every == 0:
         raise ConfigError(f"{where}.evaluation.every: 0, never: there would be nothing to compare")
-    return config.model_copy(
-        update={
-            "rounds": 1 + -(-rest // config.rollouts_per_round),
-            "threshold": _threshold(where, config),
-            "seed": 0,
-            "device": "cpu",
-        }
-    )
-
-
-def _threshold(where: str, config: Config) -> float | None:
-    """Return what the task counts as solved from: its own, or the configuration's."""
-    if config.threshold is not None:
-        return config.threshold
     spec = EnvSpec(config.env.name, config.env.parameters)
     with borrowed(spec) as env:
-        threshold = offers_of(env).threshold
+        task = describe(env, spec, config.horizon)
+    threshold = task.threshold if config.threshold is None else config.threshold
     if threshold is None and not _is_replay(config):
         name = where.removeprefix("tasks.")
         raise ConfigError(
             f"task {name} has no threshold; give one: tasks: {{{name}: {{threshold: -10}}}}"
         )
-    return threshold
+    starts = config.evaluation.starts_for(task.horizon)
+    return config.model_copy(
+        update={
+            "rounds": 1 + -(-rest // config.rollouts_per_round),
+            "threshold": threshold,
+            "evaluation": config.evaluation.model_copy(update={"starts": starts}),
+            "seed": 0,
+            "device": "cpu",
+        }
+    )
 
 
 def _is_replay(config: Config) -> bool:

@@ -275,6 +275,7 @@ class Dataset:
             np.concatenate([t.observations[1:] for t in trajectories]),
             np.concatenate([t.rewards for t in trajectories]),
             np.repeat(np.arange(len(trajectories)), lengths),
+            np.concatenate([t.ends for t in trajectories]),
         )
 
     # ------------------------------------------------------------ evaluations and weights

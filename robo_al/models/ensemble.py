@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from robo_al.errors import ConfigError, ModelError
+from robo_al.models.ends import LearnedEnds, learn_ends
 from robo_al.models.inputs import Inputs
 from robo_al.models.networks import (
     FLOAT,
@@ -36,7 +37,7 @@ from robo_al.models.resident import Resident
 from robo_al.models.training import Training, train
 from robo_al.ranges import Count, NonNegative, Width
 from robo_al.seeds import integer
-from robo_al.types import FitReport, Prediction, Task, Transitions
+from robo_al.types import FitReport, Prediction, Task, TerminationFunction, Transitions
 
 NOISE_FLOOR = 1e-6
 """Smallest noise variance of a standardised output."""
@@ -89,6 +90,8 @@ class Ensemble:
         self._recorded = Resident(self.device)
         self._state: dict[str, Tensor] = {}
         self._player: Player | None = None
+        self.termination: TerminationFunction | None = None
+        """When rollouts end by themselves, if that had to be learned and some did."""
 
     @property
     def members(self) -> int:
@@ -129,7 +132,8 @@ class Ensemble:
         )
         noise = log_variance.double().exp().mean((0, 1)) + NOISE_FLOOR
         posterior = _last_layer(self._hidden(weights, x), noise, self.covariance_rank, draw)
-        self._take_up(scales | weights | {"noise": noise} | posterior)
+        ends = learn_ends(self.inputs, steps)
+        self._take_up(scales | weights | {"noise": noise} | posterior | ends)
         return FitReport(loss=loss, details=details)
 
     # ------------------------------------------------------------ prediction
@@ -255,6 +259,7 @@ class Ensemble:
 
     def _take_up(self, state: dict[str, Tensor]) -> None:
         self._state, self._player = state, Player.of(self.inputs, state)
+        self.termination = LearnedEnds.of(self.inputs, state)
 
 
 def _held_out(rollouts: Int[Tensor, "B"], members: int) -> Bool[Tensor, "E B"]:

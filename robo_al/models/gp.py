@@ -27,15 +27,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robo_al.errors import ModelError
+from robo_al.models.ends import LearnedEnds, learn_ends
 from robo_al.models.gp_fit import HYPERPARAMETERS, first_hyperparameters, fit_hyperparameters
 from robo_al.models.gp_posterior import condition, kernel, outlier_noise, planning_tensors, spread
 from robo_al.models.inputs import Inputs
 from robo_al.models.resident import Resident
 from robo_al.ranges import Width
 from robo_al.seeds import integer
-from robo_al.types import FitReport, Prediction, Task, Transitions
+from robo_al.types import FitReport, Prediction, Task, TerminationFunction, Transitions
 
 FLOAT = torch.float64
+BLOCK = 2**22
+"""Similarities that a CPU computes at a time: more would be 32 MiB of fresh memory in each step."""
 SMALLEST_EXPONENT = -80.0
 """e^-80 is nothing beside what is near; where exp underflows it takes ten times as long."""
 
@@ -71,6 +74,8 @@ class GaussianProcess:
         self._recorded = Resident(self.device)
         self._state: dict[str, Tensor] = {}
         self._plan: dict[str, Tensor] = {}
+        self.termination: TerminationFunction | None = None
+        """When rollouts end by themselves, if that had to be learned and some did."""
 
     @property
     def members(self) -> int:
@@ -85,7 +90,8 @@ class GaussianProcess:
         Raises:
             ModelError: no transitions, or values that are not finite.
         """
-        x, y = self.inputs.training_data(self._recorded(transitions))
+        steps = self._recorded(transitions)
+        x, y = self.inputs.training_data(steps)
         state = {
             "x_mean": x.mean(0),
             "x_scale": x.std(0, correction=0).clamp_min(1e-2),
@@ -99,6 +105,7 @@ class GaussianProcess:
         state |= hyper
         state |= condition(x, y, noise, x[chosen], hyper)
         state |= self._draw_functions(x, y, noise, state, rng)
+        state |= learn_ends(self.inputs, steps)
         if not all(bool(torch.isfinite(value).all()) for value in state.values()):
             raise ModelError("Gaussian process: the fit is not finite; look at the recorded data")
         self.load_state_dict(state)
@@ -230,25 +237,42 @@ class GaussianProcess:
         plan = self._plan
         if not plan:
             raise ModelError("Gaussian process: predict before fit")
-        groups, points = observations.shape[:2]
         observations = observations.to(torch.float32)
         x = self.inputs.features(observations, actions.to(torch.float32))
-        x = ((x - plan["x_mean"]) / plan["x_scale"]).reshape(groups * points, -1)
-        outputs = plan["frequency"].shape[0]
-        rows = (outputs * groups, points, -1)
-        lifted = torch.cat([x, x * x, torch.ones_like(x[:, :1])], dim=1)
-        exponent = torch.matmul(lifted, plan["similarity"])
-        similar = exponent.clamp_min_(SMALLEST_EXPONENT).exp_().reshape(rows)
+        x = (x - plan["x_mean"]) / plan["x_scale"]
+        outputs, _, points = plan["similarity"].shape
+        groups = max(1, BLOCK // (outputs * points * x.shape[1]))
+        if x.is_cuda or groups >= len(x):
+            values = self._values(x, members)
+        else:
+            blocks = zip(torch.split(x, groups), torch.split(members, groups), strict=True)
+            values = torch.cat([self._values(*block) for block in blocks])
+        return self.inputs.advance(observations, values * plan["y_scale"])
+
+    def _values(
+        self, x: Float[Tensor, "G P I"], members: Int[Tensor, "G"]
+    ) -> Float[Tensor, "G P D"]:
+        """Return the standardised change of scaled inputs, each group's in its own function."""
+        plan, (groups, points, _) = self._plan, x.shape
+        outputs = len(plan["similarity"])
+        flat = x.flatten(0, 1)
+        lifted = torch.cat([flat, flat * flat, torch.ones_like(flat[:, :1])], dim=1)
+        lifted = lifted.expand(outputs, -1, -1)
         chosen = members.clamp_min(-1) + 1  # row 0 of the weights is the mean
-        value = torch.bmm(similar, plan["point_weight"][:, chosen].reshape(*rows[:1], -1, 1))
-        slope = plan["slope"][:, chosen].reshape(outputs, groups, -1, 1)
-        value = value.reshape(outputs, groups, points, 1) + x.reshape(groups, points, -1) @ slope
+
+        def weighed(features: Tensor, weights: Tensor) -> Tensor:
+            weight = weights[:, chosen].flatten(0, 1)[..., None]
+            product = torch.bmm(features.reshape(outputs * groups, points, -1), weight)
+            return product.reshape(outputs, groups, points)
+
+        exponent = torch.bmm(lifted, plan["similarity"])
+        similar = exponent.clamp_min_(SMALLEST_EXPONENT).exp_()
+        slope = plan["slope"][:, chosen][..., None]
+        values = weighed(similar, plan["point_weight"]) + (x @ slope)[..., 0]
         if bool((members >= 0).any()):
-            waves = torch.matmul(lifted, plan["frequency"]).cos_().reshape(rows)
-            weight = plan["weight"][:, chosen].reshape(*rows[:1], -1, 1)
-            value = value + torch.bmm(waves, weight).reshape(value.shape)
-        change = value[..., 0].permute(1, 2, 0) * plan["y_scale"]
-        return self.inputs.advance(observations, change)
+            waves = torch.bmm(lifted, plan["frequency"]).cos_()
+            values = values + weighed(waves, plan["weight"])
+        return values.permute(1, 2, 0)
 
     def _scaled(self, observations: Tensor, actions: Tensor) -> Tensor:
         state = self._fitted()
@@ -272,3 +296,4 @@ class GaussianProcess:
         """Take up a saved state; predictions are then exactly the saved model's."""
         self._state = {key: value.to(self.device, FLOAT) for key, value in state.items()}
         self._plan = planning_tensors(self._state)
+        self.termination = LearnedEnds.of(self.inputs, self._state)

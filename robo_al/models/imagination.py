@@ -2,14 +2,16 @@
 
 N candidates x E members advance together, one step of the model for each of T steps. Open-loop
 candidates bring their actions; streamed ones answer each imagined observation, as they would
-answer the robot's, with a policy that takes the candidate's own member for the truth.
+answer the robot's, with a policy that takes the candidate's own member for the truth. Where the
+task ends by itself, a rollout is over: it keeps its last observation and earns nothing more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
+from robo_al.models.ends import termination_of
 from robo_al.protocols import Model
 from robo_al.types import Candidate, ImaginedRollouts, OpenLoop, Streamed, Task
 
@@ -21,18 +23,21 @@ def imagine(
     members: Sequence[int] | None = None,
     noise: np.random.Generator | None = None,
     device: str = "cpu",
+    advanced: Callable[[int, int], None] = lambda step, steps: None,
 ) -> ImaginedRollouts:
     """Play every candidate in members of the model.
 
     Args:
         candidates: N of them; horizons may differ and are padded to the longest, T.
         model: fitted.
-        task: its reward and action limits.
+        task: its reward, its end (where it says neither, the model has learned them) and its
+            action limits.
         members: the E members in which every candidate is played. By default E = 1: a streamed
             candidate is played in the member that its policy believes in, an open-loop one in
             the posterior mean.
         noise: draws the noise that the model expects at every step; None: no noise.
         device: where the tensors of the result live.
+        advanced: told after each step how many of how many are imagined.
 
     Returns:
         What happened in imagination, as tensors on `device`.
@@ -41,20 +46,21 @@ def imagine(
     rows = _worlds(candidates, members)
     worlds = torch.tensor(rows, device=device)
     play = _Play(candidates, model, task, worlds.reshape(-1), steps)
-    observations, actions, rewards = play.run(noise)
+    observations, actions, rewards, taken = play.run(noise, advanced)
     shape = (len(rows), n, steps)
     observations = observations.reshape(len(rows), n, steps + 1, -1)
     finite = torch.isfinite(observations).all(-1).all(-1) & torch.isfinite(
         rewards.reshape(shape)
     ).all(-1)
-    lengths = torch.tensor([candidate.horizon for candidate in candidates], device=device)
-    mask = (torch.arange(steps, device=device) < lengths[:, None]).to(rewards)
+    horizons = torch.tensor([candidate.horizon for candidate in candidates], device=device)
+    asked = torch.arange(steps, device=device) < horizons[:, None]
     return ImaginedRollouts(
         observations=torch.nan_to_num(observations, posinf=0.0, neginf=0.0),
         actions=actions.reshape(*shape, -1),
         rewards=torch.nan_to_num(rewards.reshape(shape), posinf=0.0, neginf=0.0),
         members=worlds,
-        mask=mask,
+        horizons=horizons,
+        mask=(taken.reshape(shape) & asked).to(rewards),
         finite=finite.all(0),
     )
 
@@ -80,6 +86,7 @@ class _Play:
     ) -> None:
         self.candidates, self.worlds = candidates, worlds
         self.model, self.task, self.steps = model, task, steps
+        self.termination = termination_of(task, model)
         streams: dict[tuple[int, int], list[int]] = {}
         for g in range(len(worlds)):
             controller = candidates[g % len(candidates)].controller
@@ -118,15 +125,21 @@ class _Play:
         return self._limited(self._everywhere(planned))
 
     def run(
-        self, noise: np.random.Generator | None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return observations [G,T+1,O], actions [G,T,A] and rewards [G,T]."""
+        self, noise: np.random.Generator | None, advanced: Callable[[int, int], None]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return observations [G,T+1,O], actions [G,T,A], rewards [G,T] and steps taken [G,T]."""
         starts = np.stack([candidate.context.observation for candidate in self.candidates])
         observation, actions = self._everywhere(starts), self._planned()
         observations = observation.new_empty(len(actions), self.steps + 1, starts.shape[-1])
         rewards = observation.new_empty(len(actions), self.steps)
         observations[:, 0] = observation
+        goes_on = torch.ones(len(actions), dtype=torch.bool, device=observation.device)
+        taken = goes_on[:, None].repeat(1, self.steps)
         for t in range(self.steps):
+            if self.termination is not None and not bool(goes_on.any()):
+                observations[:, t + 1 :], rewards[:, t:] = observation[:, None], 0.0
+                taken[:, t:] = False
+                break
             self._answer(observation, actions[:, t])
             action = actions[:, t]
             following, reward = self.model.step(observation[:, None], action[:, None], self.worlds)
@@ -138,9 +151,15 @@ class _Play:
             else:
                 assert reward is not None, "a model predicts rewards that are not known"
                 reward = reward[:, 0]
+            taken[:, t] = goes_on
+            if self.termination is not None:
+                following = torch.where(goes_on[:, None], following, observation)
+                reward = torch.where(goes_on, reward, 0.0)
+                goes_on = goes_on & ~self.termination(observation, action, following)
             observations[:, t + 1], rewards[:, t] = following, reward
             observation = following
-        return observations, actions, rewards
+            advanced(t + 1, self.steps)
+        return observations, actions, rewards, taken
 
     def _answer(self, observation: torch.Tensor, actions: torch.Tensor) -> None:
         """Put the answers of streamed candidates to an observation [G,O] among the actions."""

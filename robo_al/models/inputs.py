@@ -30,6 +30,8 @@ class Inputs:
     observation_size: int
     learn_reward: bool
     """The task's reward is not known: it is one output more, after the observation's."""
+    learn_ends: bool
+    """The task does not say when it ends by itself."""
     center: tuple[float, ...]
     """Middle of the action limits."""
     half_range: tuple[float, ...]
@@ -48,6 +50,7 @@ class Inputs:
             predicted=tuple(i for i, kind in enumerate(kinds) if kind != "constant"),
             observation_size=len(kinds),
             learn_reward=task.reward is None,
+            learn_ends=task.termination is None,
             center=tuple(((task.action_high + task.action_low) / 2).tolist()),
             half_range=tuple(np.where(half > 0, half, 1.0).tolist()),
         )

@@ -5,20 +5,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from robo_al.types import Transitions
 
 
 class Steps(NamedTuple):
-    """The columns of `Transitions` as tensors (float64; numbers of rollouts int64)."""
+    """The columns of `Transitions` as tensors (float64; numbers of rollouts int64, ends bool)."""
 
     observations: Float[Tensor, "B O"]
     actions: Float[Tensor, "B A"]
     next_observations: Float[Tensor, "B O"]
     rewards: Float[Tensor, "B"]
     rollouts: Int[Tensor, "B"]
+    terminated: Bool[Tensor, "B"]
+
+
+_KINDS = {"rollouts": torch.long, "terminated": torch.bool}
+"""Of the columns that are not float64."""
 
 
 class Resident:
@@ -49,7 +54,7 @@ class Resident:
         columns = tuple(getattr(transitions, name) for name in Steps._fields)
         same = _same_rows(self._kept[0], columns) if self._kept else 0
         self.moved = len(transitions) - same
-        kinds = [torch.long if name == "rollouts" else torch.float64 for name in Steps._fields]
+        kinds = [_KINDS.get(name, torch.float64) for name in Steps._fields]
         given = zip(columns, kinds, strict=True)
         steps = Steps(*(self._move(column[same:], kind) for column, kind in given))
         if self._kept and same:

@@ -5,7 +5,7 @@ vectorised formula, any other env is stepped in turn (`robo_al.oracles.steppers`
 each rollout is, bit for bit, what its env stepped alone would have given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -45,6 +45,8 @@ class SimulationOracle:
         self._stepper, self._limits = make_stepper(env, threads, envs)
         self._queue: dict[str, Candidate] = {}
         self._closed = False
+        self.advanced: Callable[[int, int], None] = lambda step, steps: None
+        """Told after each tick how many of how many there are."""
 
     def look(self, seeds: Sequence[int]) -> list[Context]:
         """Find the next starts: reset envs, which stay there until their candidates come.
@@ -95,11 +97,12 @@ class SimulationOracle:
         firsts = self._stepper.reset([candidate.context for candidate in candidates])
         recordings = Recordings(candidates[: len(firsts)], self._limits)
         recordings.begin(firsts)
-        groups = _groups(recordings)
+        groups, longest = _groups(recordings), max(each.horizon for each in recordings.candidates)
         while len(rows := recordings.running):
             rows, sent = recordings.send(rows, self._asked(recordings, groups)[rows])
             if len(rows):
                 recordings.add(rows, self._stepper.step(rows, sent))
+                self.advanced(int(recordings.steps.max()), longest)
         return [recordings.outcome(row) for row in range(len(firsts))]
 
     def _asked(

@@ -174,7 +174,7 @@ class Separate:
 
 
 class Formula:
-    """An analytic task: its dynamics and reward on whole batches.
+    """An analytic task: its dynamics, reward and end on whole batches.
 
     Equal to the last bit where `step` applies the same formula to a batch of one; on a single
     observation, NumPy's scalars round some powers otherwise than its arrays.
@@ -186,6 +186,7 @@ class Formula:
         self._spec = spec
         self._dynamics = dynamics
         self._reward = reward
+        self._termination = offers_of(env).termination
         self._size = env.observation_space.shape
         self._observations: Array
 
@@ -204,8 +205,11 @@ class Formula:
         with np.errstate(all="ignore"):  # one rollout's overflow is found by its numbers
             after = self._dynamics(before, sent)
             rewards = self._reward(before, sent, after)
+            ended = np.zeros(len(rows), dtype=np.bool_)
+            if self._termination is not None:
+                ended |= self._termination(before, sent, after)
         self._observations[rows] = after
-        return Steps.checked(after, rewards, np.zeros(len(rows), dtype=np.bool_))
+        return Steps.checked(after, rewards, ended)
 
     def release(self) -> None:
         """Do nothing: no env is kept."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from robo_al.errors import ConfigError
-from robo_al.plugins import known_reward
+from robo_al.plugins import known_reward, known_termination
 from robo_al.tasks.boxes import boxes
 from robo_al.tasks.layers import Env, is_bare, time_limit
 from robo_al.tasks.offers import Offers, offers_of
@@ -35,6 +35,7 @@ def describe(env: Env, spec: EnvSpec, horizon: int | None = None) -> Task:
     if len(channels) != size:
         raise ConfigError(f"env {spec.name}: {len(channels)} channels for {size} observations")
     reward = offers.reward or (known_reward(spec) if is_bare(env) else None)
+    termination = offers.termination or (known_termination(spec) if is_bare(env) else None)
     chosen, held_out = offers.episodes or (None, ())
     notes: tuple[str, ...] = ()
     if horizon is None:
@@ -48,6 +49,7 @@ def describe(env: Env, spec: EnvSpec, horizon: int | None = None) -> Task:
         control_period=offers.control_period or DEFAULT_PERIOD,
         reward=reward,
         threshold=offers.threshold,
+        termination=termination,
         constraint=offers.constraint,
         starts=None if chosen is None else len(chosen),
         held_out=held_out,

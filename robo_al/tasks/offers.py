@@ -29,7 +29,13 @@ from robo_al.tasks.fits import (
 )
 from robo_al.tasks.layers import Env, Lent, clear_layers, is_bare, layers
 from robo_al.tasks.trial import Ending, Tried, ending, own_copy, play, trying
-from robo_al.types import AnswerFunction, Channel, RewardFunction, Trajectory
+from robo_al.types import (
+    AnswerFunction,
+    Channel,
+    RewardFunction,
+    TerminationFunction,
+    Trajectory,
+)
 
 _TRIED_STEPS = 3
 _NAMES = (
@@ -142,7 +148,7 @@ class Offers:
         return self._formula("constraint", 3, lambda tried: np.full_like(tried.rewards, np.nan))
 
     @cached_property
-    def termination(self) -> RewardFunction | None:
+    def termination(self) -> TerminationFunction | None:
         """Whether a step ended the task, as a function."""
         return self._formula("termination", 3, lambda tried: tried.terminated)
 

@@ -19,19 +19,22 @@ def random_transitions(
 ) -> Transitions:
     """Return what random actions in an env (a `FakeEnv`) give: B = at most rollouts * steps."""
     env = FakeEnv() if env is None else env
-    rows: list[tuple[Array, Array, Array, float, int]] = []
+    rows: list[tuple[Array, Array, Array, float, int, bool]] = []
     for rollout in range(rollouts):
         observation = sample_contexts(env, [rng])[0].observation
         for _ in range(steps):
             action = random_action(env.action_space, rng)
             after, reward, terminated, truncated, _ = env.step(action.copy())
             after = np.array(after, dtype=np.float64)
-            rows.append((observation, action, after, float(reward), rollout))
+            rows.append((observation, action, after, float(reward), rollout, bool(terminated)))
             observation = after
             if terminated or truncated:
                 break
-    before, actions, after, rewards, index = (_stack(column) for column in zip(*rows, strict=True))
-    return Transitions(before, actions, after, rewards, index.astype(np.int64))
+    columns = [_stack(column) for column in zip(*rows, strict=True)]
+    before, actions, after, rewards, index, ended = columns
+    return Transitions(
+        before, actions, after, rewards, index.astype(np.int64), ended.astype(np.bool_)
+    )
 
 
 def _stack(column: Iterable[Any]) -> Array:
@@ -44,19 +47,32 @@ def random_imagined(
     candidates: int = 6,
     steps: int = 4,
     task: Task | None = None,
+    ends: bool = False,
 ) -> ImaginedRollouts:
-    """Return random imagined rollouts of a task (`fake_task`), float64; half of them shorter."""
+    """Return random imagined rollouts of a task (`fake_task`), float64; half of them shorter.
+
+    Args:
+        rng: draws them.
+        members: E.
+        candidates: N.
+        steps: T.
+        task: whose sizes they have.
+        ends: whether each may end by itself, in each member at another step.
+    """
     import torch
 
     task = fake_task() if task is None else task
     shape = (members, candidates)
     low, high = task.action_low, task.action_high
-    lengths = np.where(np.arange(candidates) % 2, max(1, steps - 1), steps)
+    horizons = np.where(np.arange(candidates) % 2, max(1, steps - 1), steps)
+    lengths = np.minimum(rng.integers(1, steps + 1, shape), horizons) if ends else horizons[None]
+    mask = np.broadcast_to(np.arange(steps) < lengths[..., None], (*shape, steps))
     return ImaginedRollouts(
         observations=torch.from_numpy(rng.normal(size=(*shape, steps + 1, len(task.channels)))),
         actions=torch.from_numpy(rng.uniform(low, high, (*shape, steps, len(low)))),
         rewards=torch.from_numpy(rng.normal(size=(*shape, steps))),
         members=torch.arange(members)[:, None].expand(*shape),
-        mask=torch.from_numpy((np.arange(steps) < lengths[:, None]).astype(np.float64)),
+        horizons=torch.from_numpy(horizons),
+        mask=torch.from_numpy(mask.astype(np.float64)),
         finite=torch.ones(candidates, dtype=torch.bool),
     )

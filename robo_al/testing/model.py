@@ -1,14 +1,18 @@
 """A model whose every answer can be checked by hand."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robo_al.types import FitReport, Prediction, Task, Transitions
+from robo_al.types import FitReport, Prediction, Task, TerminationFunction, Transitions
 
 if TYPE_CHECKING:
     import torch
+
+
+NOTHING: "Mapping[str, torch.Tensor]" = MappingProxyType({})
 
 
 class FakeModel:
@@ -16,7 +20,7 @@ class FakeModel:
 
     With features phi [F] (and a 1), noise variance s^2 and the prior N(0, s^2 I) on the weights,
     the epistemic covariance in units of the noise is phi_1' (I + Phi' Phi)^-1 phi_2 (Bishop, PRML,
-    eq. 3.58-3.59); member e is a sample of the weights.
+    eq. 3.58-3.59); member e is a sample of the weights. Ends are learned like any model's of ours.
     """
 
     def __init__(
@@ -35,9 +39,18 @@ class FakeModel:
         ).to(device)
         self._set(torch.eye(features, dtype=torch.float64, device=device), None)
 
-    def _set(self, covariance: "torch.Tensor", mean: "torch.Tensor | None") -> None:
+    def _set(
+        self,
+        covariance: "torch.Tensor",
+        mean: "torch.Tensor | None",
+        ends: "Mapping[str, torch.Tensor]" = NOTHING,
+    ) -> None:
         import torch
 
+        from robo_al.models.ends import LearnedEnds
+
+        self._ends = dict(ends)
+        self.termination: TerminationFunction | None = LearnedEnds.of(self._inputs, ends)
         self._covariance = covariance
         self._mean = torch.zeros_like(self._draws[0]) if mean is None else mean
         factor = torch.linalg.cholesky(covariance)
@@ -52,6 +65,9 @@ class FakeModel:
         """Condition on all transitions; refuses none or any that are not finite."""
         import torch
 
+        from robo_al.models.ends import learn_ends
+        from robo_al.models.resident import Resident
+
         assert isinstance(rng, np.random.Generator) and len(transitions) > 0
         arrays = (
             transitions.observations,
@@ -64,7 +80,8 @@ class FakeModel:
         phi, targets = self._features(o, a), self._inputs.targets(o, after, rewards)
         precision = torch.eye(phi.shape[-1]).to(phi) + phi.T @ phi
         covariance = torch.linalg.inv(precision)
-        self._set((covariance + covariance.T) / 2, covariance @ phi.T @ targets)
+        ends = learn_ends(self._inputs, Resident(self._draws.device)(transitions))
+        self._set((covariance + covariance.T) / 2, covariance @ phi.T @ targets, ends)
         residual = targets - phi @ self._mean
         return FitReport(float((residual**2).mean() / (2 * self.noise)))
 
@@ -114,11 +131,12 @@ class FakeModel:
 
     def state_dict(self) -> "dict[str, torch.Tensor]":
         """Return the posterior."""
-        return {"covariance": self._covariance, "mean": self._mean}
+        return {"covariance": self._covariance, "mean": self._mean, **self._ends}
 
     def load_state_dict(self, state: "Mapping[str, torch.Tensor]") -> None:
         """Take up a saved posterior."""
-        self._set(state["covariance"], state["mean"])
+        rest = {key: value for key, value in state.items() if key not in ("covariance", "mean")}
+        self._set(state["covariance"], state["mean"], rest)
 
     def _features(self, observations: "torch.Tensor", actions: "torch.Tensor") -> "torch.Tensor":
         import torch

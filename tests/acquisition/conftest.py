@@ -35,7 +35,7 @@ class BruteForce:
         """Return log det(I + K_d) [D] of all steps of rollouts (imagined, e, n) together."""
         observations, actions = [], []
         for imagined, e, n in rollouts:
-            keep = imagined.mask[n].bool()
+            keep = imagined.mask[e, n].bool()
             observations.append(imagined.inputs[0][e, n][keep])
             actions.append(imagined.inputs[1][e, n][keep])
         if not rollouts:

@@ -37,7 +37,8 @@ def reordered(imagined, order):
         actions=imagined.actions[:, order],
         rewards=imagined.rewards[:, order],
         members=imagined.members[:, order],
-        mask=imagined.mask[order],
+        horizons=imagined.horizons[order],
+        mask=imagined.mask[:, order],
         finite=imagined.finite[order],
     )
 
@@ -45,7 +46,10 @@ def reordered(imagined, order):
 def steps_of(rollouts, e, indices):
     """Return the inputs at all steps of some rollouts in one member."""
     parts = [
-        tuple(value[e % len(value), n][rollouts.mask[n].bool()] for value in rollouts.inputs)
+        tuple(
+            value[e % len(value), n][rollouts.mask[e % len(value), n].bool()]
+            for value in rollouts.inputs
+        )
         for n in indices
     ]
     return tuple(torch.cat(values) for values in zip(*parts, strict=True))
@@ -130,8 +134,10 @@ def test_single_steps_are_picked_as_by_botorch(linear, seed, waiting):
 @pytest.mark.parametrize("waiting", [0, 2])
 def test_blocks_are_picked_as_by_brute_force(linear, smooth, waiting):
     rng = np.random.default_rng(3)
-    imagined = random_imagined(rng, members=2, candidates=9, steps=4)
-    pending = random_imagined(rng, members=1, candidates=waiting, steps=3) if waiting else None
+    imagined = random_imagined(rng, members=2, candidates=9, steps=4, ends=True)
+    pending = (
+        random_imagined(rng, members=1, candidates=waiting, steps=3, ends=True) if waiting else None
+    )
     for model in (linear, smooth):
         picks, gains = brute_force(model, imagined, pending, 4)
         selection = pick(imagined, model, pending)
@@ -144,7 +150,10 @@ def test_features_and_covariances_pick_alike(rng):
     model.fit(random_transitions(rng), rng)
     hiding = FakeModel(fake_task())  # a model without features
     hiding.covariance = model.covariance
-    imagined, pending = random_imagined(rng, candidates=15), random_imagined(rng, candidates=2)
+    imagined, pending = (
+        random_imagined(rng, candidates=15, ends=True),
+        random_imagined(rng, candidates=2),
+    )
     one, two = (pick(imagined, m, pending, 6, Bait(steps=3, pool=1000)) for m in (model, hiding))
     assert one.indices == two.indices
     np.testing.assert_allclose(one.gains, two.gains, rtol=1e-9)
@@ -152,7 +161,7 @@ def test_features_and_covariances_pick_alike(rng):
 
 
 def test_chunks_change_nothing(linear, rng, monkeypatch):
-    imagined = random_imagined(rng, members=2, candidates=20)
+    imagined = random_imagined(rng, members=2, candidates=20, ends=True)
     whole = pick(imagined, linear, k=5)
     monkeypatch.setattr("robo_al.acquisition.bait.CHUNK", 3)
     monkeypatch.setattr("robo_al.acquisition.bait.FEATURE_CHUNK", 3)

@@ -36,7 +36,8 @@ def imagined_of(actions, starts):
         actions=torch.as_tensor(np.asarray(actions, dtype=float))[None, :, None],
         rewards=torch.zeros(1, n, 1),
         members=torch.zeros(1, n, dtype=torch.long),
-        mask=torch.ones(n, 1),
+        horizons=torch.ones(n, dtype=torch.long),
+        mask=torch.ones(1, n, 1),
         finite=torch.ones(n, dtype=torch.bool),
     )
 
@@ -46,7 +47,9 @@ def recorded_of(actions, starts):
     observations = np.zeros((n, 3))
     observations[:, 2] = starts
     returns = returns_of(actions, np.asarray(starts))
-    return Transitions(observations, actions, observations, returns, np.arange(n))
+    return Transitions(
+        observations, actions, observations, returns, np.arange(n), np.zeros(n, dtype=bool)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +175,8 @@ def test_pending_rollouts_are_conditioned_on(drawn, candidates, model):
                 name: getattr(candidates, name)[:, [best]]
                 for name in ("observations", "actions", "rewards", "members")
             },
-            mask=candidates.mask[[best]],
+            horizons=candidates.horizons[[best]],
+            mask=candidates.mask[:, [best]],
             finite=candidates.finite[[best]],
         )
         again = acquisition(candidates, model, pending, rng)

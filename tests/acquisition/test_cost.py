@@ -21,8 +21,15 @@ def test_seconds_are_those_of_execution_reset_and_expected_failure(rng):
 
 def test_padding_takes_no_time(rng):
     imagined = random_imagined(rng, candidates=3, steps=6)
-    shorter = dataclasses.replace(imagined, mask=torch.ones(3, 6) * (torch.arange(6) < 2))
+    shorter = dataclasses.replace(imagined, mask=imagined.mask * (torch.arange(6) < 2))
     assert Seconds()(shorter, fake_task(), None).tolist() == pytest.approx([0.2] * 3)
+
+
+def test_an_end_saves_time_in_the_members_that_it_is_imagined_in(rng):
+    imagined = random_imagined(rng, members=2, candidates=1, steps=6)
+    mask = imagined.mask * (torch.arange(6) < torch.tensor([6, 3])[:, None, None])
+    ending = dataclasses.replace(imagined, mask=mask)
+    assert Seconds()(ending, fake_task(), None).tolist() == pytest.approx([0.45])
 
 
 @pytest.mark.parametrize(

@@ -82,12 +82,18 @@ def test_grows_as_the_means_move_apart(rng):
 
 
 def test_a_score_is_the_sum_over_valid_steps_and_the_mean_over_members(rng):
-    imagined, model = random_imagined(rng, members=2, candidates=4), FakeModel(fake_task())
+    imagined, model = (
+        random_imagined(rng, members=2, candidates=4, ends=True),
+        FakeModel(fake_task()),
+    )
     scores = JensenRenyi()(imagined, model, None, rng).numpy()
     mean, variance = (value.numpy() for value in model.mixture(*imagined.inputs))
     for n in range(4):
-        steps = range(int(imagined.mask[n].sum()))
-        values = [by_hand(mean[:, e, n, t], variance[:, e, n, t]) for e in range(2) for t in steps]
+        values = [
+            by_hand(mean[:, e, n, t], variance[:, e, n, t])
+            for e in range(2)
+            for t in range(int(imagined.mask[e, n].sum()))
+        ]
         assert np.isclose(scores[n], sum(values) / 2, rtol=1e-10)
 
 

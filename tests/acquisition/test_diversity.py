@@ -39,7 +39,7 @@ class Featured(FakeModel):
         for imagined in sets:
             phi = self.features(*imagined.inputs).numpy() @ factor  # [E, N, T, F]
             mask = imagined.mask.numpy()[..., None]
-            mean = (phi * mask).sum(2) / mask.sum(1)
+            mean = (phi * mask).sum(2) / mask.sum(2)
             points.append(mean.swapaxes(0, 1).reshape(len(imagined), -1) / len(mean) ** 0.5)
         return np.concatenate(points)
 
@@ -58,7 +58,8 @@ def reordered(imagined, order):
         actions=imagined.actions[:, order],
         rewards=imagined.rewards[:, order],
         members=imagined.members[:, order],
-        mask=imagined.mask[order],
+        horizons=imagined.horizons[order],
+        mask=imagined.mask[:, order],
         finite=imagined.finite[order],
     )
 
@@ -82,7 +83,7 @@ def test_k_center_picks_as_scikit_activeml(featured, seed, waiting):
     from skactiveml.pool import CoreSet
 
     rng = np.random.default_rng(seed)
-    imagined = random_imagined(rng, candidates=40)
+    imagined = random_imagined(rng, candidates=40, ends=True)
     pending = random_imagined(rng, candidates=waiting) if waiting else None
     points = featured.coordinates(imagined, *([pending] if pending else []))
     labels = np.where(np.arange(len(points) + 1) < 40, np.nan, 0.0)  # the origin comes last
@@ -153,7 +154,7 @@ def test_lcmd_picks_as_brute_force_and_as_bmdal(featured, seed, waiting, monkeyp
 
 
 def test_lcmd_counts_only_what_may_still_be_picked(featured, rng):
-    imagined = random_imagined(rng, candidates=30)
+    imagined = random_imagined(rng, candidates=30, ends=True)
     points = featured.coordinates(imagined)
     unlimited = pick(LargestClusterMaxDist(), imagined, featured, k=8).indices
     risks = np.zeros(30)

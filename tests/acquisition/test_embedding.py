@@ -32,7 +32,10 @@ def kernel(model, imagined, pending=None):
     members, total = len(imagined.members), 0.0
     for e in range(members):
         steps = [
-            [value[e % len(value), n][rollouts.mask[n].bool()] for value in rollouts.inputs]
+            [
+                value[e % len(value), n][rollouts.mask[e % len(value), n].bool()]
+                for value in rollouts.inputs
+            ]
             for rollouts in sets
             for n in range(len(rollouts))
         ]
@@ -53,7 +56,7 @@ def assert_is(embedding, expected, rtol=1e-10):
 
 @pytest.mark.parametrize("pending_members", [None, 1, 2])
 def test_is_the_mean_covariance_of_all_pairs_of_steps(smooth, rng, pending_members):
-    imagined = random_imagined(rng, members=2, candidates=6, steps=5)
+    imagined = random_imagined(rng, members=2, candidates=6, steps=5, ends=True)
     pending = pending_members and random_imagined(rng, pending_members, candidates=3, steps=4)
     assert_is(embed(smooth, imagined, pending, 5), kernel(smooth, imagined, pending))
 
@@ -61,14 +64,16 @@ def test_is_the_mean_covariance_of_all_pairs_of_steps(smooth, rng, pending_membe
 def test_a_gaussian_process_is_embedded(rng):
     model = GaussianProcess(fake_task(), samples=2, fit_steps=5)
     model.fit(random_transitions(rng, rollouts=2), rng)
-    imagined = random_imagined(rng, members=2, candidates=5)
+    imagined = random_imagined(rng, members=2, candidates=5, ends=True)
     assert_is(embed(model, imagined, None, 4), kernel(model, imagined), rtol=1e-6)
 
 
 @pytest.mark.parametrize("with_pending", [False, True])
 def test_features_and_covariances_embed_alike(ensemble, rng, with_pending):
-    imagined = random_imagined(rng, members=2, candidates=7)
-    pending = random_imagined(rng, members=1, candidates=2, steps=6) if with_pending else None
+    imagined = random_imagined(rng, members=2, candidates=7, ends=True)
+    pending = (
+        random_imagined(rng, members=1, candidates=2, steps=6, ends=True) if with_pending else None
+    )
     assert isinstance(ensemble, SupportsFeatures)
     by_features = embed(ensemble, imagined, pending, 3)
     hidden = embed(OnlyCovariance(ensemble), imagined, pending, 3)
@@ -88,7 +93,7 @@ def test_chunks_change_nothing(smooth, ensemble, rng, monkeypatch):
 
 def test_fewer_steps_are_those_evenly_spaced(smooth, rng):
     imagined = random_imagined(rng, members=1, candidates=4, steps=5)
-    lengths = imagined.mask.sum(-1).long().tolist()
+    lengths = imagined.mask[0].sum(-1).long().tolist()
     for m in (1, 2):
         ends = [[0] if m == 1 else [0, length - 1] for length in lengths]
         observations = torch.stack(
@@ -99,7 +104,7 @@ def test_fewer_steps_are_those_evenly_spaced(smooth, rng):
             observations=torch.cat([observations, observations[:, :, :1]], 2),
             actions=torch.stack([imagined.actions[:, n, end] for n, end in enumerate(ends)], 1),
             rewards=imagined.rewards[:, :, :m],
-            mask=torch.ones(4, m, dtype=torch.float64),
+            mask=torch.ones(1, 4, m, dtype=torch.float64),
         )
         assert_is(embed(smooth, imagined, None, m), kernel(smooth, short))
 
@@ -113,7 +118,7 @@ def test_what_is_recorded_comes_closer_to_the_origin(rng):
 
 
 def test_what_is_not_finite_disturbs_no_other(smooth, ensemble, rng):
-    imagined = random_imagined(rng, members=2, candidates=6)
+    imagined = random_imagined(rng, members=2, candidates=6, ends=True)
     observations = imagined.observations.clone()
     observations[0, 2, 1] = torch.inf
     broken = dataclasses.replace(imagined, observations=observations)

@@ -14,13 +14,13 @@ from robo_al.testing import FakeModel, fake_task, random_imagined, random_transi
 from robo_al.types import Transitions
 
 
-@pytest.fixture
-def imagined(rng):
-    return random_imagined(rng, members=2, candidates=5, steps=3)
+@pytest.fixture(params=[False, True], ids=["to_the_horizon", "ending"])
+def imagined(rng, request):
+    return random_imagined(rng, members=2, candidates=5, steps=3, ends=request.param)
 
 
 def valid_steps(imagined, e, n):
-    keep = imagined.mask[n].bool()
+    keep = imagined.mask[e, n].bool()
     return tuple(value[e, n][keep] for value in imagined.inputs)
 
 
@@ -61,7 +61,9 @@ def by_conditioning(model, imagined, pending):
 
 @pytest.mark.parametrize("with_pending", [False, True])
 def test_scores_are_those_of_explicit_conditioning(rng, imagined, smooth, with_pending):
-    pending = random_imagined(rng, members=2, candidates=2, steps=4) if with_pending else None
+    pending = (
+        random_imagined(rng, members=2, candidates=2, steps=4, ends=True) if with_pending else None
+    )
     scores = ExpectedPredictiveInformation()(imagined, smooth, pending, rng)
     expected = by_conditioning(smooth, imagined, pending)
     np.testing.assert_allclose(scores, expected, rtol=1e-12)
@@ -82,7 +84,7 @@ def test_is_what_a_model_really_learns_about_the_targets_from_a_step(rng, imagin
     data = random_transitions(rng, rollouts=2)
     model, informed = FakeModel(fake_task()), FakeModel(fake_task())
     model.fit(data, rng)
-    one = dataclasses.replace(imagined, mask=(torch.arange(3) < 1).double().expand(5, -1))
+    one = dataclasses.replace(imagined, mask=(torch.arange(3) < 1).double().expand(2, 5, -1))
     scores = ExpectedPredictiveInformation()(one, model, None, rng).numpy()
     targets = target_steps(one)
 
@@ -107,6 +109,7 @@ def with_steps(data, observations, actions):
         np.concatenate([data.next_observations, observations.numpy()]),
         np.zeros(len(data) + more),
         np.concatenate([data.rollouts, np.full(more, 99)]),
+        np.zeros(len(data) + more, dtype=bool),
     )
 
 
@@ -147,7 +150,7 @@ def test_one_step_tells_less_about_one_target_than_about_everything(rng, smooth)
 
 def test_pending_in_one_member_serves_candidates_in_several(rng, imagined, smooth):
     one = random_imagined(rng, members=1, candidates=2, steps=2)
-    fields = ("observations", "actions", "rewards", "members")
+    fields = ("observations", "actions", "rewards", "members", "mask")
     two = dataclasses.replace(
         one, **{f: getattr(one, f).expand(2, *getattr(one, f).shape[1:]) for f in fields}
     )

@@ -16,14 +16,14 @@ from robo_al.testing import FakeModel, fake_task, random_imagined, random_transi
 from robo_al.types import Transitions
 
 
-@pytest.fixture
-def imagined(rng):
-    return random_imagined(rng, members=2, candidates=6, steps=4)
+@pytest.fixture(params=[False, True], ids=["to_the_horizon", "ending"])
+def imagined(rng, request):
+    return random_imagined(rng, members=2, candidates=6, steps=4, ends=request.param)
 
 
 @pytest.fixture
 def pending(rng):
-    return random_imagined(rng, members=2, candidates=2, steps=6)
+    return random_imagined(rng, members=2, candidates=2, steps=6, ends=True)
 
 
 def reordered(imagined, order):
@@ -33,7 +33,8 @@ def reordered(imagined, order):
         actions=imagined.actions[:, order],
         rewards=imagined.rewards[:, order],
         members=imagined.members[:, order],
-        mask=imagined.mask[order],
+        horizons=imagined.horizons[order],
+        mask=imagined.mask[:, order],
         finite=imagined.finite[order],
     )
 
@@ -102,6 +103,7 @@ def test_pending_rollouts_count_like_recorded_ones(rng, imagined, pending):
             actions=rollouts.actions[:1],
             rewards=rollouts.rewards[:1],
             members=rollouts.members[:1],
+            mask=rollouts.mask[:1],
         )
         for rollouts in (imagined, pending)
     )
@@ -109,7 +111,7 @@ def test_pending_rollouts_count_like_recorded_ones(rng, imagined, pending):
     model, knowing = FakeModel(fake_task()), FakeModel(fake_task())
     model.fit(data, rng)
     valid = pending.mask.bool()
-    observations, actions = (value[0][valid].numpy() for value in pending.inputs)
+    observations, actions = (value[valid].numpy() for value in pending.inputs)
     knowing.fit(
         Transitions(
             np.concatenate([data.observations, observations]),
@@ -117,6 +119,7 @@ def test_pending_rollouts_count_like_recorded_ones(rng, imagined, pending):
             np.concatenate([data.next_observations, observations]),
             np.zeros(len(data) + len(observations)),
             np.zeros(len(data) + len(observations), dtype=np.int64),
+            np.zeros(len(data) + len(observations), dtype=bool),
         ),
         rng,
     )
@@ -149,11 +152,12 @@ def test_thinned_steps_are_evenly_spaced_and_within_the_mask(rng):
         assert torch.equal(steps.observations[:, n], imagined.inputs[0][:, n, index])
         assert torch.equal(steps.actions[:, n], imagined.inputs[1][:, n, index])
     whole = Steps.thinned(imagined, 10)
-    assert whole.weights.sum(-1).tolist() == [10, 9]
+    assert whole.weights.sum(-1).tolist() == [[10, 9]] * 2
     assert torch.equal(whole.observations[:, 1, :9], imagined.inputs[0][:, 1, :9])
 
 
-def test_fewer_steps_make_a_lower_bound(imagined, smooth, rng):
+def test_fewer_steps_make_a_lower_bound(smooth, rng):
+    imagined = random_imagined(rng, members=2, candidates=6, steps=4)
     few, more, all_steps = (
         JointInformation(steps=m)(imagined, smooth, None, rng) for m in (1, 2, 4)
     )
@@ -235,7 +239,7 @@ def test_gains_from_features_do_not_depend_on_when_they_were_asked_for(ensemble,
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_gpu_picks_as_a_cpu_does(rng):
     imagined = random_imagined(rng, members=2, candidates=9, steps=5)
-    names = ("observations", "actions", "rewards", "members", "mask", "finite")
+    names = ("observations", "actions", "rewards", "members", "horizons", "mask", "finite")
     moved = dataclasses.replace(imagined, **{n: getattr(imagined, n).cuda() for n in names})
     model = Ensemble(fake_task(), "cpu", members=3, hidden=12, layers=2, max_steps=30)
     model.fit(random_transitions(rng, rollouts=3, steps=6), rng)

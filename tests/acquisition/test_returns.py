@@ -37,19 +37,19 @@ def model():
 
 
 def test_greedy_is_the_mean_imagined_return_of_valid_steps(rng, model):
-    imagined = random_imagined(rng, members=2, candidates=5)
+    imagined = random_imagined(rng, members=2, candidates=5, ends=True)
     imagined = dataclasses.replace(imagined, finite=torch.arange(5) != 2)
     scores = GreedyReturn()(imagined, model, None, rng).numpy()
     for n in (0, 1, 3, 4):
-        steps = int(imagined.mask[n].sum())
-        expected = np.mean([imagined.rewards[e, n, :steps].sum() for e in range(2)])
+        lengths = imagined.mask[:, n].sum(-1).long()
+        expected = np.mean([imagined.rewards[e, n, : lengths[e]].sum() for e in range(2)])
         assert np.isclose(scores[n], expected, rtol=1e-12)
     assert scores[2] == -np.inf
 
 
 @pytest.mark.parametrize("kappa", [0.0, 1.0, 2.5])
 def test_the_upper_bound_is_so_many_deviations_above_the_mean(rng, model, kappa):
-    imagined = random_imagined(rng, members=3)
+    imagined = random_imagined(rng, members=3, ends=True)
     scores = UpperConfidenceBound(kappa)(imagined, model, None, rng)
     returns = imagined.returns.numpy()
     np.testing.assert_allclose(scores, returns.mean(0) + kappa * returns.std(0), rtol=1e-12)

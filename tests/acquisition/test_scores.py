@@ -49,7 +49,7 @@ def changed(imagined, by_candidate, by_first_axis):
     fields = {f.name: getattr(imagined, f.name) for f in dataclasses.fields(imagined)}
     return ImaginedRollouts(
         **{
-            name: by_first_axis(value) if name in ("mask", "finite") else by_candidate(value)
+            name: by_first_axis(value) if name in ("horizons", "finite") else by_candidate(value)
             for name, value in fields.items()
         }
     )
@@ -95,7 +95,7 @@ def test_what_comes_after_the_horizon_never_counts(acquisition, imagined, model)
     observations, actions, rewards = (
         value.clone() for value in (imagined.observations, imagined.actions, imagined.rewards)
     )
-    short = imagined.mask[:, -1] == 0
+    short = imagined.mask[0, :, -1] == 0
     assert short.any() and not short.all()
     observations[:, short, -1] = 1e3
     actions[:, short, -1], rewards[:, short, -1] = -1e3, 1e3
@@ -209,7 +209,8 @@ def test_the_beginning_of_a_pending_rollout_is_a_repeat_and_its_continuation_is_
         observations=imagined.observations[:, :, :4],
         actions=imagined.actions[:, :, :3],
         rewards=imagined.rewards[:, :, :3],
-        mask=imagined.mask[:, :3],
+        horizons=imagined.horizons.clamp_max(3),
+        mask=imagined.mask[:, :, :3],
     )
     scores = torch.tensor([1.0, 0.0], dtype=torch.float64)
     assert after_pending(scores, shorter, taken(imagined, [0]))[0] < 0
@@ -224,7 +225,7 @@ def test_steps_are_visited_once_each_and_padding_is_zero(rng, monkeypatch):
     values = step_by_step(imagined, lambda o, a: o.sum(-1) + a[..., 0])
     expected = imagined.inputs[0].sum(-1) + imagined.actions[..., 0]
     assert torch.equal(values, expected * imagined.mask)
-    assert (values[:, imagined.mask == 0] == 0).all()
+    assert (values[imagined.mask == 0] == 0).all()
 
 
 def test_numbers_are_checked():

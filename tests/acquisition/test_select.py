@@ -71,7 +71,8 @@ def copies(imagined, sources):
         actions=imagined.actions[:, sources],
         rewards=imagined.rewards[:, sources],
         members=imagined.members[:, sources],
-        mask=imagined.mask[sources],
+        horizons=imagined.horizons[sources],
+        mask=imagined.mask[:, sources],
         finite=imagined.finite[sources],
     )
 

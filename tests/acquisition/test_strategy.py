@@ -43,7 +43,8 @@ def test_a_batch_stays_in_its_budget_and_near_the_best_that_fits(smooth, brute, 
     rng = np.random.default_rng(seed)
     imagined = random_imagined(rng, members=1, candidates=8, steps=6)
     lengths = torch.tensor([6, 1, 5, 2, 4, 3, 1, 6])
-    imagined = dataclasses.replace(imagined, mask=(torch.arange(6) < lengths[:, None]).double())
+    mask = (torch.arange(6) < lengths[:, None]).double()[None]
+    imagined = dataclasses.replace(imagined, mask=mask)
     budget = 1.0
     strategy = Strategy(JointInformation(), GreedyJoint(), cost=Seconds(budget=budget))
     choice = select(strategy, imagined, smooth, 8, rng)

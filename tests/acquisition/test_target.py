@@ -10,10 +10,10 @@ from robo_al.errors import ConfigError, UserError
 from robo_al.testing import random_imagined
 
 
-@pytest.fixture
-def imagined(rng):
+@pytest.fixture(params=[False, True], ids=["to_the_horizon", "ending"])
+def imagined(rng, request):
     """Two members and two starts: candidates 0-2 begin at one, 3-5 at the other."""
-    imagined = random_imagined(rng, members=2, candidates=6, steps=3)
+    imagined = random_imagined(rng, members=2, candidates=6, steps=3, ends=request.param)
     observations = imagined.observations.clone()
     observations[:, :3, 0] = observations[0, 0, 0].clone()
     observations[:, 3:, 0] = observations[0, 3, 0].clone()
@@ -47,7 +47,9 @@ def score_by_brute_force(imagined, brute, picks, pending, targets):
 def test_scores_and_gains_of_sets_are_those_of_brute_force(
     rng, imagined, smooth, brute, with_pending
 ):
-    pending = random_imagined(rng, members=2, candidates=2, steps=4) if with_pending else None
+    pending = (
+        random_imagined(rng, members=2, candidates=2, steps=4, ends=True) if with_pending else None
+    )
     targets = best_of_each_world(imagined)
     acquisition = TargetInformation()
     scores = acquisition(imagined, smooth, pending, rng)

@@ -16,8 +16,13 @@ def by_hand(imagined, model, of_step):
     ratios = (prediction.epistemic / prediction.aleatoric).numpy()
     rows = []
     for n in range(len(imagined)):
-        steps = int(imagined.mask[n].sum())
-        rows.append([[of_step(step) for step in member[n, :steps]] for member in ratios])
+        lengths = imagined.mask[:, n].sum(-1).long()
+        rows.append(
+            [
+                [of_step(step) for step in member[n, :steps]]
+                for member, steps in zip(ratios, lengths, strict=True)
+            ]
+        )
     return rows
 
 
@@ -39,7 +44,7 @@ def nats(step):
     ],
 )
 def test_is_the_formula_step_by_step(rng, acquisition, of_step, over):
-    imagined, model = random_imagined(rng), FakeModel(fake_task())
+    imagined, model = random_imagined(rng, ends=True), FakeModel(fake_task())
     scores = acquisition(imagined, model, None, rng).numpy()
     expected = [
         np.mean([over(steps) for steps in members]) for members in by_hand(imagined, model, of_step)
@@ -56,7 +61,7 @@ def test_noise_that_more_data_do_not_remove_counts_as_nothing(rng, acquisition):
             prediction = super().predict(observations, actions)
             return dataclasses.replace(prediction, aleatoric=4 * prediction.aleatoric)
 
-    imagined = random_imagined(rng)
+    imagined = random_imagined(rng, ends=True)
     plain = acquisition(imagined, FakeModel(fake_task()), None, rng)
     assert (acquisition(imagined, Noisier(fake_task()), None, rng) < plain).all()
     assert (FakeModel(fake_task()).predict(*imagined.inputs).epistemic[..., 2] == 0).all()
@@ -82,6 +87,7 @@ def test_more_data_at_the_same_inputs_lower_the_score(rng, acquisition):
             observations[:size],
             np.zeros(size),
             np.zeros(size, dtype=np.int64),
+            np.zeros(size, dtype=bool),
         )
         model.fit(data, rng)
         scores.append(float(acquisition(imagined, model, None, rng)))

@@ -64,6 +64,7 @@ def test_it_picks_what_makes_the_best_model(plan: Plan, tmp_path: Path) -> None:
                 np.concatenate([data.next_observations, result.observations[1:]]),
                 np.concatenate([data.rewards, result.rewards]),
                 np.concatenate([data.rollouts, np.full(result.steps, 1)]),
+                np.concatenate([data.terminated, result.ends]),
             )
             model.fit(both, np.random.default_rng(0))
             errors.append(np.mean(held_out_error(model, parts.task, matters).density))

@@ -55,7 +55,8 @@ def curve(rng, size=300, spread=1.0):
     following = observations.copy()
     following[:, [0, 2]] += change(observations, actions) + rng.normal(0, NOISE, (size, 2))
     rewards = reward(observations, actions, following)
-    return Transitions(observations, actions, following, rewards, np.arange(size) // 30)
+    rollouts, ends = np.arange(size) // 30, np.zeros(size, dtype=bool)
+    return Transitions(observations, actions, following, rewards, rollouts, ends)
 
 
 def tensors(transitions):

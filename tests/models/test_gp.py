@@ -27,7 +27,8 @@ def pendulum_data(steps: int, seed: int = 0) -> Transitions:
     rate = state[:, 1] + 0.05 * (15 * np.sin(state[:, 0]) + 3 * action[:, 0])
     following = np.stack([state[:, 0] + 0.05 * rate, rate], 1)
     rewards = -(state[:, 0] ** 2)
-    return Transitions(state, action, following, rewards, np.arange(steps) // 10)
+    rollouts, ends = np.arange(steps) // 10, np.zeros(steps, dtype=bool)
+    return Transitions(state, action, following, rewards, rollouts, ends)
 
 
 def known(observation, action, following):
@@ -273,6 +274,7 @@ def test_constant_channels_are_not_predicted():
         np.hstack([data.next_observations, goal]),
         data.rewards,
         data.rollouts,
+        data.terminated,
     )
     model = GaussianProcess(task)
     model.fit(data, np.random.default_rng(0))

@@ -1,6 +1,9 @@
 """Imagination against the same model stepped in a plain loop."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
 from robo_al.models.imagination import imagine
@@ -61,7 +64,7 @@ def test_open_loop_candidates_in_every_member_equal_a_plain_loop():
 
 def test_shorter_candidates_are_masked():
     imagined = imagine([open_loop(6, 1), open_loop(4, 2)], fitted(), fake_task())
-    assert imagined.mask.tolist() == [[1] * 6, [1] * 4 + [0] * 2]
+    assert imagined.mask.tolist() == [[[1] * 6, [1] * 4 + [0] * 2]]
     assert len(imagined) == 2
     assert imagined.members.tolist() == [[MEAN, MEAN]]
 
@@ -103,3 +106,71 @@ def test_a_candidate_that_leaves_the_finite_numbers_is_marked():
     imagined = imagine([good, bad], model, fake_task())
     assert imagined.finite.tolist() == [True, False]
     assert torch.isfinite(imagined.observations).all()
+
+
+def beyond(limit):
+    """Return an end: the position is more than so far from the middle."""
+
+    def termination(observation, action, following):
+        return abs(following[..., 0]) > limit
+
+    return termination
+
+
+@pytest.mark.parametrize("limit", [0.3, 0.8, 1.5, 1e6])
+def test_each_member_ends_where_a_plain_loop_finds_the_end(limit):
+    model, task = fitted(), replace(fake_task(), termination=beyond(limit))
+    candidates = [open_loop(8, 1), open_loop(5, 2), open_loop(8, 3), open_loop(8, 4)]
+    members = list(range(model.members))
+    imagined = imagine(candidates, model, task, members)
+    assert imagined.horizons.tolist() == [8, 5, 8, 8]
+    assert bool(imagined.finite.all())
+    for e in members:
+        for n, candidate in enumerate(candidates):
+            visited, rewards = play(model, candidate, e)
+            ended = np.flatnonzero(abs(visited[1:, 0]) > limit)
+            steps = ended[0] + 1 if len(ended) else candidate.horizon
+            assert imagined.mask[e, n].tolist() == [1] * steps + [0] * (8 - steps)
+            got = imagined.observations[e, n].numpy()
+            np.testing.assert_allclose(got[: steps + 1], visited[: steps + 1], rtol=1e-4, atol=1e-5)
+            if len(ended):
+                assert (got[steps:] == got[steps]).all()
+                assert (imagined.rewards[e, n, steps:] == 0).all()
+            total = rewards[:steps].sum()
+            np.testing.assert_allclose(imagined.returns[e, n], total, rtol=1e-4, atol=1e-4)
+
+
+def test_members_end_at_steps_of_their_own():
+    task = replace(fake_task(), termination=beyond(0.8))
+    candidates = [open_loop(8, seed) for seed in range(12)]
+    model = FakeModel(fake_task())  # knows nothing: its members differ
+    lengths = imagine(candidates, model, task, [0, 1, 2]).mask.sum(-1)
+    assert (lengths != lengths[0]).any() and (lengths < 8).any()
+
+
+class Bursting(FakeModel):
+    """Leaves the finite numbers at its third step."""
+
+    def step(self, observations, actions, members):
+        self.steps = getattr(self, "steps", 0) + 1
+        following, reward = super().step(observations, actions, members)
+        return following * (torch.nan if self.steps == 3 else 1.0), reward
+
+
+def test_what_would_come_after_an_end_harms_nothing():
+    def after_two(observation, action, following):
+        after_two.calls += 1
+        return torch.full(following.shape[:-1], after_two.calls == 2)
+
+    after_two.calls = 0
+    task = replace(fake_task(), termination=after_two)
+    imagined = imagine([open_loop(6, 1)], Bursting(fake_task()), task)
+    assert imagined.finite.tolist() == [True] and imagined.mask.sum() == 2
+    plain = imagine([open_loop(6, 1)], Bursting(fake_task()), fake_task())
+    assert plain.finite.tolist() == [False]
+
+
+def test_how_far_it_is_is_told():
+    told = []
+    imagine([open_loop(4, 1)], fitted(), fake_task(), advanced=lambda *step: told.append(step))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]

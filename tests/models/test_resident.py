@@ -15,18 +15,21 @@ def rollouts(rng, lengths):
     """Return transitions of rollouts of these lengths."""
     n = sum(lengths)
     columns = [rng.normal(size=(n, size)) for size in (3, 2, 3)]
-    return Transitions(*columns, rng.normal(size=n), np.repeat(np.arange(len(lengths)), lengths))
+    rollouts = np.repeat(np.arange(len(lengths)), lengths)
+    ends = np.append(rollouts[1:] > rollouts[:-1], True)
+    return Transitions(*columns, rng.normal(size=n), rollouts, ends)
 
 
 def joined(*parts):
     """Return the rollouts of several transitions, numbered anew."""
     columns = [
         np.concatenate([getattr(part, name) for part in parts])
-        for name in ("observations", "actions", "next_observations", "rewards")
+        for name in ("observations", "actions", "next_observations", "rewards", "terminated")
     ]
     counts = [np.bincount(part.rollouts) for part in parts]
     lengths = np.concatenate(counts)
-    return Transitions(*columns, np.repeat(np.arange(len(lengths)), lengths))
+    *columns, ends = columns
+    return Transitions(*columns, np.repeat(np.arange(len(lengths)), lengths), ends)
 
 
 def check(steps, transitions):
@@ -83,7 +86,8 @@ def test_a_change_in_any_column_is_noticed(parts, column):
 
 def test_other_sizes_and_nan_are_moved(parts):
     resident, rng = Resident(CPU, keep=True), np.random.default_rng(0)
-    resident(Transitions(*(rng.normal(size=(4, 5)) for _ in range(3)), np.zeros(4), np.arange(4)))
+    columns = [rng.normal(size=(4, 5)) for _ in range(3)]
+    resident(Transitions(*columns, np.zeros(4), np.arange(4), np.zeros(4, dtype=bool)))
     parts[0].rewards[7] = np.nan
     check(resident(parts[0]), parts[0])
     check(resident(parts[0]), parts[0])

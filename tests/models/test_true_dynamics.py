@@ -46,7 +46,8 @@ def test_learns_nothing():
     assert model.members == 1
     before = model.predict(torch.ones(1, 2), torch.ones(1, 1)).mean
     zeros = np.zeros((3, 2))
-    data = Transitions(zeros, zeros[:, :1], zeros, zeros[:, 0], np.zeros(3, dtype=np.int64))
+    rollouts, ends = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=bool)
+    data = Transitions(zeros, zeros[:, :1], zeros, zeros[:, 0], rollouts, ends)
     model.fit(data, np.random.default_rng(0))
     assert torch.equal(model.predict(torch.ones(1, 2), torch.ones(1, 1)).mean, before)
 

@@ -1,6 +1,7 @@
 """iCEM on the true dynamics: what it must be able to do when the model is right."""
 
 import secrets
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,3 +109,33 @@ def test_on_cuda_it_values_plans_as_on_the_cpu():
     for found in returns[1:]:
         off = (found - returns[0]).abs().max()
         assert off < 0.05 * returns[0].std(), f"seed {seed}"
+
+
+@pytest.mark.parametrize("repeat", [1, 2])
+def test_a_plan_earns_nothing_after_the_end(repeat):
+    env, task, contexts, model = pendulum(3)
+
+    def termination(observation, action, following):
+        return abs(following[..., 1]) > 4.0  # turns fast
+
+    ending = replace(task, termination=termination)
+    start = torch.as_tensor(np.stack([c.observation for c in contexts]), dtype=torch.float32)
+    plans = torch.as_tensor(np.random.default_rng(0).uniform(-1, 1, (3, 40, 12, 1))).float()
+    actor = ICEM(ending, action_repeat=repeat, **SMALL).start(model, [MEAN] * 3, [0, 1, 2])
+    returns = actor._returns(start, plans)
+    ended = 0
+    for b in range(3):
+        for s in range(40):
+            observation, total = start[b], 0.0
+            for h in range(12 * repeat):
+                action = plans[b, s, h // repeat] * float(task.action_high[0])
+                following = env.dynamics(observation, action)
+                total += float(task.reward(observation, action, following))
+                observation = following
+                if termination(None, None, following):
+                    ended += 1
+                    break
+            np.testing.assert_allclose(returns[b, s], total, rtol=1e-4, atol=1e-4)
+    assert 20 < ended <= 120
+    plain = ICEM(task, action_repeat=repeat, **SMALL).start(model, [MEAN] * 3, [0, 1, 2])
+    assert not torch.equal(plain._returns(start, plans), returns)

@@ -68,7 +68,10 @@ def recorded(policy, task, actions, returns, observations):
         * (np.arange(len(wide)) % steps > 0)[:, None]
     )
     index = np.repeat(np.arange(count), steps)
-    return Transitions(wide, actions.reshape(-1, actions.shape[-1]), wide, rewards.ravel(), index)
+    ends = np.zeros(len(index), dtype=bool)
+    return Transitions(
+        wide, actions.reshape(-1, actions.shape[-1]), wide, rewards.ravel(), index, ends
+    )
 
 
 # ---------------------------------------------------------------- basis
