@@ -194,7 +194,7 @@ def _where_found(oracle: Oracle, candidates: Sequence[Candidate]) -> list[Candid
 
 
 def _env_spec(config: Config) -> EnvSpec:
-    return EnvSpec(config.env.name, config.env.parameters)
+    return EnvSpec.of(config.env.name, config.env.parameters)
 
 
 def _task(config: Config) -> Task:

@@ -69,5 +69,5 @@ def termination_of(task: Task) -> Termination | None:
         own, bare = offers_of(env).termination, is_bare(env)
     if own is not None:
         return own
-    factory = KNOWN.get(task.env.name) if bare else None
+    factory = KNOWN.get(task.env.name) if bare and task.env.python is None else None
     return None if factory is None else factory(**task.env.parameters)

@@ -217,7 +217,7 @@ def _threshold(where: str, config: Config) -> float | None:
     """Return what the task counts as solved from: its own, or the configuration's."""
     if config.threshold is not None:
         return config.threshold
-    spec = EnvSpec(config.env.name, config.env.parameters)
+    spec = EnvSpec.of(config.env.name, config.env.parameters)
     with borrowed(spec) as env:
         threshold = offers_of(env).threshold
     if threshold is None and not _is_replay(config):

@@ -4,12 +4,7 @@ An env that hangs, dies or raises costs one rollout: its worker is killed with e
 started, never used again, and replaced.
 """
 
-import contextlib
-import os
 import queue
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 
@@ -18,11 +13,13 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from robo_al.errors import OracleError, UserError
+from robo_al.foreign import DescribedEnv
 from robo_al.oracles.recording import Fault, Limits, Recordings, Step, Steps
-from robo_al.oracles.worker import Channel, Frame
+from robo_al.processes import WorkerLost, WorkerProcess
 from robo_al.protocols import Actor
 from robo_al.ranges import Positive, Width
 from robo_al.types import Candidate, Context, EnvSpec, OpenLoop, Outcome, Streamed
+from robo_al.worker.frames import Frame
 
 Array = NDArray[np.float64]
 ONLY = np.zeros(1, dtype=np.int64)
@@ -143,10 +140,10 @@ class GymnasiumOracle:
     def _spawn(self) -> "_Worker":
         with self._lock:
             self._refuse_closed()
-            worker = _Worker()
+            worker = _Worker(self._env)
             self._alive.add(worker)
         try:
-            worker.make(self._env, self._start_timeout)
+            worker.make(self._start_timeout)
         except BaseException:
             self._discard(worker)
             raise
@@ -167,7 +164,7 @@ class GymnasiumOracle:
                 worker = worker or self._spawn()
                 self._roll(worker, recording)
                 result = recording.outcome(0)
-            except _WorkerLost as lost:
+            except WorkerLost as lost:
                 recording.fail(0, Fault("failed", str(lost)))
                 result = recording.outcome(0)
             except Exception as error:  # a policy's, or no worker can be had: for who polls
@@ -216,42 +213,24 @@ class GymnasiumOracle:
         return action
 
 
-class _WorkerLost(Exception):
-    """A worker hung or died; the message says how."""
-
-
 class _Worker:
     """One process with one env."""
 
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "robo_al.oracles.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,  # Ctrl-C is for the parent; killed with what it starts
-        )
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._pipes = (self._process.stdout, self._process.stdin)
-        self._channel = Channel(*(pipe.fileno() for pipe in self._pipes))
-        self._killing, self._killed = threading.Lock(), False
+    def __init__(self, env: EnvSpec) -> None:
+        self._env = env
+        self._process = WorkerProcess(env)
         self.broken = False
         """Lost, or its env raised: not to be used again."""
         self.limits: Limits
 
-    def make(self, env: EnvSpec, timeout: float) -> None:
+    def make(self, timeout: float) -> None:
         """Let it make the env; raises `UserError` or `OracleError`."""
-        fields = {"name": env.name, "parameters": dict(env.parameters), "path": sys.path}
-        try:
-            self._send(Frame("make", fields), timeout)
-            answer = self._receive(timeout)
-        except _WorkerLost as lost:
-            raise OracleError(f"env {env.name}: while it was made: {lost}") from lost
-        if answer.kind == "refused":
-            kind = UserError if answer.fields["user"] else OracleError
-            raise kind(f"env {env.name} cannot be made: {answer.fields['reason']}")
-        low, high = answer.arrays
-        self.limits = Limits(low, high, answer.fields["dtype"], answer.fields["control_period"])
+        ready = self._process.make(timeout)
+        if self._env.python is None:
+            (low, high), fields = ready.arrays, ready.fields
+            self.limits = Limits(low, high, fields["dtype"], fields["control_period"])
+        else:
+            self.limits = Limits.of(DescribedEnv(ready), self._env)
 
     def reset(self, context: Context, timeout: float) -> Array | Fault:
         """Reset the env; return the first observation [O]."""
@@ -277,20 +256,18 @@ class _Worker:
 
     def kill(self) -> None:
         """End the process and whatever it has started."""
-        with self._killing:
-            if not self._killed:  # a second time, the process group could be another's
-                self._killed = True
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+        self._process.kill()
 
     def free(self) -> None:
         """Close the pipes."""
-        for pipe in self._pipes:
-            pipe.close()
+        self._process.free()
 
     def _answer(self, timeout: float) -> Frame | Fault:
-        frame = self._receive(timeout)
+        try:
+            frame = self._process.receive(timeout)
+        except WorkerLost:
+            self.broken = True
+            raise
         if frame.kind != "fault":
             return frame
         fault = Fault(frame.fields["failure"], frame.fields["reason"])
@@ -299,23 +276,7 @@ class _Worker:
 
     def _send(self, frame: Frame, timeout: float) -> None:
         try:
-            self._channel.send(frame, timeout)
-        except (TimeoutError, BrokenPipeError) as error:
-            raise self._lost(error, timeout) from error
-
-    def _receive(self, timeout: float) -> Frame:
-        try:
-            return self._channel.receive(timeout)
-        except (TimeoutError, EOFError) as error:
-            raise self._lost(error, timeout) from error
-
-    def _lost(self, error: Exception, timeout: float) -> _WorkerLost:
-        self.broken = True
-        if isinstance(error, TimeoutError):
-            return _WorkerLost(f"no answer within {timeout:g} s; its worker was killed")
-        try:
-            code = self._process.wait(timeout=1.0)
-        except subprocess.TimeoutExpired:
-            return _WorkerLost("its worker closed the channel and was killed")
-        how = f"exited with code {code}" if code >= 0 else f"was killed by signal {-code}"
-        return _WorkerLost(f"its worker {how}")
+            self._process.send(frame, timeout)
+        except WorkerLost:
+            self.broken = True
+            raise
