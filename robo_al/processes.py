@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 from robo_al import worker
 from robo_al.errors import OracleError, PluginError
@@ -46,25 +45,29 @@ class WorkerProcess:
 
     def __init__(self, env: EnvSpec) -> None:
         self._env = env
-        theirs, ours = os.pipe(), os.pipe()
+        to_it, from_it, life = os.pipe(), os.pipe(), os.pipe()
+        theirs, ours = (to_it[0], from_it[1], life[0]), (from_it[0], to_it[1], life[1])
         try:
             self._process = subprocess.Popen(
-                [*_command(env), str(theirs[0]), str(ours[1])],
+                [*_command(env), *map(str, theirs)],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what an env prints is not for whoever reads our output
-                pass_fds=(theirs[0], ours[1]),
+                pass_fds=theirs,
+                env={key: value for key, value in os.environ.items() if key != "PYTHONHOME"},
                 start_new_session=True,  # Ctrl-C is for the parent; killed with what it starts
             )
         except OSError as error:
-            os.close(theirs[1])
-            os.close(ours[0])
+            for end in ours:
+                os.close(end)
             raise PluginError(
                 f"env {env.name}: its python {env.python} cannot be started: {error.strerror}"
             ) from error
         finally:
-            os.close(theirs[0])
-            os.close(ours[1])
-        self._channel = Channel(ours[0], theirs[1])
+            for end in theirs:
+                os.close(end)
+        self._channel = Channel(*ours[:2])
+        self._life = ours[2]
+        """Nothing is ever written to it; it is closed when we die."""
         self._killing = threading.Lock()
         self._killed = False
 
@@ -119,6 +122,7 @@ class WorkerProcess:
     def free(self) -> None:
         """Close the pipes."""
         self._channel.close()
+        os.close(self._life)
 
     def _lost(self, error: Exception, timeout: float) -> WorkerLost:
         if isinstance(error, TimeoutError):
@@ -134,4 +138,4 @@ class WorkerProcess:
 def _command(env: EnvSpec) -> Sequence[str]:
     if env.python is None:
         return [sys.executable, "-m", "robo_al.oracles.worker"]
-    return [str(Path(env.python).expanduser()), "-c", _GUEST, worker.__path__[0]]
+    return [os.path.expanduser(env.python), "-c", _GUEST, worker.__path__[0]]

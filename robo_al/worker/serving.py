@@ -1,6 +1,7 @@
 """The life of a process that holds one env.
 
-It is started with the two ends of its pipes as its last arguments. The parent sends
+It is started with the ends of three pipes as its last arguments: to read frames from, to write
+frames to, and one whose other end is closed when the parent dies. The parent sends
 
     make   {name, parameters, ...}          -> ready {what the env is} or refused {reason, user}
     reset  {seed, options}                  -> observation [O] or fault
@@ -13,6 +14,7 @@ a worker hung is with the parent. No answer follows a fault, or a step that ende
 
 from __future__ import annotations
 
+import fcntl
 import os
 import queue
 import signal
@@ -47,9 +49,14 @@ def serve(make: Callable[[Mapping[str, Any]], Host | Frame]) -> None:
     Args:
         make: from the fields of the frame `make` to who holds the env, or a refusal.
     """
-    channel = _take_channel()
+    read_from, write_to, parent = map(int, sys.argv[-3:])
+    for end in (read_from, write_to, parent):
+        os.set_inheritable(end, False)  # not for whatever the env starts
+    _end_with(parent)
+    channel = Channel(read_from, write_to)
     frames: queue.SimpleQueue[Frame] = queue.SimpleQueue()
-    # apart from the env, so that a parent's death is seen while the env hangs
+    # apart from the env, so that a parent's death is seen while the env hangs; the kernel sees it
+    # where the env does not let go of the interpreter, but not every kernel can
     threading.Thread(target=_listen, args=(channel, frames), daemon=True).start()
     host = make(frames.get().fields)
     try:
@@ -77,12 +84,12 @@ def fault(kind: str, reason: str) -> Frame:
     return Frame("fault", {"failure": kind, "reason": reason})
 
 
-def _take_channel() -> Channel:
-    """Keep the pipes of the frames from whatever the env starts; what it prints goes to stderr."""
-    ends = [int(text) for text in sys.argv[-2:]]
-    for end in ends:
-        os.set_inheritable(end, False)
-    return Channel(*ends)
+def _end_with(parent: int) -> None:
+    """Have the kernel kill us, and whatever the env has started, when a pipe is closed."""
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(parent, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(parent, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(parent, fcntl.F_SETFL, fcntl.fcntl(parent, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def _listen(channel: Channel, frames: queue.SimpleQueue[Frame]) -> None:

@@ -5,7 +5,7 @@ import torch
 
 from robo_al.plugins import make_env
 from robo_al.tasks import describe
-from robo_al.testing import FakeEnv, fake_task
+from robo_al.testing import FakeEnv
 from robo_al.types import EnvSpec
 from robo_al_policies.termination import termination_of
 
@@ -53,11 +53,12 @@ def test_where_nothing_is_known_a_rollout_never_ends_by_itself():
         assert termination_of(describe(env, spec)) is None
 
 
-def test_a_task_may_say_it_itself(monkeypatch):
+class Ending(FakeEnv):
     def termination(self, observation, action, next_observation):
         return next_observation[..., 0] > 1
 
-    monkeypatch.setattr(FakeEnv, "termination", termination, raising=False)
-    found = termination_of(fake_task())
+
+def test_a_task_may_say_it_itself():
+    found = termination_of(describe(Ending(), EnvSpec(f"{__file__}:Ending")))
     after = np.array([[0.5, 0, 0], [1.5, 0, 0]])
     assert found(after, after[:, :2], after).tolist() == [False, True]
