@@ -76,7 +76,7 @@ class ForeignEnv(DescribedEnv):
         if self._process is None:
             self._started()
         answer = self._ask(Frame("reset", {"seed": seed, "options": options or {}}))
-        self._start = answer.fields.get("context", {})
+        self._start = answer.fields["context"]
         return self._observed(answer), {}
 
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:

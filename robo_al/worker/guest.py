@@ -14,6 +14,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ class Guest:
         }
         for name, default in known.items():
             value = getattr(self._inner, name, None)
-            known[name] = default if value is None else float(value)
+            known[name] = _number(default) if _number(value) is None else _number(value)
         fields = {
             "action_dtype": action.dtype.name,
             "observation_dtype": observation.dtype.name,
@@ -85,15 +86,11 @@ class Guest:
 
         try:
             seen = np.array(self._first(seed, options), dtype=np.float64)
-            fields = {}
-            if callable(getattr(self._inner, "context", None)):
-                context = self._inner.context()
-                fields["context"] = {key: [float(x) for x in row] for key, row in context.items()}
         except Exception as error:
             return _raised(error)
         if not np.isfinite(seen).all():
             return fault("quarantined", first_not_finite(seen))
-        return self._shaped(Frame("observation", fields, [seen]))
+        return self._shaped(Frame("observation", {"context": self._context()}, [seen]))
 
     def step(self, action: NDArray[np.float64]) -> Frame:
         """Apply one action [A]."""
@@ -129,6 +126,14 @@ class Guest:
         first = self._env.reset(seed=seed, **({"options": dict(options)} if options else {}))
         both = isinstance(first, tuple) and len(first) == 2 and isinstance(first[1], dict)
         return first[0] if both else first
+
+    def _context(self) -> dict[str, list[float]]:
+        """Return the options that bring the start back; nothing if the env's word means others."""
+        try:
+            context = self._inner.context()
+            return {str(key): [float(x) for x in row] for key, row in context.items()}
+        except (AttributeError, TypeError, ValueError):
+            return {}
 
     def _shaped(self, answer: Frame) -> Frame:
         """Return an answer if its observation is what the space says, else the fault."""
@@ -182,15 +187,27 @@ def _channels(channels: Any) -> list[list[str]] | None:
 
     An object with these attributes, such as a `robo_al.types.Channel`, will do.
     """
-    if channels is None:
+    if not isinstance(channels, (tuple, list)):
         return None
     told = []
     for channel in channels:
-        if hasattr(channel, "name"):
-            told.append([channel.name, channel.unit, channel.kind])
+        if isinstance(channel, str):
+            words = [channel, "1"]
+        elif isinstance(channel, (tuple, list)):
+            words = list(channel)
         else:
-            told.append([channel, "1"] if isinstance(channel, str) else list(channel))
+            words = [getattr(channel, name, None) for name in ("name", "unit", "kind")]
+        if not (2 <= len(words) <= 3 and all(isinstance(word, str) for word in words)):
+            return None
+        told.append(words)
     return told
+
+
+def _number(value: Any) -> float | None:
+    """Return a number that an env tells by an attribute; None for whatever else it is."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def _factory(name: str) -> Callable[..., Any]:
