@@ -191,6 +191,7 @@ def _channels(channels: Any) -> list[list[str]] | None:
         return None
     told = []
     for channel in channels:
+        words: list[Any]
         if isinstance(channel, str):
             words = [channel, "1"]
         elif isinstance(channel, (tuple, list)):
