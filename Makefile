@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test test-drivers fuzz check build bench clean
+.PHONY: demo test test-drivers test-mujoco fuzz check build bench clean
 
 demo: $(INSTALLED)  ## learn to swing up a MuJoCo cart-pole from scratch, and write a report
 	$(BIN)/robo-al run configs/cartpole_swingup.yaml
@@ -15,6 +15,9 @@ test: $(INSTALLED)  ## the whole test suite; one computing thread a process is f
 
 test-drivers:  ## the LeRobot driver, in an environment of LeRobot's own (1.3 GB)
 	PYTHON=$(PYTHON) bash tests/packaging/drivers.sh
+
+test-mujoco:  ## what touches MuJoCo, with the oldest that is supported (2 GB)
+	PYTHON=$(PYTHON) bash tests/packaging/mujoco.sh
 
 fuzz: $(INSTALLED)  ## what the agent reads from the network, guided by coverage, for ten minutes
 	$(BIN)/python -m pip install --quiet atheris
@@ -42,7 +45,7 @@ build/rivals: benchmarks/speed/rivals.txt
 	mkdir -p $@ && touch $@
 
 clean:
-	rm -rf .venv .venv-lerobot dist agent/dist build .*_cache .hypothesis
+	rm -rf .venv .venv-lerobot .venv-mujoco dist agent/dist build .*_cache .hypothesis
 
 # torch comes first and exactly: the resolver then has nothing large left to weigh.
 $(INSTALLED): pyproject.toml agent/pyproject.toml constraints.txt

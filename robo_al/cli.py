@@ -361,7 +361,10 @@ def _check(options: argparse.Namespace) -> None:
     from robo_al.checks.groups import groups_of
     from robo_al.types import EnvSpec
 
-    groups = [options.group] if options.group else groups_of(options.spec, GROUPS)
+    group = options.group
+    if group is None and "python" in options.parameters:  # which only an env can have
+        group = "envs"
+    groups = [group] if group else groups_of(options.spec, GROUPS)
     for group in groups:
         if group == "drivers":
             print(_check_driver(options))

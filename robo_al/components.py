@@ -96,6 +96,13 @@ def inspect_arguments(group: str, component: Component) -> tuple[dict[str, Any],
     """
     if group == "envs" and component.name.startswith(plugins.GYMNASIUM):
         return component.parameters, []  # Gymnasium checks these when it makes the env
+    if group == "envs" and "python" in component.parameters:
+        given = component.parameters["python"]
+        reason = f"expected the path of an interpreter, given {json.dumps(given):.80}"
+        # that Python checks the other parameters when it makes the env
+        return component.parameters, [] if isinstance(given, str) and given else [
+            WrongEntry("python", reason)
+        ]
     parameters = _parameters(plugins.load(group, component.name))
     for key in _GIVEN.get(group, ()):
         parameters.pop(key, None)

@@ -4,6 +4,8 @@ A message says what was wrong, where (file, key, value) and what to do. The comm
 it without a traceback and exits with `exit_code`.
 """
 
+from typing import Literal
+
 
 class RoboALError(Exception):
     """Base of every error that robo-al raises on purpose."""
@@ -39,6 +41,15 @@ class StorageError(RoboALError):
 
 class OracleError(RoboALError):
     """An oracle cannot go on at all; a rollout that went wrong is a `Failure` instead."""
+
+
+class EnvFault(RoboALError):
+    """An env that runs in another process raised, hung or died; the rollout cannot go on."""
+
+    def __init__(self, kind: Literal["failed", "quarantined"], reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        """As of `robo_al.types.Failure`."""
 
 
 class ModelError(RoboALError):

@@ -58,7 +58,7 @@ def first_and_best(
         raise VideoError("the model was evaluated on recorded rollouts: nothing was executed")
     rollouts = [rollout[start][:2] for rollout in evaluated]
     env = config["env"]
-    spec = EnvSpec(env["name"], {key: value for key, value in env.items() if key != "name"})
+    spec = EnvSpec.of(env["name"], env)
     captions = [
         f"{name} evaluation, after {count(row.rollouts, 'rollout')}. The video shows start "
         f"{start + 1}, with a return of {number(trajectory.total_reward)}; the mean over all "

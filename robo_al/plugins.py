@@ -88,6 +88,10 @@ def env_maker(spec: EnvSpec) -> "Callable[[], gymnasium.Env[Any, Any]]":
             the constructor fails, or makes no `gymnasium.Env`.
     """
     factory: Callable[..., Any]
+    if spec.python is not None:
+        from robo_al.foreign import ForeignEnv
+
+        return partial(ForeignEnv, spec)
     where = f"env {spec.name!r}"
     drawn = spec.parameters.get("render_mode") == "rgb_array"
     if drawn:
@@ -153,7 +157,7 @@ def known_answer(spec: EnvSpec, env: "gymnasium.Env[Any, Any]") -> AnswerFunctio
 def _known(group: str, spec: EnvSpec, *arguments: Any) -> Any:
     """Return what the factory for a `gymnasium:` env makes of its parameters, else None."""
     identity = spec.name.removeprefix(GYMNASIUM)
-    if identity == spec.name or identity not in known(group):
+    if spec.python is not None or identity == spec.name or identity not in known(group):
         return None
     factory = load(group, identity)
     parameters = {key: value for key, value in spec.parameters.items() if key != "render_mode"}

@@ -200,7 +200,7 @@ def _where_found(oracle: Oracle, candidates: Sequence[Candidate]) -> list[Candid
 
 
 def _env_spec(config: Config) -> EnvSpec:
-    return EnvSpec(config.env.name, config.env.parameters)
+    return EnvSpec.of(config.env.name, config.env.parameters)
 
 
 def _task(config: Config) -> Task:
@@ -217,12 +217,13 @@ def _task(config: Config) -> Task:
 def _oracle(config: Config) -> Component:
     """Return the oracle, for one env at a time if the simulation's takes long to be made.
 
-    It is recorded with the configuration: a resumed campaign asks no clock.
+    So it is for an env in a Python of its own, each of which is a process. It is recorded with the
+    configuration: a resumed campaign asks no clock.
     """
     oracle, env = config.oracle, _env_spec(config)
     if oracle.name != "simulation" or "envs" in oracle.parameters:
         return oracle
-    if seconds_to_make(env) <= SLOW_SECONDS or is_batched(env):
+    if env.python is None and (seconds_to_make(env) <= SLOW_SECONDS or is_batched(env)):
         return oracle
     return Component.model_validate(oracle.model_dump() | {"envs": 1})
 

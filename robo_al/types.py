@@ -46,6 +46,19 @@ class EnvSpec:
     """`pendulum`, `gymnasium:HalfCheetah-v5`, `mylab.arm:Arm` or `my/arm.py:Arm`."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments of its constructor; JSON values only."""
+    python: str | None = None
+    """The interpreter of an environment of its own, which a process of it runs in; None: ours."""
+
+    @classmethod
+    def of(cls, name: str, entries: Mapping[str, Any]) -> EnvSpec:
+        """Return what a configuration's `env` stands for.
+
+        Args:
+            name: of the env.
+            entries: its parameters, and `python` among them, if it is given.
+        """
+        parameters = {key: value for key, value in entries.items() if key not in ("name", "python")}
+        return cls(name, parameters, entries.get("python"))
 
 
 RewardFunction: TypeAlias = Callable[[Any, Any, Any], Any]

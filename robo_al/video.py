@@ -61,6 +61,8 @@ def film(spec: EnvSpec, rollouts: Sequence[tuple[Context, Trajectory]]) -> list[
     """
     if any(context.found for context, _ in rollouts):
         raise VideoError("its starts cannot be asked for again, and so no rollout can be repeated")
+    if spec.python is not None:
+        raise VideoError("an env in a Python of its own is not drawn")
     request = {
         "env": {
             "name": spec.name,

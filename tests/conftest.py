@@ -1,9 +1,15 @@
-"""Shapes are checked while tests run: jaxtyping annotations, enforced by beartype."""
+"""Shapes are checked while tests run: jaxtyping annotations, enforced by beartype.
 
+And there are further environments: real ones, with a Python each, and little in them.
+"""
+
+import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
@@ -42,3 +48,38 @@ def with_rights() -> Callable[..., list[str]]:
         return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *map(str, words)]
 
     return command
+
+
+def environment(folder, *modules):
+    """Make a virtual environment of our own packages' folders, offline; return its Python."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    for module in modules:
+        found = Path(importlib.util.find_spec(module).origin)
+        found = found.parent if found.name == "__init__.py" else found
+        (packages / found.name).symlink_to(found)
+        libraries = found.with_name(f"{found.name}.libs")  # what a wheel brings along
+        if libraries.is_dir():
+            (packages / libraries.name).symlink_to(libraries)
+    return packages, str(folder / "bin" / "python")
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory):
+    """The Python of an environment with Gymnasium, and what that needs."""
+    needed = ("numpy", "gymnasium", "cloudpickle", "typing_extensions", "farama_notifications")
+    return environment(tmp_path_factory.mktemp("gymnasium") / "venv", *needed)[1]
+
+
+@pytest.fixture(scope="session")
+def old_python(tmp_path_factory):
+    """The Python of an environment with the old Gym's stand-in, and no Gymnasium."""
+    packages, made = environment(tmp_path_factory.mktemp("gym") / "venv", "numpy")
+    (packages / "gym").symlink_to(Path(__file__).parent / "worker/stand_ins/gym")
+    return made
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory):
+    """The Python of an environment with nothing."""
+    return environment(tmp_path_factory.mktemp("bare") / "venv")[1]

@@ -30,17 +30,18 @@ def wandering(**changes: Any) -> Config:
     return Config.model_validate({"device": "cpu"} | parts | numbers | changes)
 
 
-def turn(folder: Path, emit: Any = lambda event: None) -> None:
-    config = wandering()
+def turn(folder: Path, emit: Any = lambda event: None, **changes: Any) -> None:
+    config = wandering(**changes)
     begun = (folder / "config.yaml").exists()
     made = open_campaign(folder) if begun else create_campaign(config, folder)
     with made as campaign, make_oracle(config) as oracle:
         loop.run(campaign, oracle, emit)
 
 
-def test_the_ledger_says_where_each_rollout_really_began(tmp_path: Path) -> None:
+@pytest.mark.parametrize("oracle", ["simulation", "gymnasium"])
+def test_the_ledger_says_where_each_rollout_really_began(tmp_path: Path, oracle: str) -> None:
     events: list[Event] = []
-    turn(tmp_path / "run", events.append)
+    turn(tmp_path / "run", events.append, oracle=oracle)
     with open_campaign(tmp_path / "run") as campaign:
         rows = campaign.dataset.ledger.rows(RolloutRow)
         for row in rows:
@@ -126,6 +127,12 @@ def test_an_env_that_is_asked_again_is_at_the_new_start_only() -> None:
         for context, result in ((here[1], second), (here[0], first)):
             assert isinstance(result, Trajectory)
             np.testing.assert_array_equal(result.observations[0], context.observation)
+
+
+def test_of_several_workers_none_can_be_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="set oracle.workers to 1"):
+        config = wandering(oracle={"name": "gymnasium", "workers": 2})
+        create_campaign(config, tmp_path / "run")
 
 
 def test_an_oracle_that_cannot_look_is_refused(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.mujoco import MujocoEnv
 from jaxtyping import Float, Shaped
-from mujoco.batch import Batch, SimulationError
 from numpy.typing import NDArray
 
 from robo_al.errors import UserError
 from robo_al.plugins import render_offscreen
 from robo_al.types import AnswerFunction, Channel
 from robo_al_envs.arrays import namespace
+from robo_al_envs.simulations import Simulator, make_simulator
 from robo_al_envs.starts import chosen, finite_action
 
 Array = NDArray[np.float64]
@@ -68,7 +68,7 @@ class PhysicsEnv(MujocoEnv):
         self.metadata = {**self.metadata, "render_fps": round(1 / self.dt)}
         self._options: Mapping[str, Array] = {}
         self._start: Mapping[str, Array] = {}
-        self._batch: Any = None
+        self._simulator: Simulator | None = None
         self._flat = False
 
     @abstractmethod
@@ -171,16 +171,10 @@ class PhysicsEnv(MujocoEnv):
             return observation.new_tensor(self.dynamics(*arrays))
         rows = observation.reshape(-1, observation.shape[-1])
         qpos, qvel = self.state_of(rows)
-        batch, count = self._batch_of(len(rows)), len(rows)
-        batch.qpos[:count], batch.qvel[:count] = qpos, qvel
-        batch.qacc_warmstart[:count] = 0
-        batch.ctrl[:count] = action.reshape(count, -1)
-        failed: NDArray[Any] = np.zeros(0, dtype=int)
-        try:
-            batch.step(ids=np.arange(count), nstep=self.frame_skip)
-        except SimulationError as error:
-            failed = error.ids
-        fields = _Rows(batch, count)
+        ctrl = action.reshape(len(rows), -1)
+        if self._simulator is None:
+            self._simulator = make_simulator(self.model, self.outputs)
+        fields, failed = self._simulator.run(qpos, qvel, ctrl, self.frame_skip)
         after = self.observe(fields.qpos, fields.qvel, fields)
         after[failed] = np.nan
         return after.reshape(observation.shape)
@@ -204,24 +198,6 @@ class PhysicsEnv(MujocoEnv):
 
     def _observation(self) -> Array:
         return self.observe(self.data.qpos, self.data.qvel, self.data)
-
-    def _batch_of(self, count: int) -> Any:
-        """Return a batch of at least so many simulations."""
-        if self._batch is None or self._batch.nsim < count:
-            self._batch = Batch(self.model, count)
-            for name in self.outputs:
-                self._batch.bind(name)
-        return self._batch
-
-
-class _Rows:
-    """The first rows of a batch's fields."""
-
-    def __init__(self, batch: Any, count: int) -> None:
-        self._batch, self._count = batch, count
-
-    def __getattr__(self, name: str) -> Any:
-        return self._batch.bind(name)[: self._count]
 
 
 def unbounded(size: int) -> spaces.Box:

@@ -48,7 +48,7 @@ def check_plugin(
         PluginError: it cannot be built, or breaks its contract.
     """
     if group == "envs":
-        own = EnvSpec(spec, parameters)
+        own = EnvSpec.of(spec, parameters)
         arguments(group, Component.model_validate({**parameters, "name": spec}))
         with borrowed(own) as env:
             return check_env(env, own)

@@ -203,7 +203,7 @@ def _task_config(where: str, entry: TaskEntry, folder: Path) -> Config:
         )
     if config.evaluation.every == 0:
         raise ConfigError(f"{where}.evaluation.every: 0, never: there would be nothing to compare")
-    spec = EnvSpec(config.env.name, config.env.parameters)
+    spec = EnvSpec.of(config.env.name, config.env.parameters)
     with borrowed(spec) as env:
         task = describe(env, spec, config.horizon)
     threshold = task.threshold if config.threshold is None else config.threshold

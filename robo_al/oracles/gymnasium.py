@@ -4,26 +4,25 @@ An env that hangs, dies or raises costs one rollout: its worker is killed with e
 started, never used again, and replaced.
 """
 
-import contextlib
-import os
 import queue
-import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
 from robo_al.errors import OracleError, UserError
+from robo_al.foreign import DescribedEnv
 from robo_al.one_thread import one_thread
 from robo_al.oracles.recording import Fault, Limits, Recordings, Step, Steps
-from robo_al.oracles.worker import Channel, Frame
+from robo_al.oracles.steppers import START_GONE, StartKey, start_key
+from robo_al.processes import WorkerLost, WorkerProcess
 from robo_al.protocols import Actor
 from robo_al.ranges import Positive, Width
 from robo_al.types import Candidate, Context, EnvSpec, OpenLoop, Outcome, Streamed
+from robo_al.worker.frames import Frame
 
 Array = NDArray[np.float64]
 ONLY = np.zeros(1, dtype=np.int64)
@@ -59,7 +58,7 @@ class GymnasiumOracle:
             raise UserError(f"workers is {workers}; at least 1 is needed")
         self.repeatable = repeatable
         self._env, self._step_timeout, self._start_timeout = env, step_timeout, start_timeout
-        self._jobs: queue.SimpleQueue[Candidate | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Candidate | _Looking | None] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[tuple[str, Outcome | Exception]] = queue.SimpleQueue()
         self._pending: set[str] = set()
         self._alive: set[_Worker] = set()
@@ -76,6 +75,23 @@ class GymnasiumOracle:
         ]
         for thread in self._threads:
             thread.start()
+
+    def look(self, seeds: Sequence[int]) -> list[Context]:
+        """Find the next start: reset the env, which stays there until its candidate comes.
+
+        Raises:
+            UserError: several workers, of which any may execute the candidate.
+            OracleError: closed, or the env cannot be reset.
+        """
+        self._refuse_closed()
+        if len(self._threads) > 1:
+            raise UserError(
+                f"oracle gymnasium: workers is {len(self._threads)}, and a start that is found is "
+                "that of one env: set oracle.workers to 1"
+            )
+        looking = _Looking(seeds[0])
+        self._jobs.put(looking)
+        return [looking.found.result()]
 
     def submit(self, candidate: Candidate) -> None:
         """Queue a candidate for the next free worker.
@@ -144,10 +160,10 @@ class GymnasiumOracle:
     def _spawn(self) -> "_Worker":
         with self._lock:
             self._refuse_closed()
-            worker = _Worker()
+            worker = _Worker(self._env)
             self._alive.add(worker)
         try:
-            worker.make(self._env, self._start_timeout)
+            worker.make(self._start_timeout)
         except BaseException:
             self._discard(worker)
             raise
@@ -161,14 +177,18 @@ class GymnasiumOracle:
 
     def _serve(self, worker: "_Worker | None") -> None:
         """Execute one candidate after another: the life of one thread."""
-        while (candidate := self._jobs.get()) is not None and not self._closed:
+        while (job := self._jobs.get()) is not None and not self._closed:
+            if isinstance(job, _Looking):
+                worker = self._find(worker, job)
+                continue
+            candidate = job
             recording = Recordings([candidate], self._limits)
             result: Outcome | Exception
             try:
                 worker = worker or self._spawn()
                 self._roll(worker, recording)
                 result = recording.outcome(0)
-            except _WorkerLost as lost:
+            except WorkerLost as lost:
                 recording.fail(0, Fault("failed", str(lost)))
                 result = recording.outcome(0)
             except Exception as error:  # a policy's, or no worker can be had: for who polls
@@ -180,10 +200,24 @@ class GymnasiumOracle:
         if worker is not None:
             self._discard(worker)
 
+    def _find(self, worker: "_Worker | None", looking: "_Looking") -> "_Worker | None":
+        """Look where an env is after a reset; return its worker, if that can be used again."""
+        try:
+            worker = worker or self._spawn()
+            looking.found.set_result(worker.look(looking.seed, self._step_timeout))
+        except WorkerLost as lost:
+            looking.found.set_exception(OracleError(f"no start can be found: {lost}"))
+        except Exception as error:  # no worker can be had, or the env raised
+            looking.found.set_exception(error)
+        if worker is not None and worker.broken:
+            self._discard(worker)
+            return None
+        return worker
+
     def _roll(self, worker: "_Worker", recording: Recordings) -> None:
         """Execute one rollout; a part of it is recorded where the worker is lost."""
         (candidate,), timeout = recording.candidates, self._step_timeout
-        recording.begin([worker.reset(candidate.context, timeout)])
+        recording.begin([worker.begin(candidate.context, timeout)])
         if recording.done[0]:
             return
         if isinstance(candidate.controller, OpenLoop):
@@ -217,45 +251,52 @@ class GymnasiumOracle:
         return action
 
 
-class _WorkerLost(Exception):
-    """A worker hung or died; the message says how."""
+class _Looking:
+    """A question to the thread of a worker: where is its env after a reset?"""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.found: Future[Context] = Future()
 
 
 class _Worker:
     """One process with one env."""
 
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "robo_al.oracles.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,  # Ctrl-C is for the parent; killed with what it starts
-        )
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._pipes = (self._process.stdout, self._process.stdin)
-        self._channel = Channel(*(pipe.fileno() for pipe in self._pipes))
-        self._killing, self._killed = threading.Lock(), False
+    def __init__(self, env: EnvSpec) -> None:
+        self._env = env
+        self._process = WorkerProcess(env)
         self.broken = False
         """Lost, or its env raised: not to be used again."""
         self.limits: Limits
+        self._standing: StartKey | None = None
+        """Where the env was found, and is still."""
 
-    def make(self, env: EnvSpec, timeout: float) -> None:
+    def make(self, timeout: float) -> None:
         """Let it make the env; raises `UserError` or `OracleError`."""
-        fields = {"name": env.name, "parameters": dict(env.parameters), "path": sys.path}
-        try:
-            self._send(Frame("make", fields), timeout)
-            answer = self._receive(timeout)
-        except _WorkerLost as lost:
-            raise OracleError(f"env {env.name}: while it was made: {lost}") from lost
-        if answer.kind == "refused":
-            kind = UserError if answer.fields["user"] else OracleError
-            raise kind(f"env {env.name} cannot be made: {answer.fields['reason']}")
-        low, high = answer.arrays
-        self.limits = Limits(low, high, answer.fields["dtype"], answer.fields["control_period"])
+        ready = self._process.make(timeout)
+        if self._env.python is None:
+            (low, high), fields = ready.arrays, ready.fields
+            self.limits = Limits(low, high, fields["dtype"], fields["control_period"])
+        else:
+            self.limits = Limits.of(DescribedEnv(ready), self._env)
 
-    def reset(self, context: Context, timeout: float) -> Array | Fault:
-        """Reset the env; return the first observation [O]."""
+    def look(self, seed: int, timeout: float) -> Context:
+        """Reset the env and leave it there; raises `OracleError` where it cannot be reset."""
+        first = self._reset(Context(np.zeros(0), seed), timeout)
+        if isinstance(first, Fault):
+            raise OracleError(f"no start can be found: {first.reason}")
+        self._standing = start_key(seed, first)
+        return Context(first, seed, found=True)
+
+    def begin(self, context: Context, timeout: float) -> Array | Fault:
+        """Bring the env to a start, if it is not there; return the first observation [O]."""
+        standing, self._standing = self._standing, None
+        if not context.found:
+            return self._reset(context, timeout)
+        there = standing == start_key(context.seed, context.observation)
+        return context.observation.copy() if there else START_GONE
+
+    def _reset(self, context: Context, timeout: float) -> Array | Fault:
         fields = {"seed": context.seed, "options": dict(context.options)}
         self._send(Frame("reset", fields), timeout)
         answer = self._answer(timeout)
@@ -278,20 +319,18 @@ class _Worker:
 
     def kill(self) -> None:
         """End the process and whatever it has started."""
-        with self._killing:
-            if not self._killed:  # a second time, the process group could be another's
-                self._killed = True
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+        self._process.kill()
 
     def free(self) -> None:
         """Close the pipes."""
-        for pipe in self._pipes:
-            pipe.close()
+        self._process.free()
 
     def _answer(self, timeout: float) -> Frame | Fault:
-        frame = self._receive(timeout)
+        try:
+            frame = self._process.receive(timeout)
+        except WorkerLost:
+            self.broken = True
+            raise
         if frame.kind != "fault":
             return frame
         fault = Fault(frame.fields["failure"], frame.fields["reason"])
@@ -300,23 +339,7 @@ class _Worker:
 
     def _send(self, frame: Frame, timeout: float) -> None:
         try:
-            self._channel.send(frame, timeout)
-        except (TimeoutError, BrokenPipeError) as error:
-            raise self._lost(error, timeout) from error
-
-    def _receive(self, timeout: float) -> Frame:
-        try:
-            return self._channel.receive(timeout)
-        except (TimeoutError, EOFError) as error:
-            raise self._lost(error, timeout) from error
-
-    def _lost(self, error: Exception, timeout: float) -> _WorkerLost:
-        self.broken = True
-        if isinstance(error, TimeoutError):
-            return _WorkerLost(f"no answer within {timeout:g} s; its worker was killed")
-        try:
-            code = self._process.wait(timeout=1.0)
-        except subprocess.TimeoutExpired:
-            return _WorkerLost("its worker closed the channel and was killed")
-        how = f"exited with code {code}" if code >= 0 else f"was killed by signal {-code}"
-        return _WorkerLost(f"its worker {how}")
+            self._process.send(frame, timeout)
+        except WorkerLost:
+            self.broken = True
+            raise

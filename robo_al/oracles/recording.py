@@ -1,16 +1,15 @@
 """Rollouts while they are executed: what is sent, what is recorded, what cannot be trusted."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import NDArray
 
-from robo_al.errors import UserError
+from robo_al.errors import EnvFault, UserError
 from robo_al.tasks import Env
 from robo_al.tasks.boxes import boxes, within
 from robo_al.tasks.describing import DEFAULT_PERIOD
@@ -25,6 +24,15 @@ from robo_al.types import (
     OpenLoop,
     Outcome,
     Trajectory,
+)
+from robo_al.worker.watch import (
+    Watch,
+    first_not_finite,
+    not_finite,
+    refused_by_mujoco,
+    warned,
+    was_reset,
+    wrong_shape,
 )
 
 Array = NDArray[np.float64]
@@ -119,7 +127,10 @@ class Steps(NamedTuple):
         """Return steps whose numbers are finite, the others as further faults; none truncated."""
         good = np.isfinite(observations).all(-1) & np.isfinite(rewards)
         if not good.all():
-            found = {int(i): not_finite(observations[i], rewards[i]) for i in np.flatnonzero(~good)}
+            found = {
+                int(i): Fault("quarantined", not_finite(observations[i], rewards[i]))
+                for i in np.flatnonzero(~good)
+            }
             faults = found | dict(faults)
         return cls(observations, rewards, terminated, np.zeros_like(terminated), faults)
 
@@ -233,61 +244,14 @@ class Recordings:
         return Outcome(name, trajectory, seconds)
 
 
-class Watch:
-    """Looks over a MuJoCo env's shoulder; does nothing for any other.
-
-    MuJoCo resets a simulation whose state is not finite without a word, and goes on. So its
-    automatic reset is switched off, and each step must leave the warning counters as they were
-    and the time risen.
-    """
-
-    def __init__(self, env: Env) -> None:
-        self._env = mujoco_env(env)
-        if self._env is not None:
-            import mujoco
-
-            self._env.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-        self._time, self._counts = 0.0, b""
-
-    def before_step(self) -> None:
-        """Remember time and counters."""
-        if self._env is not None:
-            self._time = self._env.data.time
-            self._counts = self._env.data.warning.number.tobytes()
-
-    def fault(self) -> Fault | None:
-        """Return what the step did that it must not."""
-        if self._env is None:
-            return None
-        data, number = self._env.data, self._env.data.warning.number
-        if number.tobytes() != self._counts:
-            risen = number - np.frombuffer(self._counts, number.dtype)
-            if (risen > 0).any():
-                return warning_fault(risen)
-        if not data.time - self._time > 0.5 * self._env.dt:
-            return reset_fault(self._time, data.time)
-        return None
-
-
 def warning_fault(risen: Int[np.ndarray, "W"]) -> Fault:
     """Say of what MuJoCo warned, from how far its counters have risen."""
-    import mujoco
-
-    names = ", ".join(mujoco.mjtWarning(int(i)).name for i in np.flatnonzero(risen > 0))
-    return Fault("quarantined", f"MuJoCo warned: {names}")
+    return Fault("quarantined", warned(risen))
 
 
 def reset_fault(began: float, time: float) -> Fault:
     """Say that a simulation's time did not go on."""
-    times = f"its time went from {began} to {time} s"
-    return Fault("quarantined", f"the simulator was reset silently: {times}")
-
-
-def mujoco_env(env: Env) -> Any:
-    """Return the `gymnasium.envs.mujoco.MujocoEnv` inside an env, or None."""
-    module = sys.modules.get("gymnasium.envs.mujoco.mujoco_env")  # not loaded: it cannot be one
-    inner = env.unwrapped
-    return inner if module is not None and isinstance(inner, module.MujocoEnv) else None
+    return Fault("quarantined", was_reset(began, time))
 
 
 def reset_env(env: Env, context: Context) -> Array | Fault:
@@ -300,7 +264,7 @@ def reset_env(env: Env, context: Context) -> Array | Fault:
     if first.shape != env.observation_space.shape:
         return shape_fault(env, first)
     if not np.isfinite(first).all():
-        return Fault("quarantined", f"the first observation is not finite: {first}")
+        return Fault("quarantined", first_not_finite(first))
     return first
 
 
@@ -312,27 +276,24 @@ def step_env(env: Env, watch: Watch, action: Float[np.ndarray, "A"]) -> Step | F
         observation, reward = np.array(observation, dtype=np.float64), float(reward)
     except Exception as error:
         return raised_fault(error)
-    if (fault := watch.fault()) is not None:
-        return fault
+    if (wrong := watch.wrong()) is not None:
+        return Fault("quarantined", wrong)
     if observation.shape != env.observation_space.shape:
         return shape_fault(env, observation)
     if not (np.isfinite(observation).all() and np.isfinite(reward)):
-        return not_finite(observation, reward)
+        return Fault("quarantined", not_finite(observation, reward))
     return Step(observation, reward, bool(terminated), bool(truncated))
 
 
 def raised_fault(error: Exception) -> Fault:
     """Say what an env raised."""
+    if isinstance(error, EnvFault):  # said in another process
+        return Fault(error.kind, str(error))
+    if refused_by_mujoco(error):
+        return Fault("quarantined", f"MuJoCo: {error}")
     return Fault("failed", f"the env raised {type(error).__name__}: {error}")
 
 
 def shape_fault(env: Env, observation: Array) -> Fault:
     """Say that an observation is not what the env's space says."""
-    shapes = f"shape {observation.shape}; its observation space has {env.observation_space.shape}"
-    return Fault("failed", f"the env answered with an observation of {shapes}")
-
-
-def not_finite(observation: Float[np.ndarray, "O"], reward: float) -> Fault:
-    """Say what an env answered."""
-    what = f"observation {observation}, reward {reward}"
-    return Fault("quarantined", f"the env answered with numbers that are not finite: {what}")
+    return Fault("failed", wrong_shape(observation.shape, env.observation_space.shape))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -15,8 +16,6 @@ from robo_al.oracles.recording import (
     Fault,
     Limits,
     Steps,
-    Watch,
-    mujoco_env,
     raised_fault,
     reset_env,
     reset_fault,
@@ -29,6 +28,7 @@ from robo_al.tasks.layers import is_bare, time_limit
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.shelf import borrowed, give_back, lend, lend_another
 from robo_al.types import AnswerFunction, Context, EnvSpec
+from robo_al.worker.watch import Watch, mujoco_env
 
 Array = NDArray[np.float64]
 StartKey: TypeAlias = tuple[int, bytes]
@@ -50,6 +50,8 @@ def make_stepper(env: EnvSpec, threads: int, envs: int | None = None) -> "tuple[
     with borrowed(env) as first:
         limits = Limits.of(first, env)
         if mujoco_env(first) is not None:
+            if not has_batches():
+                return Separate(env, envs), limits
             if (answer := answer_of(first, env)) is not None:
                 with suppress(Exception):  # it is not what it should be: then the env's own is
                     return Simulations(first, env, answer, threads), limits
@@ -64,7 +66,14 @@ def make_stepper(env: EnvSpec, threads: int, envs: int | None = None) -> "tuple[
 def is_batched(env: EnvSpec) -> bool:
     """Whether rollouts of an env are simulated in one batch of ours, from a single instance."""
     with borrowed(env) as first:
-        return mujoco_env(first) is not None or is_formula(first)
+        if mujoco_env(first) is not None:
+            return has_batches()
+        return is_formula(first)
+
+
+def has_batches() -> bool:
+    """Whether the installed MuJoCo simulates batches: since 3.17."""
+    return find_spec("mujoco.batch") is not None
 
 
 @runtime_checkable

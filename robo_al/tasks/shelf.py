@@ -102,5 +102,5 @@ def _key(spec: EnvSpec) -> _Key:
     return (
         str(Path.cwd()),
         spec.name,
-        json.dumps(dict(spec.parameters), sort_keys=True, default=repr),
+        json.dumps([dict(spec.parameters), spec.python], sort_keys=True, default=repr),
     )

@@ -169,6 +169,10 @@ def test_the_arm_of_the_tasks_with_its_puck_left_out():
 # ---------------------------------------------------------------- distances
 
 
+@pytest.mark.skipif(
+    tuple(map(int, mujoco.__version__.split(".")[:2])) < (3, 17),
+    reason="older releases of MuJoCo tell the distance of some capsules too large",
+)
 def test_segments_are_as_far_apart_as_capsules_in_mujoco():
     rng = np.random.default_rng(4)
     ends = rng.uniform(-1, 1, (300, 4, 3))

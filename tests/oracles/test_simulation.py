@@ -1,6 +1,8 @@
 import re
 import shutil
+import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,9 @@ FOREIGN = Path(__file__).parents[1] / "tasks" / "foreign_envs.py"
 OURS = sorted(set(known("envs")) - {"replay"})
 BATCHED = [f"gymnasium:{name}-v5" for name in ("HalfCheetah", "Hopper", "Pusher", "Reacher")]
 GYMNASIUM = [*BATCHED, "gymnasium:Humanoid-v5"]
+needs_batch = pytest.mark.skipif(
+    find_spec("mujoco.batch") is None, reason="this MuJoCo has no mujoco.batch"
+)
 PUSHED = ("scaled", "one action", "force", "twice", "heavier")
 
 
@@ -138,6 +143,29 @@ def test_an_env_with_other_parameters_equals_it_alone_too(name, parameters):
             assert_same(result, alone(spec, candidate))
 
 
+@pytest.mark.filterwarnings("ignore:.*out of date.*:DeprecationWarning")
+@pytest.mark.parametrize(
+    "spec",
+    [
+        EnvSpec("reacher"),
+        EnvSpec("so101_push"),
+        EnvSpec("gymnasium:Hopper-v5"),
+        EnvSpec("gymnasium:Humanoid-v5"),
+        EnvSpec(f"{BAD}:Pushed", {"how": "heavier"}),
+    ],
+)
+def test_a_mujoco_without_batches_gives_the_same(spec, monkeypatch):
+    _, candidates = candidates_for(spec, 3, 20)
+    with SimulationOracle(spec) as oracle:
+        batched = execute(oracle, candidates)
+    monkeypatch.setitem(sys.modules, "mujoco.batch", None)  # as before MuJoCo 3.17
+    assert isinstance(make_stepper(spec, threads=1)[0], Separate)
+    with SimulationOracle(spec) as oracle:
+        for name, result in execute(oracle, candidates).items():
+            assert_same(result, batched[name])
+
+
+@needs_batch
 def test_which_mujoco_envs_are_simulated_as_one_batch():
     batched = [*BATCHED, "reacher", "cartpole_swingup"]
     for name in [*OURS, *GYMNASIUM, f"{BAD}:Pushed"]:
@@ -149,6 +177,7 @@ def test_which_mujoco_envs_are_simulated_as_one_batch():
     assert not isinstance(stepper, Simulations)
 
 
+@needs_batch
 @pytest.mark.parametrize("what", ["blown up", "infinite"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_simulation_that_goes_wrong_in_a_batch_is_quarantined_alone(what, threads, monkeypatch):
@@ -285,7 +314,12 @@ def test_an_action_that_is_not_finite_quarantines_its_rollout_alone(name, value)
     ],
 )
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_simulation_that_goes_wrong_is_quarantined_alone(what, when, steps, why, threads):
+@pytest.mark.parametrize("batches", [True, False])
+def test_a_simulation_that_goes_wrong_is_quarantined_alone(
+    what, when, steps, why, threads, batches, monkeypatch
+):
+    if not batches:
+        monkeypatch.setitem(sys.modules, "mujoco.batch", None)
     spec = EnvSpec(f"{BAD}:BadReacher")
     _, candidates = candidates_for(spec, 4, 10)
     expected = [alone(spec, candidate) for candidate in candidates]

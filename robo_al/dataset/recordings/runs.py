@@ -47,7 +47,7 @@ def _env(folder: Path) -> EnvSpec:
     """Return what a run's env was made from."""
     need_run(folder)
     env = plain_yaml.parse((folder / CONFIG).read_text())["env"]
-    return EnvSpec(env["name"], {key: value for key, value in env.items() if key != "name"})
+    return EnvSpec.of(env["name"], env)
 
 
 def _episodes(folder: Path) -> dict[str, Trajectory]:
