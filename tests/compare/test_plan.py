@@ -54,6 +54,7 @@ def test_a_campaign_is_the_tasks_with_the_strategy_and_the_seed(write: Write) ->
             "rounds": 3,
             "seed": 1,
             "threshold": -150.0,
+            "evaluation": {"starts": 20},  # as for every horizon up to 200 steps
             "device": "cpu",
         }
         assert plan.config(Run("pendulum", strategy, 1)) == check_config(base | changes, "")
