@@ -40,8 +40,6 @@ RESOLUTION = 0.002
 is 0.0015 rad."""
 GRACE_SECONDS = 1.0
 """After its deadline, a call that has not come back counts as one that never will."""
-QUIET = ("connect", "clear_fault", "release", "close", "describe")
-"""Calls while which the robot is not commanded."""
 
 
 class Faulted(DriverError):

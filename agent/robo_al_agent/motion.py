@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from robo_al_agent.approval import Approvals
 from robo_al_agent.calibration import Rate, calibrate
-from robo_al_agent.door import QUIET, Call, Door, Faulted
+from robo_al_agent.door import Call, Door, Faulted
 from robo_al_agent.envelope import Envelope
 from robo_al_agent.errors import AgentError, JournalError, WireError
 from robo_al_agent.execution import Ending, Execution, Plan, sample_message
@@ -118,14 +118,17 @@ class Motion:
     def abandon(self, call: Call, fault: Fault) -> bool:
         """Take note of a call that never comes back; return whether the process has to end.
 
-        Only the end of the process ends the call. While the robot is not commanded, that waits for
-        a person, who is told. The caller is the thread that watches, for the loop itself hangs.
+        Only the end of the process ends the call. While nothing moves the robot, that waits for a
+        person, who is told. The caller is the thread that watches, for the loop itself hangs.
         """
         self._latch.latch(fault)
         errand, self._errand = self._errand, None
         if errand is not None:
             errand.answer(WireError(f"{errand.kind}: {fault.message}"))
-        if call.name in QUIET or not self.door.condemn(call):
+        moves = self.execution is not None or self.door.now_ns() < self._moves_until_ns
+        if not (moves or (errand is not None and errand.kind == "recover")):
+            return False
+        if not self.door.condemn(call):
             return False
         execution = self.execution
         if execution is not None:
