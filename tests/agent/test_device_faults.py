@@ -171,7 +171,7 @@ CASES: dict[tuple[str, str], tuple[list[str], list[str], str]] = {
     ("ur_rtde", "program stopped"): (["stop_program"], [], "program_stopped"),
     ("ros2_trajectory", "stale"): (["stop_states"], ["mend"], "stale"),
     ("ros2_trajectory", "frozen"): (["freeze_states"], ["mend"], "stale"),
-    ("ros2_trajectory", "connections dropped"): (["drop"], ["mend"], "no_reply"),
+    ("ros2_trajectory", "connections dropped"): (["drop"], [], "no_reply"),
 }
 """What the emulator is told, what mends it, and the fault's code."""
 
