@@ -260,7 +260,7 @@ def _say(options: argparse.Namespace) -> None:
 def _errand(options: argparse.Namespace) -> None:
     """Have the agent ask something of the device, which takes its time; Ctrl-C stops the robot."""
     config = load_config(options.config)
-    _ask(config, "status")  # whether there is an agent shows at once
+    _ask(config, "status", 10.0)  # whether there is an agent shows soon
     until = time.monotonic() + ERRAND_SECONDS
     while True:
         try:

@@ -149,7 +149,8 @@ class Session:
 
     def _refused(self, request: Message, code: str, why: str) -> None:
         if request.kind == "lease":
-            self.fencing, self.problem = None, why
+            self.fencing = None
+            self.problem = None if code == LeaseError.__name__ else why  # then it asks anew
         job = self.jobs.get(str(request.fields.get("id")))
         if job is not None and request.kind == "submit" and job.stage == "submit":
             if code == LeaseError.__name__:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -33,8 +34,6 @@ PAUSE_SECONDS = 10.0
 """Before the agent is started again when that was done too often, or it had not begun to serve."""
 LOG_BYTES = 10_000_000
 """Of the driver's log, at the start of an agent; a longer one becomes the old one."""
-DESCRIBED_SECONDS = 30.0
-"""For a robot that cannot be described: within which it is connected and stopped."""
 
 Say = Callable[[str], None]
 
@@ -47,8 +46,8 @@ def serve(path: Path, say: Say) -> int:
         say: told, in words, what happens.
     """
     config = load_config(path)
-    # So that nothing has to be imported when it counts.
-    make_driver(config.driver, path.resolve().parent)
+    # Made here, so that nothing has to be read or imported when it counts; never connected here.
+    driver = make_driver(config.driver, path.resolve().parent)
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: stopping.append(number))
@@ -56,21 +55,33 @@ def serve(path: Path, say: Say) -> int:
     served = False
     while True:
         starts = [at for at in starts if time.monotonic() - at < 60] + [time.monotonic()]
-        code, was_ready = _run(path, config, stopping, say)
-        served = served or was_ready
-        if was_ready and code != 0:
-            stop_robot(path, stopping, say)
+        run = _run(path, config, stopping, say)
+        served = served or run.served
+        if run.served and run.code != 0:
+            stop_robot(driver, run.stop_seconds, stopping, say)
         if stopping or not served:
-            return 0 if stopping else (code if code > 0 else 1)
-        if not was_ready or len(starts) > RESTARTS_A_MINUTE:
+            return 0 if stopping else (run.code if run.code > 0 else 1)
+        if not run.served or len(starts) > RESTARTS_A_MINUTE:
             _pause(stopping)
         if stopping:
             return 0
         say("the agent is started again")
 
 
-def _run(path: Path, config: AgentConfig, stopping: list[int], say: Say) -> tuple[int, bool]:
-    """Run one agent to its end; return its exit code and whether it had begun to serve."""
+@dataclass(frozen=True)
+class _Run:
+    """How an agent ended."""
+
+    code: int
+    """Exit code of its process."""
+    served: bool
+    """Whether it had begun to serve."""
+    stop_seconds: float
+    """Within which its robot is connected and stopped, as its driver says."""
+
+
+def _run(path: Path, config: AgentConfig, stopping: list[int], say: Say) -> _Run:
+    """Run one agent to its end."""
     control_in, control_out = os.pipe()
     pulse = Pulse()
     with _log(config.journal) as log:
@@ -86,9 +97,10 @@ def _run(path: Path, config: AgentConfig, stopping: list[int], say: Say) -> tupl
     code = _ended(process, END_SECONDS if said and stopping else 0.5)
     if said and not stopping:
         say(f"the agent ended with code {code}; the robot is stopped")
+    run = _Run(code, said, pulse.stop_seconds)
     os.close(control_in)
     pulse.close()
-    return code, said
+    return run
 
 
 def _listen(
@@ -143,29 +155,29 @@ def _log(folder: Path) -> IO[bytes]:
     return path.open("ab")
 
 
-def stop_robot(path: Path, stopping: list[int], say: Say) -> None:
+def stop_robot(driver: RobotDriver, seconds: float, stopping: list[int], say: Say) -> None:
     """Connect to the robot anew, and stop it: in a process of its own, for that may hang.
 
     Args:
-        path: of AGENT.yaml.
+        driver: not connected.
+        seconds: within which it connects and stops.
         stopping: signals that came; after another one nobody waits any longer.
         say: told when it did not work.
     """
-    begun = len(stopping)
+    begun, until = len(stopping), time.monotonic() + seconds
     hears, tells = multiprocessing.Pipe(duplex=False)
     # A fork has everything imported already; this process has one thread, so nothing is torn.
-    process = multiprocessing.get_context("fork").Process(target=_stop, args=(path, tells))
+    process = multiprocessing.get_context("fork").Process(
+        target=_stop, args=(driver, seconds, tells)
+    )
     process.start()
     tells.close()
-    wrong = "it has not connected and stopped in time"
-    until = time.monotonic() + DESCRIBED_SECONDS
-    while time.monotonic() < until and len(stopping) == begun and process.is_alive():
+    wrong = f"it has not connected and stopped within {seconds:g} s"
+    while time.monotonic() < until and len(stopping) == begun:
         if hears.poll(0.02):
-            said = hears.recv_bytes().decode()
-            if not said.startswith("within "):
-                wrong = said.strip()
-                break
-            until = time.monotonic() + float(said.split()[1])
+            with contextlib.suppress(EOFError):  # its process died: a vendor's library crashed
+                wrong = hears.recv_bytes().decode().strip()
+            break
     while time.monotonic() < until and len(stopping) == begun and process.is_alive():
         process.join(0.02)  # it lets go of the device, which the next agent needs
     process.kill()
@@ -175,19 +187,16 @@ def stop_robot(path: Path, stopping: list[int], say: Say) -> None:
         say(f"THE ROBOT COULD NOT BE STOPPED: {wrong}")
 
 
-def _stop(path: Path, tells: "multiprocessing.connection.Connection") -> None:
-    """Stop the robot; tell within how many seconds, then what went wrong, or nothing."""
+def _stop(
+    driver: RobotDriver, seconds: float, tells: "multiprocessing.connection.Connection"
+) -> None:
+    """Stop the robot, and tell what went wrong: a blank where nothing did."""
     os.dup2(2, 1)  # a driver may print
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    signal.alarm(round(seconds) + 1)  # ends this process, should nobody else
     wrong = ""
-    driver: RobotDriver | None = None
     try:
-        driver = make_driver(load_config(path).driver, path.resolve().parent)
-        spec = driver.describe()
-        seconds = spec.connect_seconds + spec.stop_seconds + spec.call_seconds
-        signal.alarm(round(seconds) + 1)  # ends this process, should nobody else
-        tells.send_bytes(f"within {seconds}".encode())
         driver.connect()
         driver.safe_stop()
     except AgentError as error:
@@ -196,6 +205,5 @@ def _stop(path: Path, tells: "multiprocessing.connection.Connection") -> None:
         wrong = f"{type(error).__name__}: {error}"
     tells.send_bytes(wrong.encode() or b" ")
     with contextlib.suppress(Exception):
-        if driver is not None:
-            driver.close()
+        driver.close()
     os._exit(0)

@@ -12,8 +12,9 @@ import time
 
 SILENCE_NS = 500_000_000
 """After which a process that says nothing, and has no excuse, has died or hangs."""
-_PAGE = struct.Struct("=QQ")
-"""When it was last alive, and until when it is excused (ns of the monotonic clock)."""
+_PAGE = struct.Struct("=QQd")
+"""When it was last alive, until when it is excused (ns of the monotonic clock), and the seconds
+within which its robot is connected and stopped."""
 
 
 class Pulse:
@@ -38,9 +39,18 @@ class Pulse:
         """Say until when a silence is no sign of death; 0 where there is no reason for one."""
         self._page[8:16] = struct.pack("=Q", until_ns)
 
+    def declare(self, seconds: float) -> None:
+        """Say within how many seconds the robot is connected and stopped."""
+        self._page[16:24] = struct.pack("=d", seconds)
+
+    @property
+    def stop_seconds(self) -> float:
+        """Return what was declared."""
+        return float(_PAGE.unpack(self._page[:])[2])
+
     def is_silent(self) -> bool:
         """Return whether the process has died or hangs."""
-        beat_ns, excused_ns = _PAGE.unpack(self._page[:])
+        beat_ns, excused_ns, _ = _PAGE.unpack(self._page[:])
         now_ns = time.monotonic_ns()
         return bool(now_ns - beat_ns > SILENCE_NS and now_ns > excused_ns)
 

@@ -83,6 +83,8 @@ class Server:
         """What the network thread is to send."""
         self._identities: dict[str, bytes] = {}
         self._door = Door(driver, pulse)
+        spec = self._door.spec
+        pulse.declare(spec.connect_seconds + spec.stop_seconds + spec.call_seconds)
         envelope = load_envelope(config.envelope, self._door.spec)
         fields = as_fields(envelope, config.envelope.parent)
         self._lock = lock(config.journal)
