@@ -10,7 +10,7 @@ driver's own words. The calls are made by one thread, the control loop's; anothe
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -160,7 +160,7 @@ class Door:
             told = f"the reading is stale: its sequence number stays {sample.sequence}"
             raise _fault("stale", told)
         self._sequence = sample.sequence
-        return sample
+        return _own(sample)
 
     def command(self, target: Array, seconds: float) -> Array:
         """Send a command [J] and return what was sent; raises `Faulted`.
@@ -223,7 +223,9 @@ class Door:
         planned = float(trajectory.seconds[-1]) + tolerance.goal_seconds
         seconds = planned + self.spec.stop_seconds + self.spec.call_seconds
         return self._make(
-            "execute", seconds, lambda: driver.execute(trajectory, tolerance, on_sample)
+            "execute",
+            seconds,
+            lambda: driver.execute(trajectory, tolerance, lambda sample: on_sample(_own(sample))),
         )
 
     def cancel(self) -> None:
@@ -315,7 +317,7 @@ class Door:
 
     def _sent(self, name: str, target: Array, act: Callable[[RobotDriver], Array]) -> Array:
         sent = self._make(name, self.spec.call_seconds, lambda: act(self._driver))
-        sent = np.asarray(sent, np.float64)
+        sent = np.array(sent, np.float64)
         if sent.shape != target.shape or not np.isfinite(sent).all():
             told = f"{name} returned {sent.tolist()} as sent; {len(target)} finite numbers are"
             raise _fault("driver_error", f"{told} needed")
@@ -343,6 +345,17 @@ class Door:
                 told = f"joint {joint.name} still moves at {rates[worst]:.2g} {joint.unit}/s"
                 raise _fault("still_moving", f"{told} after safe_stop")
             before = after
+
+
+def _own(sample: Sample) -> Sample:
+    """Return a reading in arrays of its own: a driver may fill the same ones again and again."""
+    return replace(
+        sample,
+        positions=sample.positions.copy(),
+        velocities=sample.velocities.copy(),
+        efforts=sample.efforts.copy(),
+        sensors=sample.sensors.copy(),
+    )
 
 
 def _fault(code: str, message: str) -> Faulted:
