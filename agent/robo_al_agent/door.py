@@ -10,7 +10,7 @@ driver's own words. The calls are made by one thread, the control loop's; anothe
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from robo_al_agent.driver import RobotDriver, SupportsRecovery, SupportsReset, TrajectoryDriver
 from robo_al_agent.errors import AgentError, DriverError
 from robo_al_agent.pulse import Pulse
+from robo_al_agent.readings import REST, measured_rates, own, wrong_reading
 from robo_al_agent.robot import (
     Array,
     Ended,
@@ -31,13 +32,8 @@ from robo_al_agent.robot import (
 
 Answer = TypeVar("Answer")
 
-REST = 0.05
-"""rad/s or m/s below which a joint is at rest."""
 WINDOW_SECONDS = 0.05
 """Between two readings whose difference shows whether a joint is at rest."""
-RESOLUTION = 0.002
-"""rad or m by which the reading of a joint at rest may differ from the one before: a servo's tick
-is 0.0015 rad."""
 GRACE_SECONDS = 1.0
 """After its deadline, a call that has not come back counts as one that never will."""
 
@@ -147,20 +143,11 @@ class Door:
     def read(self) -> Sample:
         """Return a reading that is new, finite and of the right shape; raises `Faulted`."""
         sample = self._make("read", self.spec.call_seconds, self._driver.read)
-        joints, sensors = (len(self.spec.joints),), (len(self.spec.sensors),)
-        parts = (sample.positions, sample.velocities, sample.efforts)
-        if any(part.shape != joints for part in parts) or sample.sensors.shape != sensors:
-            raise _fault("reading", "the driver's reading has another shape than its description")
-        if not all(np.isfinite(part).all() for part in (*parts, sample.sensors)):
-            raise _fault("reading", "the driver's reading is not finite")
-        if sample.time_ns > self._clock():
-            told = "the reading's time is later than now: it is to be of `time.monotonic_ns()`"
-            raise _fault("reading", told)
-        if sample.sequence == self._sequence:
-            told = f"the reading is stale: its sequence number stays {sample.sequence}"
-            raise _fault("stale", told)
+        wrong = wrong_reading(self.spec, sample, self._sequence, self._clock())
+        if wrong is not None:
+            raise Faulted(wrong)
         self._sequence = sample.sequence
-        return _own(sample)
+        return own(sample)
 
     def command(self, target: Array, seconds: float) -> Array:
         """Send a command [J] and return what was sent; raises `Faulted`.
@@ -195,9 +182,12 @@ class Door:
     def fault(self) -> Fault | None:
         """Return what the device says is wrong, or that it cannot say; never raises."""
         try:
-            return self._make("fault", self.spec.call_seconds, self._driver.fault, ask=False)
+            fault = self._make("fault", self.spec.call_seconds, self._driver.fault, ask=False)
         except Faulted as error:
             return error.fault
+        if fault is None or isinstance(fault, Fault):
+            return fault
+        return Fault("driver_error", f"fault returned {fault!r:.80}; a Fault or None is needed")
 
     def clear(self, operator: str) -> None:
         """Let the device forget its fault; raises `Faulted`."""
@@ -225,7 +215,7 @@ class Door:
         return self._make(
             "execute",
             seconds,
-            lambda: driver.execute(trajectory, tolerance, lambda sample: on_sample(_own(sample))),
+            lambda: driver.execute(trajectory, tolerance, lambda sample: on_sample(own(sample))),
         )
 
     def cancel(self) -> None:
@@ -324,19 +314,13 @@ class Door:
         return sent
 
     def _see_rest(self) -> None:
-        """Wait until two readings show a robot at rest.
-
-        Neither what `safe_stop` returned nor a velocity of 0 alone is believed: some devices do not
-        measure velocities, and some controllers confirm a stop that they do not make.
-        """
-        before = self.read()
+        """Wait until two readings show a robot at rest, whatever `safe_stop` has said."""
         until_ns = self._clock() + round((self.spec.stop_seconds + GRACE_SECONDS) * 1e9)
+        before = self.read()
         while True:
             self._sleep(WINDOW_SECONDS)
             after = self.read()
-            seconds = max((after.time_ns - before.time_ns) / 1e9, 1e-3)
-            moved = np.maximum(np.abs(after.positions - before.positions) - RESOLUTION, 0)
-            rates = np.maximum(moved / seconds, np.abs(after.velocities))
+            rates = measured_rates(before, after)
             worst = int(rates.argmax())
             if rates[worst] <= REST:
                 return
@@ -345,17 +329,6 @@ class Door:
                 told = f"joint {joint.name} still moves at {rates[worst]:.2g} {joint.unit}/s"
                 raise _fault("still_moving", f"{told} after safe_stop")
             before = after
-
-
-def _own(sample: Sample) -> Sample:
-    """Return a reading in arrays of its own: a driver may fill the same ones again and again."""
-    return replace(
-        sample,
-        positions=sample.positions.copy(),
-        velocities=sample.velocities.copy(),
-        efforts=sample.efforts.copy(),
-        sensors=sample.sensors.copy(),
-    )
 
 
 def _fault(code: str, message: str) -> Faulted:

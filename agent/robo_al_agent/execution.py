@@ -16,6 +16,7 @@ import numpy as np
 from robo_al_agent.door import Door
 from robo_al_agent.envelope import Envelope, Stream, check_trajectory
 from robo_al_agent.policy import OnnxPolicy
+from robo_al_agent.readings import REST
 from robo_al_agent.requests import Content
 from robo_al_agent.robot import (
     Array,
@@ -33,8 +34,6 @@ from robo_al_agent.wire import Message
 
 SETTLE_NS = 10**9
 """How long the robot may take to be at rest at the start of a rollout."""
-REST = 0.05
-"""rad/s or m/s below which a joint is at rest."""
 GOAL_SECONDS = 2.0
 """How long after its planned end a trajectory may take to be at its goal."""
 
