@@ -7,6 +7,7 @@ driver's own words. The calls are made by one thread, the control loop's; anothe
 `overdue` whether a call hangs, and may `condemn` it.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -221,11 +222,17 @@ class Door:
     def cancel(self) -> None:
         """End what `execute` executes; from any thread, returns at once, never raises.
 
-        What goes wrong with it shows in `execute`, which then does not return in time.
+        What goes wrong with it shows in `execute`, which from now on has only the time that a stop
+        takes, whatever is left of the trajectory.
         """
-        driver = self._driver
+        driver, seconds = self._driver, self.spec.stop_seconds + self.spec.call_seconds
         assert isinstance(driver, TrajectoryDriver)
-        threading.Thread(target=driver.cancel, daemon=True).start()
+        with self._gate:
+            call = self._call
+            if call is not None and call.name == "execute":
+                passed = (self._clock() - call.began_ns) / 1e9
+                self._call = Call(call.name, call.began_ns, passed + seconds)
+        threading.Thread(target=_quietly, args=(driver.cancel,), daemon=True).start()
 
     def close(self) -> None:
         """Let go of the device; whatever goes wrong with that is nobody's concern any more."""
@@ -329,6 +336,11 @@ class Door:
                 told = f"joint {joint.name} still moves at {rates[worst]:.2g} {joint.unit}/s"
                 raise _fault("still_moving", f"{told} after safe_stop")
             before = after
+
+
+def _quietly(act: Callable[[], None]) -> None:
+    with contextlib.suppress(Exception, SystemExit):
+        act()
 
 
 def _fault(code: str, message: str) -> Faulted:

@@ -447,22 +447,22 @@ def test_a_trajectory_that_goes_wrong_is_a_fault(
     assert rig.helpers.finished(client, "run/r2", 60).state.fields["kind"] == "SUCCEEDED"
 
 
-def test_a_trajectory_is_cancelled_by_a_person_even_where_that_hangs(
+def test_a_trajectory_is_ended_by_a_person_even_where_cancel_fails(
     lab: Callable[..., Lab],
 ) -> None:
     rig = lab(kind="MisbehavingController")
     client = rig.agent.client()
-    for name, how, kind in (("a", "", "ABORTED_OPERATOR"), ("b", "hang", "FAULTED")):
+    for name, how, kind in (("a", "", "ABORTED_OPERATOR"), ("b", "raise", "FAULTED")):
         began = len(rig.log())
-        client.submit(f"run/{name}", rig.helpers.content(100), {"actions": MOVING[:100]})
+        client.submit(f"run/{name}", rig.helpers.content(STEPS), {"actions": MOVING})
         while not any(entry["what"] == "execute" for entry in rig.log()[began:]):
             time.sleep(0.01)
-        rig.misbehave(cancel=how, execute=how and "hang")
+        rig.misbehave(cancel=how)
         rig.agent.operator("abort")
         state = rig.helpers.finished(client, f"run/{name}", 90).state.fields
         assert state["kind"] == kind, state
-        rig.status()
-    rig.misbehave()
+        assert max(entry["to"][0] for entry in rig.log()) < MOVING[-1, 0] - 0.005
+    assert rig.fault()["code"] == "hung"
 
 
 def _children(pid: int) -> list[int]:
