@@ -19,6 +19,7 @@ from typing import Any
 from robo_al_agent import requests
 from robo_al_agent.approval import Approval, Approvals, Word
 from robo_al_agent.calibration import Rate
+from robo_al_agent.device import Device
 from robo_al_agent.door import Door
 from robo_al_agent.envelope import Envelope
 from robo_al_agent.errors import AgentError, LeaseError, NotYetError, WireError
@@ -74,10 +75,10 @@ class Agent:
         self._latch = Latch(journal)
         self._approvals = Approvals(robot.approval, journal.approved)
         self._waiting = Waiting(journal, robot.door.spec, robot.envelope)
+        self._device = Device(robot.door, robot.envelope, robot.rate)
         self.motion = Motion(
-            robot.door,
+            self._device,
             robot.envelope,
-            robot.rate,
             journal,
             self._latch,
             self._waiting,
@@ -186,7 +187,7 @@ class Agent:
         self.motion.errands.append(Errand(kind, fields.operator, answer))
 
     def _hello(self, fields: requests.Hello, message: Message, now_ns: int) -> Message:
-        robot, rate = self._robot, self.motion.rate
+        robot, rate = self._robot, self._device.rate
         spec = dataclasses.asdict(robot.door.spec)
         for joint in spec["joints"]:
             for key in ("velocity", "effort"):
@@ -240,10 +241,10 @@ class Agent:
             )
         if known is None:
             self._need_lease(fields.fencing, now_ns)
-            self._waiting.accept(fields, message, hash, self.motion.rate)
+            self._waiting.accept(fields, message, hash, self._device.rate)
         elif known.state == "accepted":
             self._need_lease(fields.fencing, now_ns)
-            self._waiting.again(fields, self.motion.rate)
+            self._waiting.again(fields, self._device.rate)
         return self._state_of(fields.id, now_ns)
 
     def _state(self, fields: requests.OfRollout, message: Message, now_ns: int) -> Message:

@@ -12,15 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from robo_al_agent.approval import Approvals
-from robo_al_agent.calibration import Rate, calibrate
-from robo_al_agent.door import Call, Door, Faulted
+from robo_al_agent.device import Device
+from robo_al_agent.door import Call, Faulted
 from robo_al_agent.envelope import Envelope
 from robo_al_agent.errors import AgentError, JournalError, WireError
 from robo_al_agent.execution import Ending, Execution, Plan, sample_message
 from robo_al_agent.journal import Journal
 from robo_al_agent.latch import Latch
 from robo_al_agent.lease import LEASE_SECONDS, Lease
-from robo_al_agent.recovery import misplaced, recover
+from robo_al_agent.recovery import recover
 from robo_al_agent.robot import Array, Fault, Sample
 from robo_al_agent.waiting import Waiting
 from robo_al_agent.watching import kind_of
@@ -48,9 +48,8 @@ class Motion:
     """The robot in the hands of the control loop.
 
     Args:
-        door: to the driver, not yet connected.
+        device: not yet connected.
         envelope: what every motion must keep to.
-        rate: how fast the robot can be commanded, or None: it is measured once it is connected.
         journal: what was written before.
         latch: the fault.
         waiting: rollouts.
@@ -61,9 +60,8 @@ class Motion:
 
     def __init__(
         self,
-        door: Door,
+        device: Device,
         envelope: Envelope,
-        rate: Rate | None,
         journal: Journal,
         latch: Latch,
         waiting: Waiting,
@@ -71,12 +69,12 @@ class Motion:
         push: Callable[[str, Message], None],
         keep: Callable[[str, bytes], None],
     ) -> None:
-        self.door = door
-        self.rate = rate
+        self.door = device.door
         self.execution: Execution | None = None
         self.lease: Lease | None = None
         """Who may command the robot: replaced by the thread that answers requests."""
         self.errands: deque[Errand] = deque()
+        self._device = device
         self._envelope = envelope
         self._journal = journal
         self._latch = latch
@@ -205,44 +203,20 @@ class Motion:
     def _first_time(self) -> None:
         """Connect; where that fails the agent serves nevertheless, and says so."""
         try:
-            self.door.connect()
-            self._see_fresh()
+            self._device.connect()
             if self._latch.fault is not None:  # nobody knows what the agent before this one left
                 self.door.stop()
-            self._see_ready()
+            self._device.see_ready()
         except Faulted as error:
             self._latch.latch(error.fault)
-
-    def _see_fresh(self) -> None:
-        """Raise `Faulted` unless the device answers with readings that are taken now."""
-        for _ in range(2):
-            sample = self.door.read()
-            age = (self.door.now_ns() - sample.time_ns) / 1e9
-            if age > self._envelope.sample_age:
-                told = f"the reading is {age:.3g} s old; limit {self._envelope.sample_age:g}"
-                raise Faulted(Fault("stale", told))
-
-    def _see_ready(self) -> None:
-        """Raise `Faulted` unless the device says it is well and every joint may be commanded."""
-        fault = self.door.fault()
-        if fault is None:
-            fault = misplaced(self._envelope, self.door.spec, self.door.read().positions)
-        if fault is not None:
-            raise Faulted(fault)
-        if self.rate is None:
-            self.rate = calibrate(self.door)
 
     def _look(self, now_ns: int) -> None:
         """See whether an idle robot is still there; try again to stop one that did not stop."""
         if self._latch.fault is not None:
-            if now_ns < self._moves_until_ns and self._stop() is None:
+            if now_ns < self._moves_until_ns and self._device.stop() is None:
                 self._moves_until_ns = 0
             return
-        try:
-            self.door.read()
-            fault = self.door.fault()
-        except Faulted as error:
-            fault = error.fault
+        fault = self._device.look()
         if fault is not None:
             self._latch.latch(fault)
 
@@ -265,30 +239,10 @@ class Motion:
         while self._owed:
             self._owed[0]()
             self._owed.pop(0)
-        if self.door.connected:
-            self._revive(operator)
-        else:
-            self.door.connect()
-            self._see_fresh()
-        fault = self.door.fault()
-        if fault is not None:
-            raise WireError(f"the robot still says {fault.code}: {fault.message}")
-        self._see_ready()
+        self._device.revive(operator)
+        self._device.see_ready()
         self._moves_until_ns = 0
         self._latch.clear(operator)
-
-    def _revive(self, operator: str) -> None:
-        """Clear the device's fault; where it does not answer then, connect anew."""
-        try:
-            self.door.clear(operator)
-            self._see_fresh()
-        except Faulted as first:
-            try:
-                self.door.connect()
-                self._see_fresh()
-            except Faulted as second:
-                again = "" if str(second) in str(first) else f"; connecting anew: {second}"
-                raise WireError(f"{first}{again}") from second
 
     def _release(self, operator: str) -> None:
         self._journal.note(what="released", operator=operator)
@@ -326,7 +280,7 @@ class Motion:
     @property
     def may_start(self) -> bool:
         """Whether the robot is connected and well."""
-        return self.door.connected and self.rate is not None and self._latch.fault is None
+        return self._device.is_ready and self._latch.fault is None
 
     def _start(self, plan: Plan, now_ns: int, approved: bool) -> None:
         fault = self.door.fault()
@@ -342,12 +296,13 @@ class Motion:
             if lease is not None:
                 self._push(lease.client, sample_message(plan.id, step, sample, target, deadline_ns))
 
-        assert self.rate is not None
+        rate = self._device.rate
+        assert rate is not None
         self.execution = Execution(
             plan,
             self.door,
             self._envelope,
-            self.rate.shortest_period,
+            rate.shortest_period,
             push,
             lambda row: self._keep(plan.id, row),
             now_ns,
@@ -355,7 +310,7 @@ class Motion:
 
     def _end(self, execution: Execution, ending: Ending) -> None:
         """Stop the robot, then write down what happened."""
-        wrong = self._stop()
+        wrong = self._device.stop()
         if wrong is not None:
             told = f"{ending.kind} {ending.reason}; THE STOP FAILED: {wrong.message}"
             code = wrong.code if ending.fault is None else ending.fault.code
@@ -364,14 +319,6 @@ class Motion:
         if ending.fault is not None:
             self._latch.latch(ending.fault)
         self._write_end(execution, ending)
-
-    def _stop(self) -> Fault | None:
-        """Stop safely; return what went wrong with that."""
-        try:
-            self.door.stop()
-        except Faulted as error:
-            return error.fault
-        return None
 
     def _write_end(self, execution: Execution, ending: Ending) -> None:
         """Write how a rollout ended: now, or when there is room on the disk again."""
