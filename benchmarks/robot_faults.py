@@ -49,6 +49,8 @@ STOP_NS = 200_000_000
 """Within which a robot has to be stopped whose agent is dead."""
 IN_MOTION_NS = 150_000_000
 """Since its last command, at most."""
+IDLE_SECONDS = 60.0
+"""Without a rollout, after which an agent is killed that is not in motion."""
 
 
 class Proxy(threading.Thread):
@@ -246,7 +248,7 @@ def trouble(scene: Scene, agent_kills: int, host_kills: int) -> list[str]:
     kills: list[str] = []
     size, counts = 0, Counter(dict.fromkeys(KINDS, 0))
     path = scene.folder / "journal" / "journal.log"
-    random_at, rested = None, 0.0
+    random_at, rested, moved = None, 0.0, time.monotonic()
     while len(kills) < agent_kills or scene.hosts_killed < host_kills:
         time.sleep(0.002)
         now = time.monotonic()
@@ -254,7 +256,10 @@ def trouble(scene: Scene, agent_kills: int, host_kills: int) -> list[str]:
         if not path.exists():
             continue
         grown = path.stat().st_size
-        if grown == size:
+        # A busy machine may have let the agent measure a rate that no rollout may have.
+        if len(kills) < agent_kills and now - moved > IDLE_SECONDS:
+            why = "idle"
+        elif grown == size:
             if random_at is None or now < random_at:
                 continue
             why = "in motion"
@@ -266,6 +271,7 @@ def trouble(scene: Scene, agent_kills: int, host_kills: int) -> list[str]:
             size += len(whole)
             names = [record["record"] for record in parsed(whole.splitlines())]
             if "started" in names:
+                moved = now
                 scene.host_did_something()
             if "started" in names and scene.draw.random() < 0.6:
                 random_at = now + scene.draw.uniform(0.05, 2.2)
@@ -284,6 +290,7 @@ def trouble(scene: Scene, agent_kills: int, host_kills: int) -> list[str]:
                 f"{len(kills)} kills of the agent (last: {why}), {scene.hosts_killed} of the host",
                 flush=True,
             )
+        moved = now
         random_at, rested = None, now + scene.draw.uniform(3, 6)
         counts[why] += why in counts
     return kills
