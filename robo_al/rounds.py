@@ -173,7 +173,10 @@ def _reasons(campaign: Campaign, row: EvaluationRow) -> dict[str, str]:
     """Return why rollouts of an evaluation failed, by their ids; empty where none did."""
     if campaign.parts.task.held_out or None not in json.loads(row.returns):
         return {}
-    kept = campaign.dataset.evaluation(row)
+    try:
+        kept = campaign.dataset.evaluation(row)
+    except IntegrityError:
+        return {}  # of a file that was damaged since; that is told elsewhere
     ids = [f"e{row.round:04d}-{i:02d}" for i in range(len(kept))]
     return {id: reason for id, (_, _, reason) in zip(ids, kept, strict=True) if reason is not None}
 

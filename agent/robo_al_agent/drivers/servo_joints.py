@@ -100,6 +100,7 @@ class ServoDriver(ABC):
         if self._bus is not None:
             raise DriverError(f"{self.name} is connected already")
         self._fault = None
+        self._torque = False  # its power may have failed since it was on
         self._bus = self._open()
         try:
             self._start()
