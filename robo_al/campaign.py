@@ -41,6 +41,7 @@ from robo_al.events import (
     Explored,
     Indeterminate,
     RolloutDone,
+    Waiting,
     Withheld,
 )
 from robo_al.learning import Learner
@@ -133,6 +134,11 @@ class Campaign:
     def emit(self, event: Event) -> None:
         """Tell the listener."""
         self.listener(event)
+
+    def notice(self, what: str) -> None:
+        """Tell what the oracle waits for, and keep that with the run."""
+        self.dataset.add_notice(what)
+        self.emit(Waiting(what))
 
     def _began(self, activity: str) -> None:
         self.emit(Activity(activity))

@@ -54,6 +54,22 @@ class TakenBack:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """The oracle waits for somebody or something, or no longer."""
+
+    what: str
+
+
+@dataclass(frozen=True)
+class EvaluationFailed:
+    """Rollouts of an evaluation failed, so that it has no mean return."""
+
+    round: int
+    reasons: Mapping[str, str]
+    """By the rollout's id."""
+
+
+@dataclass(frozen=True)
 class Indeterminate:
     """Nobody knows whether these rollouts ran; they are not run again."""
 
@@ -124,6 +140,8 @@ Event: TypeAlias = (
     | RolloutDone
     | Quarantined
     | TakenBack
+    | Waiting
+    | EvaluationFailed
     | Indeterminate
     | Diverged
     | Explored

@@ -13,6 +13,7 @@ from robo_al.protocols import (
     SupportsAdmission,
     SupportsAdvance,
     SupportsLook,
+    SupportsNotice,
     SupportsRecall,
 )
 from robo_al.rounds import complete, execute, left, repeated
@@ -39,6 +40,8 @@ def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> No
     campaign.listener = emit
     if isinstance(oracle, SupportsRecall):
         oracle.campaign = campaign.dataset.identity
+    if isinstance(oracle, SupportsNotice):
+        oracle.notice = campaign.notice
     if isinstance(oracle, SupportsAdmission):
         campaign.admits = oracle.admits
     if isinstance(oracle, SupportsLook):

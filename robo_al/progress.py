@@ -13,6 +13,7 @@ from robo_al.events import (
     Advanced,
     Diverged,
     Evaluated,
+    EvaluationFailed,
     Event,
     Explored,
     Indeterminate,
@@ -22,6 +23,7 @@ from robo_al.events import (
     RolloutDone,
     RoundDone,
     TakenBack,
+    Waiting,
     Withheld,
     WorseModel,
 )
@@ -171,6 +173,11 @@ def remark(event: Event) -> str:
             text = f"{what} is quarantined, and nothing is learned from it: {reason}"
         case TakenBack(rollout):
             text = f"{rollout} is taken back: its file is what was written again"
+        case Waiting(what):
+            text = what
+        case EvaluationFailed(in_round, reasons):
+            told = "; ".join(f"{name} {reason}" for name, reason in reasons.items())
+            text = f"round {in_round}: its evaluation failed: {told}"
         case Indeterminate(rollouts):
             text = f"nobody knows whether {', '.join(rollouts)} ran; nothing of it is run again"
         case Diverged(rollout):

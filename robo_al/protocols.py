@@ -497,6 +497,14 @@ class SupportsLook(Protocol):
 
 
 @runtime_checkable
+class SupportsNotice(Protocol):
+    """An oracle that may have to wait for a person, a repair or a network, and says so."""
+
+    notice: Callable[[str], None]
+    """Set by the campaign: told what is waited for and what to do about it, when that changes."""
+
+
+@runtime_checkable
 class SupportsAdmission(Protocol):
     """An oracle that knows beforehand what it would refuse: a robot's envelope."""
 

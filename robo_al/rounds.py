@@ -14,7 +14,7 @@ from robo_al.evaluation import (
     evaluation_due,
     record_evaluation,
 )
-from robo_al.events import Diverged, Evaluated, RoundDone
+from robo_al.events import Diverged, Evaluated, EvaluationFailed, RoundDone
 from robo_al.protocols import Oracle, SupportsRecall, SupportsRepeat
 from robo_al.types import Candidate, Outcome
 
@@ -163,7 +163,22 @@ def _evaluate(
         outcomes = [found[name] for name in evaluated]
         row = record_evaluation(campaign, index, list(evaluated.values()), outcomes, recorded)
         acknowledge(oracle, sorted(evaluated))
+    reasons = _reasons(campaign, row)
+    if reasons:
+        campaign.emit(EvaluationFailed(index, reasons))
     campaign.emit(Evaluated(row))
+
+
+def _reasons(campaign: Campaign, row: EvaluationRow) -> dict[str, str]:
+    """Return why rollouts of an evaluation failed, by their ids; empty where none did."""
+    if campaign.parts.task.held_out or None not in json.loads(row.returns):
+        return {}
+    try:
+        kept = campaign.dataset.evaluation(row)
+    except IntegrityError:
+        return {}  # of a file that was damaged since; that is told elsewhere
+    ids = [f"e{row.round:04d}-{i:02d}" for i in range(len(kept))]
+    return {id: reason for id, (_, _, reason) in zip(ids, kept, strict=True) if reason is not None}
 
 
 def _record(campaign: Campaign, index: int) -> dict[str, Any]:
@@ -188,6 +203,7 @@ def _record(campaign: Campaign, index: int) -> dict[str, Any]:
         else {
             "mean_return": evaluation.mean_return,
             "returns": json.loads(evaluation.returns),
+            "failures": _reasons(campaign, evaluation),
         },
         "seconds": campaign.clock.seconds,
         "cpu_seconds": campaign.clock.cpu_seconds,

@@ -1,11 +1,10 @@
 """How fast a robot can be read and commanded, measured when it is connected."""
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
-from robo_al_agent.driver import RobotDriver
+from robo_al_agent.door import Door
 
 CYCLES = 500
 SHARE = 0.8
@@ -29,22 +28,28 @@ class Rate:
         return self.p99 / SHARE
 
 
-def calibrate(driver: RobotDriver, cycles: int = CYCLES) -> Rate:
+def calibrate(door: Door, cycles: int = CYCLES) -> Rate:
     """Read, and command the pose that was read first, again and again: nothing moves.
 
+    The pose is sent as it was read. Where it lies outside the device's limits the door refuses to
+    send it, for the device would move the joint to its limit.
+
     Args:
-        driver: connected.
+        door: of a driver that is connected.
         cycles: how often.
+
+    Raises:
+        Faulted: a call went wrong, or a joint is outside the limits.
     """
-    spec = driver.describe()
-    pose = driver.read().positions if spec.command == "position" else None
+    spec = door.spec
+    pose = door.read().positions if spec.command == "position" else None
     seconds = np.empty(cycles)
     for i in range(cycles):
-        began = time.monotonic()
-        driver.read()
+        began_ns = door.now_ns()
+        door.read()
         if pose is not None:
-            driver.command(pose, 1 / spec.rate)
-        seconds[i] = time.monotonic() - began
+            door.command(pose, 1 / spec.rate)
+        seconds[i] = (door.now_ns() - began_ns) / 1e9
     p50, p99 = np.percentile(seconds, [50, 99])
     late = int((seconds > 1 / spec.rate).sum())
     return Rate(float(p50), float(p99), float(seconds.max()), late, cycles)

@@ -1,6 +1,7 @@
 """The command line of the robot's PC: `robo-al-agent serve AGENT.yaml`, and what a person says."""
 
 import argparse
+import contextlib
 import getpass
 import json
 import os
@@ -8,20 +9,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from robo_al_agent.calibration import calibrate
 from robo_al_agent.client import ask
 from robo_al_agent.config import AgentConfig, load_config
-from robo_al_agent.driver import SupportsReset, TrajectoryDriver
-from robo_al_agent.envelope import load_envelope
-from robo_al_agent.errors import AgentError, DriverError, SetupError
+from robo_al_agent.door import Door, Faulted
+from robo_al_agent.envelope import Envelope, load_envelope
+from robo_al_agent.errors import AgentError, BusyError, NotYetError, SetupError
+from robo_al_agent.journal import lock
 from robo_al_agent.keys import make_keys
 from robo_al_agent.loading import make_driver
+from robo_al_agent.recovery import misplaced, recover
 from robo_al_agent.terminal import tolerate
 from robo_al_agent.wire import Message
+
+ERRAND_SECONDS = 180.0
+"""Within which the device has done what a person asks of it, connecting anew included."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     twin.add_argument(
         "--model", type=Path, required=True, metavar="MJCF", help="of robot and scene"
     )
+    with_config(
+        command("recover", _recover, "bring joints slowly back into their limits; Ctrl-C stops")
+    )
     with_config(command("status", _status, "tell what runs, waits, and is faulty"))
     for name, text in (
         ("approve", "let the waiting rollout run"),
@@ -78,8 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         made = with_config(command(name, _say, text))
         made.add_argument("id", nargs="?", help="of the rollout (the first that waits)")
-    with_config(command("clear", _tell, "clear a fault, after looking at the robot"))
-    with_config(command("release", _tell, "torque off: THE ARM FALLS; hold it"))
+    with_config(command("clear", _errand, "clear a fault, after looking at the robot"))
+    with_config(command("release", _errand, "torque off: THE ARM FALLS; hold it"))
     with_config(command("abort", _tell, "stop the robot, and drop what waits"))
     return parser
 
@@ -106,44 +115,63 @@ def _check(options: argparse.Namespace) -> None:
         return
     if options.move or options.parameters != "{}":
         raise SetupError("--move and --parameters are for a driver: check FILE.py:DRIVER --move")
-    config = load_config(path)
-    driver = make_driver(config.driver, path.resolve().parent)
-    spec = driver.describe()
-    load_envelope(config.envelope, spec)
-    print(f"{spec.name}: {len(spec.joints)} joints, {spec.command} commands, {spec.rate:g} Hz")
-    for joint in spec.joints:
-        print(f"  {joint.name}: {joint.low:g} to {joint.high:g} {joint.unit}")
-    if spec.watchdog == "none":
-        print("watchdog: none; after the agent's death the robot holds its last command")
-    else:
-        after = f" after {spec.watchdog_seconds:g} s" if spec.watchdog_seconds else ""
-        print(f"watchdog: {spec.watchdog}{after}")
-    if spec.experimental:
-        print("EXPERIMENTAL: this driver was never tried on its device")
-    abilities = [
-        "whole trajectories" if isinstance(driver, TrajectoryDriver) else "streamed commands",
-        *(["resets its scene"] if isinstance(driver, SupportsReset) else []),
-    ]
-    print(f"can do: {', '.join(abilities)}")
+    with _device(path) as (door, envelope):
+        spec = door.spec
+        print(f"{spec.name}: {len(spec.joints)} joints, {spec.command} commands, {spec.rate:g} Hz")
+        for joint in spec.joints:
+            print(f"  {joint.name}: {joint.low:g} to {joint.high:g} {joint.unit}")
+        if spec.watchdog == "none":
+            print("watchdog: none; after the agent's death the robot holds its last command")
+        else:
+            after = f" after {spec.watchdog_seconds:g} s" if spec.watchdog_seconds else ""
+            print(f"watchdog: {spec.watchdog}{after}")
+        if spec.experimental:
+            print("EXPERIMENTAL: this driver was never tried on its device")
+        abilities = ["whole trajectories" if door.takes_trajectories else "streamed commands"]
+        abilities += ["resets its scene"] * door.resets
+        print(f"can do: {', '.join(abilities)}", flush=True)
+        door.connect()
+        positions = door.read().positions
+        print("positions: " + ", ".join(f"{value:.4f}" for value in positions), flush=True)
+        wrong = door.fault() or misplaced(envelope, spec, positions)
+        if wrong is not None:
+            raise Faulted(wrong)
+        rate = calibrate(door)
+        print(
+            f"read and hold: p50 {rate.p50 * 1e3:.2f} ms, p99 {rate.p99 * 1e3:.2f} ms, largest "
+            f"{rate.largest * 1e3:.2f} ms, {rate.misses} of {rate.cycles} later than "
+            f"{spec.rate:g} Hz; rollouts may command at {1 / rate.shortest_period:.0f} Hz"
+        )
+        wrong = door.fault()
+        if wrong is not None:
+            raise Faulted(wrong)
+
+
+def _recover(options: argparse.Namespace) -> None:
+    """Lead joints back: by the agent that has the robot, or without one."""
     try:
-        driver.connect()
-        sample = driver.read()
-        print("positions: " + ", ".join(f"{value:.4f}" for value in sample.positions))
-        rate = calibrate(driver)
-        fault = driver.fault()
-    except AgentError:
-        raise
-    except Exception as error:
-        raise DriverError(f"{spec.name}: {type(error).__name__}: {error}") from error
-    finally:
-        driver.close()
-    print(
-        f"read and hold: p50 {rate.p50 * 1e3:.2f} ms, p99 {rate.p99 * 1e3:.2f} ms, largest "
-        f"{rate.largest * 1e3:.2f} ms, {rate.misses} of {rate.cycles} later than {spec.rate:g} Hz; "
-        f"rollouts may command at {1 / rate.shortest_period:.0f} Hz"
-    )
-    if fault is not None:
-        print(f"FAULT {fault.code}: {fault.message}")
+        with _device(options.config) as (door, envelope):
+            stopped: list[int] = []
+            signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
+            door.connect()
+            wrong = misplaced(envelope, door.spec, door.read().positions)
+            print(wrong.message if wrong else "every joint is inside its limits", flush=True)
+            pose = recover(door, envelope, lambda: bool(stopped))
+            print("positions: " + ", ".join(f"{value:.4f}" for value in pose))
+    except BusyError:
+        _errand(options)
+
+
+@contextlib.contextmanager
+def _device(path: Path) -> Iterator[tuple[Door, Envelope]]:
+    """Have the robot for this process alone; let go of it in the end."""
+    config = load_config(path)
+    with lock(config.journal):
+        door = Door(make_driver(config.driver, path.resolve().parent))
+        try:
+            yield door, load_envelope(config.envelope, door.spec)
+        finally:
+            door.close()
 
 
 def _check_driver(options: argparse.Namespace) -> None:
@@ -196,10 +224,10 @@ def _operator(config: AgentConfig) -> str:
     return f"ipc://{config.journal.resolve() / 'operator.sock'}"
 
 
-def _ask(config: AgentConfig, kind: str, **fields: Any) -> Message:
+def _ask(config: AgentConfig, kind: str, seconds: float = 2.0, **fields: Any) -> Message:
     name = getpass.getuser() if os.environ.get("USER") else str(os.getuid())
     who = {"who": name} if kind == "abort" else {"operator": name}
-    return ask(_operator(config), Message(kind, {"request": 0, **who, **fields}), None)
+    return ask(_operator(config), Message(kind, {"request": 0, **who, **fields}), None, seconds)
 
 
 def _status(options: argparse.Namespace) -> None:
@@ -207,6 +235,11 @@ def _status(options: argparse.Namespace) -> None:
     print(f"{status['robot']}: " + (f"runs {status['running']}" if status["running"] else "idle"))
     if status["fault"]:
         print(f"  FAULT {status['fault']['code']}: {status['fault']['message']}")
+        print("  nothing moves until somebody has looked at it: robo-al-agent clear")
+    if status["hangs"]:
+        print(f"  HANGS {status['hangs']}")
+    if not status["connected"]:
+        print("  the robot is not connected")
     print(f"  held by {status['lease'] or 'nobody'}; approval: {status['approval']}")
     for rollout in status["waiting"]:
         seconds = rollout["horizon"] * rollout["period"]
@@ -222,6 +255,25 @@ def _say(options: argparse.Namespace) -> None:
     rollout = chosen[0]
     _ask(config, options.command, id=rollout["id"], hash=rollout["hash"])
     print(f"{options.command}: {rollout['id']}")
+
+
+def _errand(options: argparse.Namespace) -> None:
+    """Have the agent ask something of the device, which takes its time; Ctrl-C stops the robot."""
+    config = load_config(options.config)
+    _ask(config, "status", 10.0)  # whether there is an agent shows soon
+    until = time.monotonic() + ERRAND_SECONDS
+    while True:
+        try:
+            _ask(config, options.command, max(1.0, until - time.monotonic()))
+            print(f"{options.command}: done")
+            return
+        except NotYetError:  # the agent's process is being replaced
+            if time.monotonic() > until:
+                raise
+            time.sleep(1.0)
+        except KeyboardInterrupt:
+            _ask(config, "abort")
+            raise
 
 
 def _tell(options: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import zmq
 
 from robo_al_agent import keys, wire
-from robo_al_agent.errors import AgentError, SetupError, WireError
+from robo_al_agent.errors import AgentError, LeaseError, NotYetError, SetupError, WireError
 from robo_al_agent.wire import Message
 
 HEARTBEAT_NS = 100_000_000
@@ -39,6 +39,8 @@ class Job:
     result: Message | None = None
     refused: str | None = None
     """Why the agent will not have it."""
+    gone: bool = False
+    """Whether it was executed, and its result acknowledged: it is not there any more."""
     sent_ns: int = -(10**18)
 
 
@@ -72,7 +74,7 @@ class Session:
         messages = []
         if now_ns - self._beat_ns >= HEARTBEAT_NS:
             self._beat_ns = now_ns
-            if self.agent is None:
+            if self.agent is None or self.agent.fields["rate"] is None:
                 messages.append(self._request("hello", now_ns, client=self.client))
             messages.append(
                 self._request("lease", now_ns, client=self.client, fencing=self.fencing)
@@ -130,7 +132,8 @@ class Session:
         if "fault" in message.fields:
             self.fault = message.fields["fault"]
         if message.kind == "error":
-            self._refused(request, str(message.fields.get("message")))
+            fields = message.fields
+            self._refused(request, str(fields.get("code")), str(fields.get("message")))
         elif message.kind == "robot":
             self.agent = message
         elif message.kind == "lease":
@@ -144,14 +147,15 @@ class Session:
             if job is not None:
                 self._advance(job, request, message)
 
-    def _refused(self, request: Message, why: str) -> None:
+    def _refused(self, request: Message, code: str, why: str) -> None:
         if request.kind == "lease":
-            self.fencing, self.problem = None, why
+            self.fencing = None
+            self.problem = None if code == LeaseError.__name__ else why  # then it asks anew
         job = self.jobs.get(str(request.fields.get("id")))
         if job is not None and request.kind == "submit" and job.stage == "submit":
-            if "present lease" in why:
+            if code == LeaseError.__name__:
                 self.fencing = None
-            elif "are waiting already" not in why:
+            elif code != NotYetError.__name__:
                 job.stage, job.refused = "done", why
 
     def _advance(self, job: Job, request: Message, message: Message) -> None:
@@ -174,7 +178,8 @@ class Session:
         elif state == "ended":
             job.stage = "fetch" if message.fields["data"] else "done"
         else:
-            job.stage, job.refused = "done", "its result was acknowledged, and is gone"
+            job.stage, job.gone = "done", True
+            job.refused = "its result was acknowledged, and is gone"
 
 
 class Client:
@@ -332,5 +337,7 @@ def ask(address: str, message: Message, key_folder: Path | None, seconds: float 
     finally:
         context.destroy(linger=0)
     if answer.kind == "error":
-        raise WireError(str(answer.fields["message"]))
+        known = {kind.__name__: kind for kind in (LeaseError, NotYetError)}
+        kind = known.get(str(answer.fields["code"]), WireError)
+        raise kind(str(answer.fields["message"]))
     return answer

@@ -4,6 +4,9 @@ A driver is constructed with the parameters that AGENT.yaml gives it, as keyword
 touches no device before `connect`. It is called from one thread at a time, except `cancel`.
 Whatever goes wrong at the device is a `DriverError` (or any exception), or a latched `fault()`;
 a value that was not read now is never returned as if it had been.
+
+Each call has a deadline, which `RobotSpec` declares: a call that takes longer is a fault, and one
+that does not come back ends the agent's process, for nothing else can end it.
 """
 
 from collections.abc import Callable
@@ -70,6 +73,17 @@ class TrajectoryDriver(RobotDriver, Protocol):
 
     def cancel(self) -> None:
         """End the trajectory that is being executed, from another thread: decelerate and hold."""
+
+
+@runtime_checkable
+class SupportsRecovery(Protocol):
+    """A driver whose `command` keeps to the limits, and that can send a joint back into them."""
+
+    def recover(self, target: Array, seconds: float) -> Array:
+        """Send a command as `command` does, whose target [J] may lie outside the limits.
+
+        The agent asks for it only on a person's word, in small steps that lead back inside.
+        """
 
 
 @runtime_checkable

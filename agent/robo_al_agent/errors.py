@@ -13,8 +13,20 @@ class SetupError(AgentError):
     exit_code = 2
 
 
+class BusyError(SetupError):
+    """Another process has the robot."""
+
+
 class WireError(AgentError):
     """A message that is none: malformed, too large, of another version."""
+
+
+class LeaseError(WireError):
+    """A request came from a host that has not, or no longer, the lease."""
+
+
+class NotYetError(WireError):
+    """A request came too early: the same one may be asked again in a moment."""
 
 
 class DriverError(AgentError):

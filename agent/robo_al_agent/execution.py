@@ -2,22 +2,26 @@
 
 Step k of a rollout that begins at t0: at t0 + k period the robot is read, and the commands of that
 step are sent (streamed ones from half a period later on, for the host needs time to answer). A
-rollout of T steps has T + 1 samples. Whatever goes wrong ends it with a safe stop.
+rollout of T steps has T + 1 samples. The way to the start is motion like any other: the robot is
+read before each of its commands, and held against the same limits. Whatever goes wrong ends the
+rollout with a safe stop.
 """
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from robo_al_agent.driver import RobotDriver, SupportsReset, TrajectoryDriver
+from robo_al_agent.door import Door
 from robo_al_agent.envelope import Envelope, Stream, check_trajectory
 from robo_al_agent.policy import OnnxPolicy
+from robo_al_agent.readings import REST
 from robo_al_agent.requests import Content
 from robo_al_agent.robot import (
     Array,
+    Ended,
+    Fault,
     JointTrajectory,
     OutcomeKind,
     RobotSpec,
@@ -25,12 +29,11 @@ from robo_al_agent.robot import (
     Tolerance,
 )
 from robo_al_agent.rules import Violation
+from robo_al_agent.watching import deviation, kind_of
 from robo_al_agent.wire import Message
 
 SETTLE_NS = 10**9
 """How long the robot may take to be at rest at the start of a rollout."""
-REST = 0.05
-"""rad/s or m/s below which a joint is at rest."""
 GOAL_SECONDS = 2.0
 """How long after its planned end a trajectory may take to be at its goal."""
 
@@ -41,6 +44,14 @@ class Ending:
 
     kind: OutcomeKind
     reason: str = ""
+    fault: Fault | None = None
+    """What is wrong with the robot: it does not move again until a person has cleared it."""
+
+    @classmethod
+    def of(cls, fault: Fault, where: str = "") -> "Ending":
+        """Return the ending that a fault makes, at a place that is said in words."""
+        message = f"{where}{fault.message}"
+        return cls(kind_of(fault), f"{fault.code}: {message}", Fault(fault.code, message))
 
 
 @dataclass
@@ -137,9 +148,9 @@ class Execution:
 
     Args:
         plan: what to do.
-        driver: of a robot that is connected and healthy.
-        spec: of the driver.
+        door: of a robot that is connected and healthy.
         envelope: what it must keep to.
+        shortest_period: seconds between two commands that the robot was measured to take.
         push: told each sample of a streamed rollout: step, sample, last command, deadline (ns).
         keep: told each step as the journal has it.
         now_ns: monotonic time.
@@ -148,29 +159,34 @@ class Execution:
     def __init__(
         self,
         plan: Plan,
-        driver: RobotDriver,
-        spec: RobotSpec,
+        door: Door,
         envelope: Envelope,
+        shortest_period: float,
         push: Callable[[int, Sample, Array, int], None],
         keep: Callable[[bytes], None],
         now_ns: int,
     ) -> None:
+        spec = door.spec
         self.plan, self.recorded = plan, Recorded(spec)
         self.answers: dict[int, Array] = {}
         """Commands [J] of a streamed rollout by step, as they come."""
         self.handed_over = False
         """Whether the robot's own controller executes the trajectory now."""
-        self._driver, self._spec, self._envelope = driver, spec, envelope
+        self._door, self._spec, self._envelope = door, spec, envelope
         self._push, self._keep = push, keep
         self._step_ns = round(plan.content.period * 1e9)
         self._between = plan.content.period / plan.content.substeps
         self._between_ns = round(self._between * 1e9)
+        # However far apart a rollout's commands are, the way to its start is a smooth one.
+        self._pace = max(min(self._between, 1 / spec.rate), shortest_period)
+        self._pace_ns = round(self._pace * 1e9)
         self._due: list[tuple[int, int, Callable[[int, int], Ending | None]]] = []
         self._ordinal = 0
         self._target = np.zeros(0)
+        self._sent: Array | None = None
+        """The command in force: none before the first."""
         self._stream: Stream | None = None
         self._misses_in_a_row = 0
-        self._sequence: int | None = None
         self._settled_ns = now_ns
         self._cancelled: Ending | None = None
         self._at(now_ns, self._begin)
@@ -189,16 +205,16 @@ class Execution:
         """Do the next thing that is due; return how the rollout ended, if it did.
 
         Raises:
-            Exception: whatever the driver raises: then the robot is faulty.
+            Faulted: a call of the driver went wrong.
         """
         due_ns, _, act = heapq.heappop(self._due)
         return act(now_ns, due_ns)
 
     def cancel(self, ending: Ending) -> None:
         """End what the controller executes; from another thread."""
-        if self._cancelled is None and isinstance(self._driver, TrajectoryDriver):
+        if self._cancelled is None:
             self._cancelled = ending
-            self._driver.cancel()
+            self._door.cancel()
 
     def _at(self, time_ns: int, act: Callable[[int, int], Ending | None]) -> None:
         self._ordinal += 1
@@ -207,64 +223,90 @@ class Execution:
     def _begin(self, now_ns: int, due_ns: int) -> Ending | None:
         """Put the robot at the start, or plan the way to it."""
         start = self.plan.content.start
-        if isinstance(self._driver, SupportsReset):
-            self._driver.reset(start, self.plan.content.seed)
-        sample = self._read()
-        self._target = np.array(start["joints"]) if "joints" in start else sample.positions
+        if self._door.resets:
+            self._door.reset(start, self.plan.content.seed)
+        here = self._door.read().positions
+        self._target = np.array(start["joints"]) if "joints" in start else here
+        way = np.zeros((0, len(here)))
         if self._spec.command == "position" and "joints" in start:
-            way = approach(sample.positions, self._target, self._envelope, self._between)
-            violation = None
-            if len(way):
-                violation = check_trajectory(self._envelope, way, self._between, sample.positions)
+            way = approach(here, self._target, self._envelope, self._pace)
+        if len(way):
+            violation = check_trajectory(self._envelope, way, self._pace, here)
             if violation is not None:
                 return Ending("REJECTED_ENVELOPE", f"on the way to the start: {violation}")
-            for i, pose in enumerate(way):
-                self._at(now_ns + i * self._between_ns, self._sender(pose, None))
-            self._settled_ns = now_ns + len(way) * self._between_ns + SETTLE_NS
-            now_ns += len(way) * self._between_ns
-        self._at(now_ns, self._settle)
+        self._at(self._door.now_ns(), self._walker(way, 0))
         return None
+
+    def _walker(self, way: Array, i: int) -> Callable[[int, int], Ending | None]:
+        """Return what makes step i of a way [n, J] to the start, and waits there after the last."""
+
+        def walk(now_ns: int, due_ns: int) -> Ending | None:
+            if i == len(way):
+                self._settled_ns = now_ns + SETTLE_NS
+                return self._settle(now_ns, due_ns)
+            late = now_ns - due_ns > self._pace_ns // 2
+            ending = self._watched(self._door.read(), late, "on the way to the start, ")
+            if ending is not None:
+                return ending
+            self._sent = self._door.command(way[i], self._pace)
+            begin = now_ns if late else due_ns  # nothing is hurried after it
+            self._at(begin + self._pace_ns, self._walker(way, i + 1))
+            return None
+
+        return walk
 
     def _settle(self, now_ns: int, due_ns: int) -> Ending | None:
         """Wait until the robot is at rest at the start, then go."""
         if self._spec.command == "position":
-            sample = self._read()
-            if np.abs(sample.velocities).max() > REST and now_ns < self._settled_ns:
-                self._at(now_ns + self._between_ns, self._settle)
-                return None
+            sample = self._door.read()
+            ending = self._watched(sample, False, "at the start, ")
+            if ending is not None:
+                return ending
             away = np.abs(sample.positions - self._target)
             worst = int(away.argmax())
-            if away[worst] > self._envelope.start_distance:
-                return Ending(
-                    "REJECTED_ENVELOPE",
+            near = away[worst] <= self._envelope.start_distance
+            still = np.abs(sample.velocities).max() <= REST
+            if not (near and still) and now_ns < self._settled_ns:
+                self._at(now_ns + self._pace_ns, self._settle)
+                return None
+            if not near:
+                told = (
                     f"joint {self._spec.joints[worst].name} is {away[worst]:.3g} from the start; "
-                    f"limit {self._envelope.start_distance:g}",
+                    f"limit {self._envelope.start_distance:g}"
                 )
+                return Ending.of(Fault("not_at_start", told))
         if self.plan.commands is not None and "joints" not in self.plan.content.start:
             violation = self.plan.violation(self._envelope, self._target)
             if violation is not None:
                 return Ending("REJECTED_ENVELOPE", str(violation))
         self._stream = Stream(self._envelope, self._target, self._between)
-        whole = isinstance(self._driver, TrajectoryDriver) and self.plan.commands is not None
+        whole = self._door.takes_trajectories and self.plan.commands is not None
         self._at(now_ns, self._hand_over if whole else self._sample)
         return None
 
     def _hand_over(self, now_ns: int, due_ns: int) -> Ending | None:
         """Let the controller execute the trajectory, and take its samples at the steps' times."""
-        driver, commands = self._driver, self.plan.commands
-        assert isinstance(driver, TrajectoryDriver) and commands is not None
+        commands = self.plan.commands
+        assert commands is not None
         path = filled(self._target, commands, self.plan.content.substeps)
         seconds: Array = np.arange(1.0, len(path) + 1) * self._between
         rates: Array = np.diff(np.concatenate([self._target[None], path]), axis=0) / self._between
         rates[-1] = 0  # it ends at rest
         tracking = float(np.max(self._envelope.tracking_error))
         samples: list[Sample] = []
+
+        def keep(sample: Sample) -> None:
+            samples.append(sample)
+            wrong = deviation(self._spec, self._envelope, sample, None, self._door.now_ns())
+            if wrong is not None:
+                self.cancel(Ending.of(wrong, "in the trajectory, "))
+
         self.handed_over = True
         try:
-            ended = driver.execute(
+            ended = self._door.execute(
                 JointTrajectory(seconds, path, rates),
                 Tolerance(tracking, tracking, GOAL_SECONDS),
-                lambda sample: samples.append(_own(sample)),
+                keep,
             )
         finally:
             self.handed_over = False
@@ -275,16 +317,22 @@ class Execution:
         for k in range(steps + 1 if samples else 0):
             nearest = np.abs(times - (times[0] + k * self._step_ns)).argmin()
             self.recorded.samples.append(samples[int(nearest)])
-        return self._cancelled or Ending(ended.kind, ended.reason)
+        return self._cancelled or self._of_controller(ended)
+
+    def _of_controller(self, ended: Ended) -> Ending:
+        """Return how a trajectory ended, with what the robot then has latched."""
+        if ended.kind in ("FAULTED", "ESTOP", "TOLERANCE_VIOLATED"):
+            fault = self._door.fault() or Fault(ended.kind.lower(), ended.reason)
+            return Ending(ended.kind, ended.reason, fault)
+        return Ending(ended.kind, ended.reason)
 
     def _sample(self, now_ns: int, due_ns: int) -> Ending | None:
         """Read the robot at the beginning of a step."""
         late = now_ns - due_ns
-        if self.plan.content.controller != "streamed":
-            self._count(late > self._between_ns // 2)
-        sample = self._read()
+        counted = self.plan.content.controller != "streamed"
+        sample = self._door.read()
         self.recorded.samples.append(sample)
-        ending = self._unsafe(sample, now_ns)
+        ending = self._watched(sample, counted and late > self._between_ns // 2, "", counted)
         if ending is not None:
             return ending
         if self.step == self.plan.content.horizon:
@@ -330,72 +378,57 @@ class Execution:
         """Return what sends one command; the last one of a step is what was sent in it."""
 
         def send(now_ns: int, due_ns: int) -> Ending | None:
-            sent = np.array(self._driver.command(pose.copy(), self._between), np.float64)
+            self._sent = self._door.command(pose, self._between)
             if step is not None:
-                self.recorded.sent[step] = sent
+                self.recorded.sent[step] = self._sent
             return None
 
         return send
+
+    def _watched(
+        self, sample: Sample, late: bool, where: str, counted: bool = True
+    ) -> Ending | None:
+        """Return why the robot must not go on, after a reading.
+
+        Args:
+            sample: the reading.
+            late: whether it came more than half a period late.
+            where: in the rollout, for a person.
+            counted: whether this is where a missed deadline counts.
+        """
+        if counted:
+            self._count(late)
+        if self._misses_in_a_row > self._envelope.missed_deadlines:
+            missed = f"{self._misses_in_a_row} control steps in a row"
+            return Ending("ABORTED_SAFETY", f"{where}{missed} came more than half a period late")
+        place = where or f"at step {self.step}, "
+        now_ns = self._door.now_ns()
+        wrong = deviation(self._spec, self._envelope, sample, self._sent, now_ns)
+        return None if wrong is None else Ending.of(wrong, place)
 
     def _count(self, missed: bool) -> None:
         self.recorded.misses += missed
         self._misses_in_a_row = self._misses_in_a_row + 1 if missed else 0
 
-    def _unsafe(self, sample: Sample, now_ns: int) -> Ending | None:
-        envelope, names = self._envelope, [joint.name for joint in self._spec.joints]
-        if self._misses_in_a_row > envelope.missed_deadlines:
-            return Ending(
-                "ABORTED_SAFETY",
-                f"{self._misses_in_a_row} control steps in a row came more than half a period late",
-            )
-        age = (now_ns - sample.time_ns) / 1e9
-        if age > envelope.sample_age:
-            return Ending("FAULTED", f"the reading is {age:.3g} s old; limit {envelope.sample_age}")
-        if self._spec.command != "position":
-            return None
-        kinds: tuple[tuple[OutcomeKind, str, Array, Any], ...] = (
-            (
-                "TOLERANCE_VIOLATED",
-                "tracking error",
-                np.abs(sample.positions - self._target),
-                envelope.tracking_error,
-            ),
-            ("ABORTED_SAFETY", "effort", np.abs(sample.efforts), envelope.effort),
-        )
-        for kind, what, values, limit in kinds:
-            limits = np.broadcast_to(limit, values.shape)
-            worst = int((values - limits).argmax())
-            if values[worst] > limits[worst]:
-                return Ending(
-                    kind,
-                    f"joint {names[worst]} at step {self.step}: {what} {values[worst]:.3g}, limit "
-                    f"{limits[worst]:g}",
-                )
-        return None
 
-    def _read(self) -> Sample:
-        """Return a reading that is new and finite; raises `ValueError` for any other."""
-        sample = self._driver.read()
-        shape, sensors = (len(self._spec.joints),), (len(self._spec.sensors),)
-        parts = (sample.positions, sample.velocities, sample.efforts)
-        if any(part.shape != shape for part in parts) or sample.sensors.shape != sensors:
-            raise ValueError("the driver's reading has another shape than its description")
-        if not all(np.isfinite(part).all() for part in (*parts, sample.sensors)):
-            raise ValueError("the driver's reading is not finite")
-        if sample.sequence == self._sequence:
-            raise ValueError(f"the reading is stale: its sequence number stays {sample.sequence}")
-        self._sequence = sample.sequence
-        return _own(sample)
-
-
-def _own(sample: Sample) -> Sample:
-    """Return a reading in arrays of its own: a driver may fill the same ones again and again."""
-    return replace(
-        sample,
-        positions=sample.positions.copy(),
-        velocities=sample.velocities.copy(),
-        efforts=sample.efforts.copy(),
-        sensors=sample.sensors.copy(),
+def sample_message(id: str, step: int, sample: Sample, target: Array, deadline_ns: int) -> Message:
+    """Return what the host is told at each step of a streamed rollout."""
+    return Message(
+        "sample",
+        {
+            "id": id,
+            "step": step,
+            "time_ns": sample.time_ns,
+            "sequence": sample.sequence,
+            "deadline_ns": deadline_ns,
+        },
+        {
+            "positions": sample.positions,
+            "velocities": sample.velocities,
+            "efforts": sample.efforts,
+            "sensors": sample.sensors,
+            "targets": target,
+        },
     )
 
 

@@ -8,6 +8,7 @@ Identifiers of rollouts are never forgotten: what was executed once is not execu
 late a copy of its request arrives.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -17,9 +18,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
-from robo_al_agent.errors import JournalError
+from robo_al_agent.errors import BusyError, JournalError
 from robo_al_agent.robot import OutcomeKind
 from robo_al_agent.wire import Message, pack, unpack
 
@@ -187,9 +188,12 @@ class FileJournal(Records):
 
     def start(self, id: str, approved: bool) -> None:
         """See `Journal`."""
-        descriptor = os.open(
-            self._path(id, "samples"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600
-        )
+        path = self._path(id, "samples")
+        self._end_sampling()
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        except OSError as error:
+            raise JournalError(f"{path}: {error}") from error
         self._sampling = (id, descriptor)
         self._append(record="started", id=id, approved=approved)
 
@@ -226,8 +230,14 @@ class FileJournal(Records):
     def sample(self, id: str, row: bytes) -> None:
         """See `Journal`."""
         with self._lock:
-            if self._sampling and self._sampling[0] == id:
-                os.write(self._sampling[1], row)
+            if self._sampling is None or self._sampling[0] != id:
+                return
+            try:
+                written = os.write(self._sampling[1], row)
+            except OSError as error:
+                raise JournalError(f"{self._path(id, 'samples')}: {error}") from error
+            if written != len(row):
+                raise JournalError(f"{self._path(id, 'samples')}: the disk is full")
 
     def samples(self, id: str) -> bytes:
         """See `Journal`."""
@@ -308,3 +318,21 @@ def _records(path: Path, data: bytes) -> Iterator[tuple[dict[str, Any], int]]:
             )
         at = end + 1
         yield json.loads(line[9:]), at
+
+
+def lock(folder: Path) -> IO[bytes]:
+    """Return the lock of a journal's folder, and so of its robot, for this process alone.
+
+    Raises:
+        BusyError: another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = (folder / "lock").open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise BusyError(
+            f"{folder}: another agent uses this journal, and has the robot; end it first"
+        ) from None
+    return file

@@ -1,100 +1,209 @@
 """The process that watches the agent: when it dies or hangs in motion, this one stops the robot.
 
 It does nothing else, holds no connection to the robot, and starts the agent again; what was running
-is then INTERRUPTED, and a person clears the fault.
+is then INTERRUPTED, and a person clears the fault. It waits for nothing without a limit, and hears
+Ctrl-C and SIGTERM at any time.
 """
 
 import contextlib
+import multiprocessing
+import multiprocessing.connection
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO
 
-from robo_al_agent.config import load_config
+from robo_al_agent.config import AgentConfig, load_config
+from robo_al_agent.driver import RobotDriver
 from robo_al_agent.errors import AgentError
 from robo_al_agent.loading import make_driver
+from robo_al_agent.pulse import Pulse
 
-SILENCE_SECONDS = 0.5
-"""After which an agent whose control loop does not turn is killed."""
-RESTARTS_A_MINUTE = 30
+START_SECONDS = 60.0
+"""Within which an agent has begun to serve."""
+END_SECONDS = 10.0
+"""Within which an agent that was told to end has ended."""
+RESTARTS_A_MINUTE = 10
+PAUSE_SECONDS = 10.0
+"""Before the agent is started again when that was done too often, or it had not begun to serve."""
+LOG_BYTES = 10_000_000
+"""Of the driver's log, at the start of an agent; a longer one becomes the old one."""
+
+Say = Callable[[str], None]
 
 
-def serve(path: Path, say: Any = print) -> int:
+def serve(path: Path, say: Say) -> int:
     """Run the agent of AGENT.yaml until SIGTERM or SIGINT; return its exit code.
 
     Args:
         path: of AGENT.yaml.
         say: told, in words, what happens.
     """
+    config = load_config(path)
+    # Made here, so that nothing has to be read or imported when it counts; never connected here.
+    driver = make_driver(config.driver, path.resolve().parent)
     stopping: list[int] = []
-    # So that nothing has to be imported when it counts.
-    make_driver(load_config(path).driver, path.resolve().parent)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: stopping.append(number))
     starts: list[float] = []
+    served = False
     while True:
         starts = [at for at in starts if time.monotonic() - at < 60] + [time.monotonic()]
-        code, was_ready = _run(path, stopping, say)
-        if stopping or not was_ready or len(starts) > RESTARTS_A_MINUTE:
-            return 0 if stopping else (code if code > 0 else 1)
-        stop_robot(path, say)
+        run = _run(path, config, stopping, say)
+        served = served or run.served
+        if run.served and run.code != 0:
+            stop_robot(driver, run.stop_seconds, stopping, say)
+        if stopping or not served:
+            return 0 if stopping else (run.code if run.code > 0 else 1)
+        if not run.served or len(starts) > RESTARTS_A_MINUTE:
+            _pause(stopping)
+        if stopping:
+            return 0
         say("the agent is started again")
 
 
-def _run(path: Path, stopping: list[int], say: Any) -> tuple[int, bool]:
-    """Run one agent to its end; return its exit code and whether it had begun to serve."""
-    beats_in, beats_out = os.pipe()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "robo_al_agent.server", str(path), str(beats_out)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        pass_fds=[beats_out],
-        text=True,
-    )
-    os.close(beats_out)
-    assert process.stdout is not None and process.stdin is not None
-    line = process.stdout.readline()  # empty where it ended
-    ready = line.startswith("ready")
-    if ready:
-        say(f"serving at {line.split()[1]} (process {process.pid}); Ctrl-C ends it")
-    heard = time.monotonic()
-    while ready:
-        if stopping:
-            process.stdin.close()
-            break
-        if select.select([beats_in], [], [], 0.05)[0]:
-            if not os.read(beats_in, 4096):
-                break
-            heard = time.monotonic()
-        elif time.monotonic() - heard > SILENCE_SECONDS:
-            say(f"the control loop was silent for {SILENCE_SECONDS:g} s; it is killed")
-            break
+@dataclass(frozen=True)
+class _Run:
+    """How an agent ended."""
+
+    code: int
+    """Exit code of its process."""
+    served: bool
+    """Whether it had begun to serve."""
+    stop_seconds: float
+    """Within which its robot is connected and stopped, as its driver says."""
+
+
+def _run(path: Path, config: AgentConfig, stopping: list[int], say: Say) -> _Run:
+    """Run one agent to its end."""
+    control_in, control_out = os.pipe()
+    pulse = Pulse()
+    with _log(config.journal) as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "robo_al_agent.server", str(path)]
+            + [str(control_out), str(pulse.descriptor)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            pass_fds=[control_out, pulse.descriptor],
+        )
+    os.close(control_out)
+    said = _listen(process, control_in, pulse, stopping, say)
+    code = _ended(process, END_SECONDS if said and stopping else 0.5)
+    if said and not stopping:
+        say(f"the agent ended with code {code}; the robot is stopped")
+    run = _Run(code, said, pulse.stop_seconds)
+    os.close(control_in)
+    pulse.close()
+    return run
+
+
+def _listen(
+    process: "subprocess.Popen[bytes]", control: int, pulse: Pulse, stopping: list[int], say: Say
+) -> bool:
+    """Pass on what an agent says until it ends or is to end; return whether it began to serve."""
+    until, said = time.monotonic() + START_SECONDS, b""
+    begun = False
+    while not stopping:
+        if select.select([control], [], [], 0.05)[0]:
+            more = os.read(control, 4096)
+            if not more:  # it has ended
+                return begun
+            *lines, said = (said + more).split(b"\n")
+            for line in lines:
+                say(line.decode(errors="replace"))
+                begun = True
+        if begun and pulse.is_silent():
+            say("the agent is silent: it hangs")
+            process.kill()
+            return begun
+        if not begun and time.monotonic() > until:
+            say(f"the agent does not begin to serve within {START_SECONDS:g} s")
+            return begun
+    return begun
+
+
+def _ended(process: "subprocess.Popen[bytes]", seconds: float) -> int:
+    """Let an agent end in order within some time, or by force; return its exit code."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        process.stdin.close()  # which tells it to end
     try:
-        code = process.wait(5 if stopping else (0.02 if ready else None))
+        return process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
-        code = process.wait()
-    os.close(beats_in)
-    for pipe in (process.stdin, process.stdout):
-        with contextlib.suppress(OSError):
-            pipe.close()
-    if ready and not stopping:
-        say(f"the agent ended with code {code}; the robot is stopped")
-    return code, ready
+        return process.wait()
 
 
-def stop_robot(path: Path, say: Any) -> None:
-    """Connect to the robot anew, and stop it."""
+def _pause(stopping: list[int]) -> None:
+    until = time.monotonic() + PAUSE_SECONDS
+    while not stopping and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+def _log(folder: Path) -> IO[bytes]:
+    """Return the file for what a driver prints."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / "driver.log"
+    if path.exists() and path.stat().st_size > LOG_BYTES:
+        path.replace(path.with_suffix(".old.log"))
+    return path.open("ab")
+
+
+def stop_robot(driver: RobotDriver, seconds: float, stopping: list[int], say: Say) -> None:
+    """Connect to the robot anew, and stop it: in a process of its own, for that may hang.
+
+    Args:
+        driver: not connected.
+        seconds: within which it connects and stops.
+        stopping: signals that came; after another one nobody waits any longer.
+        say: told when it did not work.
+    """
+    begun, until = len(stopping), time.monotonic() + seconds
+    hears, tells = multiprocessing.Pipe(duplex=False)
+    # A fork has everything imported already; this process has one thread, so nothing is torn.
+    process = multiprocessing.get_context("fork").Process(
+        target=_stop, args=(driver, seconds, tells)
+    )
+    process.start()
+    tells.close()
+    wrong = f"it has not connected and stopped within {seconds:g} s"
+    while time.monotonic() < until and len(stopping) == begun:
+        if hears.poll(0.02):
+            with contextlib.suppress(EOFError):  # its process died: a vendor's library crashed
+                wrong = hears.recv_bytes().decode().strip()
+            break
+    while time.monotonic() < until and len(stopping) == begun and process.is_alive():
+        process.join(0.02)  # it lets go of the device, which the next agent needs
+    process.kill()
+    process.join()
+    hears.close()
+    if wrong:
+        say(f"THE ROBOT COULD NOT BE STOPPED: {wrong}")
+
+
+def _stop(
+    driver: RobotDriver, seconds: float, tells: "multiprocessing.connection.Connection"
+) -> None:
+    """Stop the robot, and tell what went wrong: a blank where nothing did."""
+    os.dup2(2, 1)  # a driver may print
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    signal.alarm(round(seconds) + 1)  # ends this process, should nobody else
+    wrong = ""
     try:
-        driver = make_driver(load_config(path).driver, path.resolve().parent)
         driver.connect()
         driver.safe_stop()
-        driver.close()
     except AgentError as error:
-        say(f"THE ROBOT COULD NOT BE STOPPED: {error}")
+        wrong = str(error)
     except Exception as error:
-        say(f"THE ROBOT COULD NOT BE STOPPED: {type(error).__name__}: {error}")
+        wrong = f"{type(error).__name__}: {error}"
+    tells.send_bytes(wrong.encode() or b" ")
+    with contextlib.suppress(Exception):
+        driver.close()
+    os._exit(0)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from robo_al_agent.errors import WireError
+from robo_al_agent.errors import AgentError, WireError
 from robo_al_agent.robot import Array
 from robo_al_agent.wire import Message
 
@@ -118,9 +118,12 @@ KINDS: dict[str, type[Fields]] = {
     "reject": Operator,
     "clear": Operator,
     "release": Operator,
+    "recover": Operator,
     "status": Operator,
 }
-OPERATOR_KINDS = {"approve", "reject", "clear", "release", "status", "abort"}
+ERRANDS = {"clear", "release", "recover"}
+"""What the device itself is asked; the answer takes its time."""
+OPERATOR_KINDS = {"approve", "reject", "status", "abort"} | ERRANDS
 """What is taken from the operator's socket, which only this machine has."""
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -191,3 +194,8 @@ def one_command(message: Message, joints: int) -> Array:
 def finite(value: float) -> float | None:
     """Return a number as JSON has it."""
     return value if math.isfinite(value) else None
+
+
+def error_message(error: AgentError) -> Message:
+    """Return what whoever asked is told: `code` is for programs, `message` for people."""
+    return Message("error", {"code": type(error).__name__, "message": str(error), "request": 0})

@@ -77,6 +77,10 @@ class RobotSpec:
     sensors: tuple[Sensor, ...] = ()
     experimental: bool = False
     """Whether it was never tried on the device or an emulation of it."""
+    call_seconds: float = 1.0
+    """Within which `read`, `command` and `fault` return or raise, also when the device is dead."""
+    connect_seconds: float = 30.0
+    """Within which `connect`, `clear_fault`, `release`, `reset` and `close` do."""
 
 
 @dataclass(frozen=True)

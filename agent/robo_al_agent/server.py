@@ -1,16 +1,18 @@
 """The agent's process: sockets and threads around `Agent`.
 
-    main thread       moves the robot: sleeps until the next control step
+    main thread       beats, watches the others, hears signals; never waits for anything else
+    control thread    moves the robot: makes every call of the driver, sleeps until the next step
     network thread    answers requests, sends samples, watches trajectories
     abort thread      hears aborts on a socket of its own, whatever else is going on
     writing thread    appends samples to the journal
 
-`python -m robo_al_agent.server AGENT.yaml` is started by `robo_al_agent.parent`, which stops the
-robot when this process ends in any other way than by itself. It ends when its stdin is closed.
+`python -m robo_al_agent.server AGENT.yaml CONTROL PULSE` is started by `robo_al_agent.parent`,
+which stops the robot when this process ends in any other way than by itself. It ends when its stdin
+is closed. What it has to say to its parent goes over CONTROL; its stdout belongs to the driver.
 """
 
 import contextlib
-import fcntl
+import functools
 import gc
 import os
 import queue
@@ -18,28 +20,37 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import NoReturn
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from robo_al_agent import keys, wire
 from robo_al_agent.agent import Agent, Robot
-from robo_al_agent.calibration import calibrate
 from robo_al_agent.config import AgentConfig, load_config
+from robo_al_agent.door import Door
 from robo_al_agent.driver import RobotDriver
 from robo_al_agent.envelope import as_fields, load_envelope
-from robo_al_agent.errors import AgentError, SetupError, WireError
-from robo_al_agent.journal import FileJournal
+from robo_al_agent.errors import AgentError, JournalError, SetupError, WireError
+from robo_al_agent.journal import FileJournal, lock
 from robo_al_agent.loading import make_driver
+from robo_al_agent.pulse import Pulse
+from robo_al_agent.requests import ERRANDS, error_message
+from robo_al_agent.robot import Fault
 from robo_al_agent.terminal import tolerate
 from robo_al_agent.wire import Message
 
 POLL_MILLISECONDS = 20
-HEARTBEAT_SECONDS = 0.1
-"""How often the control loop tells its parent that it turns."""
+BEAT_SECONDS = 0.05
+"""How often the main thread looks around, and tells the parent that it does."""
+LAST_SECONDS = 3.0
+"""How long the other threads may take to come to their ends."""
+REPLACED = 75
+"""Exit code of a process that has to be replaced by another one."""
 
 
 class Server:
@@ -48,76 +59,130 @@ class Server:
     Args:
         config: of AGENT.yaml.
         driver: not yet connected.
-        heartbeat: a file descriptor that is written to while the control loop turns, or None.
+        pulse: the sign of life for the parent.
+        tell: told, in words, how the robot is.
 
     Raises:
-        AgentError: the robot cannot be connected, a key or the envelope is wrong, the address or
+        AgentError: the robot cannot be described, a key or the envelope is wrong, the address or
             the journal is in use.
     """
 
     def __init__(
-        self, config: AgentConfig, driver: RobotDriver, heartbeat: int | None = None
+        self, config: AgentConfig, driver: RobotDriver, pulse: Pulse, tell: Callable[[str], None]
     ) -> None:
-        self._config, self._driver, self._heartbeat = config, driver, heartbeat
+        self._config = config
+        self._pulse = pulse
+        self._tell = tell
+        self._told = ""
         self._stopping = threading.Event()
         self._wake = threading.Event()
-        _hurry()
+        """Of the control thread."""
+        self._threads: list[threading.Thread] = []
         self._rows: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
-        envelope = load_envelope(config.envelope, driver.describe())
-        self._lock = _lock(config.journal)
+        self._out: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        """What the network thread is to send."""
+        self._identities: dict[str, bytes] = {}
+        self._door = Door(driver, pulse)
+        spec = self._door.spec
+        pulse.declare(spec.connect_seconds + spec.stop_seconds + spec.call_seconds)
+        envelope = load_envelope(config.envelope, self._door.spec)
+        fields = as_fields(envelope, config.envelope.parent)
+        self._lock = lock(config.journal)
         self._journal = FileJournal(config.journal)
         self._context = zmq.Context()
         self._authenticator: ThreadAuthenticator | None = None
         try:
             self._requests, self._aborts, self._operator = self._bind()
-            driver.connect()
-            robot = Robot(
-                driver,
-                driver.describe(),
-                envelope,
-                calibrate(driver),
-                config.approval,
-                as_fields(envelope, config.envelope.parent),
-            )
-            self._identities: dict[str, bytes] = {}
-            self._out: queue.SimpleQueue[tuple[str, Message]] = queue.SimpleQueue()
             self._bell_in, self._bell_out = os.pipe2(os.O_NONBLOCK)
+            robot = Robot(self._door, envelope, config.approval, fields)
             self._agent = Agent(robot, self._journal, uuid.uuid4().hex, self._push, self._keep)
         except BaseException:
-            self._close()
+            self._let_go()
             raise
 
     def run(self) -> None:
-        """Move the robot until `stop`; from the main thread."""
-        threads = [
-            threading.Thread(target=target, daemon=True)
-            for target in (self._answer, self._hear_aborts, self._write)
+        """Serve until `stop`; from the main thread."""
+        _hurry(9)
+        self._threads = [
+            threading.Thread(target=self._live, args=(target,), name=target.__name__, daemon=True)
+            for target in (self._move, self._answer, self._hear_aborts, self._write)
         ]
-        for thread in threads:
+        for thread in self._threads:
             thread.start()
         gc.collect()
         gc.freeze()
-        beat = 0.0
         while not self._stopping.is_set():
-            next_ns = self._agent.tick(time.monotonic_ns())
-            now = time.monotonic()
-            if self._heartbeat is not None and now - beat > HEARTBEAT_SECONDS:
-                beat = now
-                os.write(self._heartbeat, b".")
-            self._wake.wait(max(0.0, next_ns / 1e9 - now))
-            self._wake.clear()
-        self._agent.abort("the agent was told to end")
-        self._agent.tick(time.monotonic_ns())
-        self._agent.tick(time.monotonic_ns())
-        self._rows.put(None)
-        for thread in threads:
-            thread.join()
-        self._close()
+            self._pulse.beat()
+            self._watch()
+            self._tell_news()
+            self._stopping.wait(BEAT_SECONDS)
+        self._end()
 
     def stop(self) -> None:
         """End `run`; from any thread or a signal handler."""
         self._stopping.set()
         self._wake.set()
+
+    def _live(self, target: Callable[[], None]) -> None:
+        """The life of a thread: should it end by an error, the robot is stopped."""
+        try:
+            target()
+        except Exception as error:
+            traceback.print_exception(error)
+            told = f"its thread {target.__name__} ended: {type(error).__name__}: {error}"
+            self._agent.fail(Fault("agent", told))
+            self._wake.set()
+
+    def _watch(self) -> None:
+        """Deal with a call of the driver that hangs, and with a thread that has died."""
+        hanging = self._door.overdue()
+        if hanging is not None and self._agent.motion.abandon(*hanging):
+            self._be_replaced(hanging[1].message)
+        if self._agent.condemned is not None:
+            time.sleep(2 * POLL_MILLISECONDS / 1000)  # for the answer that says so
+            self._be_replaced(self._agent.condemned.message)
+        moving = self._agent.motion.execution is not None and self._threads[0].is_alive()
+        if not moving and not all(thread.is_alive() for thread in self._threads):
+            self._be_replaced("one of the agent's threads has died")
+
+    def _tell_news(self) -> None:
+        """Tell whoever sits at the robot's PC when it becomes ready, and when it has a fault."""
+        fault, news = self._agent.fault, self._told
+        if fault is not None:
+            news = f"FAULT {fault.code}: {fault.message}; then `robo-al-agent clear`"
+        elif self._agent.motion.may_start:
+            news = f"{self._door.spec.name} is connected and ready"
+        if news != self._told:
+            self._told = news
+            self._tell(news)
+
+    def _be_replaced(self, why: str) -> NoReturn:
+        print(f"{why}; the agent's process is replaced", file=sys.stderr, flush=True)
+        os._exit(REPLACED)
+
+    def _end(self) -> None:
+        """End in order; a thread that does not come back does not keep the process."""
+        until = time.monotonic() + LAST_SECONDS + self._door.spec.stop_seconds
+        for thread in self._threads:
+            while thread.is_alive() and time.monotonic() < until:
+                self._pulse.beat()
+                thread.join(BEAT_SECONDS)
+        if any(thread.is_alive() for thread in self._threads):
+            os._exit(REPLACED)
+        self._let_go()
+
+    def _move(self) -> None:
+        """The control thread."""
+        _hurry(10)
+        while not self._stopping.is_set():
+            next_ns = self._agent.tick(time.monotonic_ns())
+            self._wake.wait(max(0.0, (next_ns - time.monotonic_ns()) / 1e9))
+            self._wake.clear()
+        self._agent.abort("the agent was told to end")
+        self._agent.tick(time.monotonic_ns())
+        self._agent.tick(time.monotonic_ns())
+        self._rows.put(None)
+        self._door.close()
 
     def _bind(self) -> tuple["zmq.Socket[bytes]", "zmq.Socket[bytes]", "zmq.Socket[bytes]"]:
         config, pair = self._config, None
@@ -148,7 +213,10 @@ class Server:
         return sockets[0], sockets[1], sockets[2]
 
     def _push(self, client: str, message: Message) -> None:
-        self._out.put((client, message))
+        self._post(lambda: self._send_to(client, message))
+
+    def _post(self, send: Callable[[], None]) -> None:
+        self._out.put(send)
         with contextlib.suppress(BlockingIOError):
             os.write(self._bell_out, b".")
 
@@ -162,24 +230,27 @@ class Server:
             poller.register(socket, zmq.POLLIN)
         while not self._stopping.is_set():
             ready = dict(poller.poll(POLL_MILLISECONDS))
-            self._agent.watch(time.monotonic_ns())
+            self._agent.motion.watch(time.monotonic_ns())
             if self._bell_in in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._bell_in, 4096)
-                self._send_samples()
+                self._send_posted()
             for socket in (self._operator, self._requests):
                 if socket in ready:
                     self._reply(socket)
 
-    def _send_samples(self) -> None:
+    def _send_posted(self) -> None:
         while True:
             try:
-                client, message = self._out.get_nowait()
+                send = self._out.get_nowait()
             except queue.Empty:
                 return
-            identity = self._identities.get(client)
-            if identity is not None:
-                self._send(self._requests, identity, message)
+            send()
+
+    def _send_to(self, client: str, message: Message) -> None:
+        identity = self._identities.get(client)
+        if identity is not None:
+            self._send(self._requests, identity, message)
 
     def _reply(self, socket: "zmq.Socket[bytes]") -> None:
         """Answer what waits, some at a time."""
@@ -191,17 +262,25 @@ class Server:
             try:
                 message = wire.decode(frames)
             except WireError as error:
-                self._send(socket, identity, _error(error))
+                self._send(socket, identity, error_message(error))
                 continue
             answer = self._agent.handle(
-                message, time.monotonic_ns(), operator=socket is self._operator
+                message,
+                time.monotonic_ns(),
+                operator=socket is self._operator,
+                later=functools.partial(self._answer_later, socket, identity),
             )
+            if message.kind in ("submit", "approve", "abort", *ERRANDS):
+                self._wake.set()
+            if answer is None:
+                continue
             client = message.fields.get("client")
             if answer.kind == "lease" and isinstance(client, str):
                 self._identities = {client: identity}  # samples go to who holds the lease
-            if message.kind in ("submit", "approve", "abort"):
-                self._wake.set()
             self._send(socket, identity, answer)
+
+    def _answer_later(self, socket: "zmq.Socket[bytes]", identity: bytes, message: Message) -> None:
+        self._post(lambda: self._send(socket, identity, message))
 
     def _send(self, socket: "zmq.Socket[bytes]", identity: bytes, message: Message) -> None:
         with contextlib.suppress(zmq.Again, zmq.ZMQError):  # the peer has gone, or does not read
@@ -218,20 +297,23 @@ class Server:
                 if message.kind != "abort":
                     raise WireError("only `abort` is heard here")
             except WireError as error:
-                self._send(self._aborts, identity, _error(error))
+                self._send(self._aborts, identity, error_message(error))
                 continue
             answer = self._agent.handle(message, time.monotonic_ns())
             self._wake.set()
-            self._send(self._aborts, identity, answer)
+            if answer is not None:
+                self._send(self._aborts, identity, answer)
 
     def _write(self) -> None:
         """The writing thread."""
         while (item := self._rows.get()) is not None:
-            self._journal.sample(*item)
+            try:
+                self._journal.sample(*item)
+            except JournalError as error:
+                self._agent.fail(Fault("journal", f"{error}: see to the disk"))
+                self._wake.set()
 
-    def _close(self) -> None:
-        with contextlib.suppress(Exception):
-            self._driver.close()
+    def _let_go(self) -> None:
         if self._authenticator is not None:
             self._authenticator.stop()
         self._context.destroy(linger=0)
@@ -239,48 +321,40 @@ class Server:
         self._lock.close()
 
 
-def _error(error: AgentError) -> Message:
-    return Message("error", {"code": type(error).__name__, "message": str(error), "request": 0})
-
-
-def _hurry() -> None:
-    """Let this thread, which moves the robot, go before others, where the system permits."""
+def _hurry(priority: int) -> None:
+    """Let this thread go before others, where the system permits."""
     sys.setswitchinterval(0.0005)  # it gets Python's interpreter soon
     with contextlib.suppress(OSError, AttributeError):
-        policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK  # other threads stay as they are
-        os.sched_setscheduler(0, policy, os.sched_param(10))
-
-
-def _lock(folder: Path) -> IO[bytes]:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = (folder / "lock").open("wb")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise SetupError(f"{folder}: another agent uses this journal") from None
-    return file
+        policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK  # threads that it starts stay as they are
+        os.sched_setscheduler(0, policy, os.sched_param(priority))
 
 
 def main() -> None:
-    """The process that `parent.serve` starts: AGENT.yaml, heartbeat descriptor."""
+    """The process that `parent.serve` starts: AGENT.yaml, and two descriptors."""
     tolerate()
-    path = Path(sys.argv[1])
+    path, control, pulse = Path(sys.argv[1]), int(sys.argv[2]), Pulse(int(sys.argv[3]))
+
+    def tell(text: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the parent is gone: so is who would read it
+            os.write(control, f"{' '.join(text.split())}\n".encode())
+
     try:
         config = load_config(path)
         driver = make_driver(config.driver, path.resolve().parent)
-        server = Server(config, driver, int(sys.argv[2]) if len(sys.argv) > 2 else None)
+        server = Server(config, driver, pulse, tell)
     except AgentError as error:
-        print(error, file=sys.stderr, flush=True)
+        print(f"robo-al-agent: {error}", file=sys.stderr, flush=True)
         os._exit(error.exit_code)
     except Exception as error:
-        print(f"the robot cannot be connected: {error}", file=sys.stderr, flush=True)
+        traceback.print_exception(error)
         os._exit(1)
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the parent
     threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
-    print(f"ready {config.address}", flush=True)
+    pulse.beat()
+    tell(f"serving at {config.address} (process {os.getpid()}); Ctrl-C ends it")
     server.run()
+    os._exit(0)  # a driver's own threads do not keep the process
 
 
 def _end_with_parent(server: Server) -> None:

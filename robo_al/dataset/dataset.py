@@ -6,6 +6,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from robo_al.errors import IntegrityError, StorageError
 from robo_al.types import Context, Failure, Trajectory, Transitions
 
 METRICS = "metrics.jsonl"
+NOTICES = "notices.log"
 _IDENTITY = "identity"
 
 
@@ -364,6 +366,12 @@ class Dataset:
         """
         path = self.folder / "models" / str(row.weights)
         return read_verified(path, row.model_hash, f"weights of fit {row.number}")
+
+    def add_notice(self, text: str) -> None:
+        """Add to notices.log what the oracle waits for: for people, nothing reads it."""
+        path = self.folder / NOTICES
+        with storage(path), path.open("a", encoding="utf-8") as file:
+            file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}\n")
 
     def add_metrics(self, record: str) -> None:
         """Add the record of a round to metrics.jsonl, which is written anew at each opening.

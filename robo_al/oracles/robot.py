@@ -8,8 +8,9 @@ theirs, so that asking again, after whatever died, gives what was recorded and n
 
 import logging
 import threading
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from robo_al.errors import OracleError, UserError
 from robo_al.one_thread import one_thread
+from robo_al.oracles.waiting import Notices, cause
 from robo_al.protocols import Actor, SupportsGraph, SupportsRobot
 from robo_al.ranges import Positive, Width
 from robo_al.tasks import describe
@@ -39,7 +41,7 @@ from robo_al.types import (
     Trajectory,
 )
 from robo_al_agent.calibration import Rate
-from robo_al_agent.client import Client, Session
+from robo_al_agent.client import Client, Job, Session
 from robo_al_agent.config import is_loopback, split_address
 from robo_al_agent.envelope import check_candidates, from_fields
 from robo_al_agent.errors import AgentError
@@ -62,8 +64,8 @@ KINDS: Mapping[str, FailureKind] = {
     "INTERRUPTED": "indeterminate",
 }
 """What the agent's outcomes are in the ledger."""
-_SAID_SECONDS = 10.0
-"""How often a robot that waits for a person is mentioned."""
+_LOOK_SECONDS = 0.25
+"""How often it is looked what a campaign waits for."""
 
 
 @dataclass
@@ -117,8 +119,10 @@ class RobotOracle:
         except AgentError as error:
             raise UserError(f"oracle robot: {error}") from error
         self._flights: dict[str, _Flight] = {}
-        self._unsaid = 0.0
-        """Seconds waited since it was said what for."""
+        self._address = address
+        self._notices = Notices()
+        self.notice: Callable[[str], None] = logger.warning
+        """Told what is waited for."""
         self._policies = threading.Lock()
         self._samples: SimpleQueue[Message | None] = SimpleQueue()
         self._failure: Exception | None = None
@@ -179,11 +183,12 @@ class RobotOracle:
 
         waited = 0.0
         while names:
-            part = _SAID_SECONDS if timeout is None else min(_SAID_SECONDS, timeout - waited)
-            if self._client.wait(arrived, part):
+            part = _LOOK_SECONDS if timeout is None else min(_LOOK_SECONDS, timeout - waited)
+            came = self._client.wait(arrived, part)
+            self._mention(names)
+            if came:
                 break
             waited += part
-            self._mention(part)
             if timeout is not None and waited >= timeout:
                 break
         if self._failure is not None:
@@ -194,7 +199,7 @@ class RobotOracle:
             job = self._client.session.jobs[wire]
             if job.stage == "done":
                 flight = self._flights.pop(name)
-                outcomes.append(self._outcome(flight, job.result, job.state, job.refused))
+                outcomes.append(self._outcome(flight, job))
         return outcomes
 
     def acknowledge(self, ids: Sequence[str]) -> None:
@@ -236,19 +241,27 @@ class RobotOracle:
 
     def _meet(self, address: str, timeout: float) -> None:
         """Learn which robot it is, and whether the task can use it."""
-        known = self._client.wait(
-            lambda s: s.agent is not None and (s.fencing is not None or s.problem is not None),
-            timeout,
-        )
+
+        def met(session: Session) -> bool:
+            """Whether it may be commanded, or something is known to be in the way."""
+            if session.agent is None:
+                return False
+            ready = session.agent.fields["rate"] is not None or session.fault is not None
+            return session.problem is not None or (session.fencing is not None and ready)
+
+        self._client.wait(met, timeout)
         session = self._client.session
         if session.agent is None:
             raise OracleError(
                 f"no agent answers at {address} within {timeout:g} s; start one there with "
                 "`robo-al-agent serve AGENT.yaml`, and check address and keys"
             )
-        if not known or session.fencing is None:
-            raise OracleError(f"the agent at {address}: {session.problem}")
         said = session.agent.fields
+        if session.fencing is None or said["rate"] is None:
+            why = session.problem or "its robot is not connected yet"
+            if session.fencing is not None and session.fault is not None:
+                why = f"its robot is not ready: {session.fault['message']}"
+            raise OracleError(f"the agent at {address}: {why}")
         self._spec = said["spec"]
         self._envelope = from_fields(said["envelope"])
         joints = self._spec["joints"]
@@ -419,36 +432,23 @@ class RobotOracle:
         )
         return observed
 
-    def _mention(self, waited: float) -> None:
-        """Say now and then what a campaign waits for.
-
-        Args:
-            waited: seconds since the last call, in vain.
-        """
-        self._unsaid += waited
-        if self._unsaid < _SAID_SECONDS:
-            return
-        self._unsaid = 0.0
+    def _mention(self, names: Collection[str]) -> None:
+        """Say what a campaign waits for, when that changes."""
         session = self._client.session
-        if session.fault is not None:
-            logger.warning(
-                "the robot is stopped: %s; look at it, then `robo-al-agent clear AGENT.yaml` there",
-                session.fault["message"],
-            )
-        elif session.problem is not None:
-            logger.warning("waiting for the robot: %s", session.problem)
+        silent = (time.monotonic_ns() - session.heard_ns) / 1e9
+        news = self._notices.news(cause(session, self._address, names, silent))
+        if news is not None:
+            self.notice(news)
 
     # ------------------------------------------------------------ what comes back
 
     def _outcome(
         self,
         flight: _Flight,
-        result: Message | None,
-        state: Message | None,
-        refused: str | None,
+        job: Job,
     ) -> Outcome:
-        name = flight.candidate.id
-        if refused is not None and "acknowledged" in refused:
+        name, result, state, refused = flight.candidate.id, job.result, job.state, job.refused
+        if job.gone:
             return Outcome(name, Failure("indeterminate", f"the agent says: {refused}"), 0.0)
         if refused is not None:  # so would be all others: nothing is gained by going on
             raise OracleError(f"the robot's agent refuses rollout {name}: {refused}")

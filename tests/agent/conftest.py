@@ -148,7 +148,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
 
 def run_agent(config: Path) -> "subprocess.Popen[str]":
-    """Start the agent with its parent; returns when it serves."""
+    """Start the agent with its parent; returns when it serves, its robot connected or faulty."""
     process = subprocess.Popen(
         [sys.executable, "-m", "robo_al_agent.cli", "serve", str(config)],
         stdout=subprocess.PIPE,
@@ -161,6 +161,8 @@ def run_agent(config: Path) -> "subprocess.Popen[str]":
     if not line.startswith("serving"):
         process.wait()
         raise RuntimeError(line + process.stdout.read() + process.stderr.read())
+    line = process.stdout.readline()
+    assert line.startswith("FAULT") or line.endswith("is connected and ready\n"), line
     os.set_blocking(process.stdout.fileno(), False)
     return process
 

@@ -29,6 +29,7 @@ from robo_al_agent.agent import Agent, Robot
 from robo_al_agent.approval import Approval
 from robo_al_agent.calibration import Rate
 from robo_al_agent.client import Job, Session
+from robo_al_agent.door import Door
 from robo_al_agent.envelope import Envelope
 from robo_al_agent.journal import Records, Rollout
 from robo_al_agent.robot import Joint, RobotSpec, Sample
@@ -214,7 +215,8 @@ class Simulation:
         self.at(trouble + 3.0, self._calm)
         end = self.now + int((trouble + 3.0) * 1e9) + PATIENCE
         while self._events and self.now < end and len(self.recorded) < ROLLOUTS:
-            self.now, _, act = heapq.heappop(self._events)
+            due, _, act = heapq.heappop(self._events)
+            self.now = max(self.now, due)
             try:
                 act()
             except Killed:
@@ -248,14 +250,9 @@ class Simulation:
     def _start_agent(self) -> None:
         self._born += 1
         born = self._born
-        robot = Robot(
-            SimulatedDriver(self.world),
-            SPEC,
-            ENVELOPE,
-            Rate(1e-4, 1e-4, 1e-4, 0, 1),
-            Approval(mode="auto"),
-            {},
-        )
+        door = Door(SimulatedDriver(self.world), None, lambda: self.now, self._sleep)
+        rate = Rate(1e-4, 1e-4, 1e-4, 0, 1)
+        robot = Robot(door, ENVELOPE, Approval(mode="auto"), {}, rate)
         try:
             self.agent = self._make(
                 robot,
@@ -270,6 +267,9 @@ class Simulation:
         self.at(0, lambda: self._tick(born))
         if self.journal.fault is not None:
             self.at(self.random.uniform(0.1, 1.0), self._clear)
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += round(seconds * 1e9)
 
     def _tick(self, born: int) -> None:
         if born != self._born or self.agent is None:
@@ -295,7 +295,7 @@ class Simulation:
 
     def _agent_died(self) -> None:
         agent = self.agent
-        moving = agent is not None and agent._execution is not None
+        moving = agent is not None and agent.motion.execution is not None
         self.kills.append((self.now, moving))
         self.agent = None
         self._born += 1
@@ -325,6 +325,7 @@ class Simulation:
         def arrive(message: Message) -> None:
             if self.agent is not None:
                 answer = self.agent.handle(message, self.now)
+                assert answer is not None  # it asks for nothing that takes time
                 self._send(answer, lambda reply: self._at_host(host, reply))
 
         return arrive

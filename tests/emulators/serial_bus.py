@@ -13,7 +13,7 @@ fail; each is answered by `ok` or by JSON. It ends with its standard input.
     put ID TICK     somebody moves it by hand
     register ID A N [B]  writes N at address A, B bytes wide, as the maker's tool would
     state           JSON of all motors as they really are
-    unplug          the adapter is pulled out
+    unplug          the adapter is pulled out; `plug` puts it back
 """
 
 import argparse
@@ -77,12 +77,15 @@ class Bus:
         self.delay = 0.0
         self.late = []
         self.received = bytearray()
+        self.now = time.monotonic()
+        self.plug()
+
+    def plug(self):
         self.master, self.slave = pty.openpty()
         tty.setraw(self.slave)
-        if os.path.lexists(link):
-            os.remove(link)
-        os.symlink(os.ttyname(self.slave), link)
-        self.now = time.monotonic()
+        if os.path.lexists(self.link):
+            os.remove(self.link)
+        os.symlink(os.ttyname(self.slave), self.link)
 
     def packets(self):
         """Take the whole packets out of `received`; yield one tuple each."""
@@ -133,6 +136,9 @@ class Bus:
             os.close(self.slave)
             os.close(self.master)
             self.master = None
+            os.remove(self.link)
+        elif word == "plug":
+            self.plug()
         elif word in ("lose", "corrupt"):
             setattr(self, word, int(rest[0]))
             self.replies = 0

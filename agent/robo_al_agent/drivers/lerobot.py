@@ -85,6 +85,7 @@ class LeRobot:
             watchdog="none",
             watchdog_seconds=None,
             stop_seconds=self.stop_seconds,
+            call_seconds=3.0,  # LeRobot tries several times itself
         )
 
     def connect(self) -> None:
@@ -211,6 +212,16 @@ class LeRobot:
             for one, joint in zip(target, joints, strict=True)
         ]
         return self._send(limited)
+
+    def recover(self, target: Array, seconds: float) -> Array:
+        """Send positions [J] that may lie outside the limits, on the way back into them.
+
+        Raises:
+            DriverError: a fault is latched, or LeRobot raised.
+        """
+        if self._fault is not None:
+            raise DriverError(f"{self.name}: not sent, a fault is latched: {self._fault.message}")
+        return self._send(target.tolist())
 
     def _send(self, positions: list[float]) -> Array:
         robot = self._connected()

@@ -120,6 +120,7 @@ class MujocoTwin:
             watchdog="none" if hello["watchdog"] is None else "device",
             watchdog_seconds=hello["watchdog"],
             stop_seconds=hello["stop_seconds"],
+            call_seconds=2 * self._timeout + 0.5,
             sensors=tuple(Sensor(name, unit) for name, unit in hello["sensors"]),
         )
 

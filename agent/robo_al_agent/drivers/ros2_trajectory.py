@@ -103,6 +103,7 @@ class Ros2Trajectory:
             watchdog="none",
             watchdog_seconds=None,
             stop_seconds=stop_seconds,
+            call_seconds=stale_seconds + REPLY + 0.5,
         )
         self._bridge: Bridge | None = None
         self._address = (host, port, controller, joint_states)
@@ -168,8 +169,10 @@ class Ros2Trajectory:
         if sample is None or not bridge.is_connected:
             raise DriverError("rosbridge is not connected: the arm finishes what it was told")
         seconds = self._spec.stop_seconds / 2
-        limits = np.array([(joint.low, joint.high) for joint in self._spec.joints])
-        rest = np.clip(sample.positions + sample.velocities * seconds / 2, *limits.T)
+        low, high = np.array([(joint.low, joint.high) for joint in self._spec.joints]).T
+        # An arm that rests outside its limits is held there, not moved to them.
+        low, high = np.minimum(low, sample.positions), np.maximum(high, sample.positions)
+        rest = np.clip(sample.positions + sample.velocities * seconds / 2, low, high)
         bridge.publish(point(rest.tolist(), seconds, [0.0] * len(rest)))
 
     def release(self) -> None:

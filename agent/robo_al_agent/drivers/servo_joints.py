@@ -100,6 +100,7 @@ class ServoDriver(ABC):
         if self._bus is not None:
             raise DriverError(f"{self.name} is connected already")
         self._fault = None
+        self._torque = False  # its power may have failed since it was on
         self._bus = self._open()
         try:
             self._start()
@@ -164,6 +165,23 @@ class ServoDriver(ABC):
             ids = [motor.id for motor in motors]
             self._set_goals(bus, dict(zip(ids, ticks, strict=True)))
         return np.array([motor.position(tick) for motor, tick in zip(motors, ticks, strict=True)])
+
+    def recover(self, target: Array, seconds: float) -> Array:
+        """Send goal positions [J] that may lie outside the limits, on the way back into them.
+
+        Raises:
+            DriverError: a fault is latched.
+        """
+        if self._fault is not None:
+            raise DriverError(f"{self.name}: not sent, a fault is latched: {self._fault.message}")
+        pairs = list(zip(self.motors.values(), target, strict=True))
+        ticks = [
+            round(motor.zero + motor.direction * float(goal) / RADIANS) for motor, goal in pairs
+        ]
+        with self._talking() as bus:
+            ids = [motor.id for motor in self.motors.values()]
+            self._set_goals(bus, dict(zip(ids, ticks, strict=True)))
+        return np.array([m.position(tick) for (m, _), tick in zip(pairs, ticks, strict=True)])
 
     def safe_stop(self) -> None:
         """Send every motor that answers to where it can come to rest, and let it hold there.

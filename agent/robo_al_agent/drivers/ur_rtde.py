@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from robo_al_agent.drivers.ur_connection import Connection
+from robo_al_agent.drivers.ur_connection import REPLY, START, Connection
 from robo_al_agent.errors import DriverError, SetupError
 from robo_al_agent.robot import Array, Fault, Joint, RobotSpec, Sample, Sensor
 from robo_al_agent.settings import problems
@@ -116,6 +116,8 @@ class UrRtde:
             watchdog="controller",
             watchdog_seconds=watchdog_seconds,
             stop_seconds=0.5 + 3.0 / deceleration,  # the tool goes 3 m/s at most
+            call_seconds=stale_seconds + REPLY + 0.5,
+            connect_seconds=3 * START + 10.0,
             sensors=tuple(Sensor(f"{joint}_current", "A") for joint in JOINTS),
         )
         self._connection = Connection(hostname, watchdog_seconds)

@@ -1,0 +1,352 @@
+"""The guarded door to a driver: every call goes through it, and what goes wrong is a named fault.
+
+A driver is somebody else's code: it raises whatever it likes, takes its time, returns what is old
+or of the wrong shape, or never comes back. The door measures each call against the deadline that
+the driver declares, checks what is returned, and turns whatever goes wrong into a `Fault` with the
+driver's own words. The calls are made by one thread, the control loop's; another thread asks
+`overdue` whether a call hangs, and may `condemn` it.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from robo_al_agent.driver import RobotDriver, SupportsRecovery, SupportsReset, TrajectoryDriver
+from robo_al_agent.errors import AgentError, DriverError
+from robo_al_agent.pulse import Pulse
+from robo_al_agent.readings import REST, measured_rates, own, wrong_reading
+from robo_al_agent.robot import (
+    Array,
+    Ended,
+    Fault,
+    JointTrajectory,
+    Options,
+    RobotSpec,
+    Sample,
+    Tolerance,
+)
+
+Answer = TypeVar("Answer")
+
+WINDOW_SECONDS = 0.05
+"""Between two readings whose difference shows whether a joint is at rest."""
+GRACE_SECONDS = 1.0
+"""After its deadline, a call that has not come back counts as one that never will."""
+
+
+class Faulted(DriverError):
+    """A call of the driver went wrong."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that is being made."""
+
+    name: str
+    began_ns: int
+    seconds: float
+    """Its deadline, from its beginning."""
+
+    def overdue(self, now_ns: int) -> Fault | None:
+        """Return a fault when the call should have come back long ago."""
+        passed = (now_ns - self.began_ns) / 1e9
+        if passed <= self.seconds + GRACE_SECONDS:
+            return None
+        return Fault(
+            "hung",
+            f"{self.name} of the driver has not returned for {passed:.1f} s; it declares "
+            f"{self.seconds:g} s at most",
+        )
+
+
+class Door:
+    """Makes the calls of one driver.
+
+    Args:
+        driver: not yet connected.
+        pulse: told until when a call explains that the process is silent.
+        clock: the monotonic clock (ns), or a simulated one.
+        sleep: of that clock, in seconds.
+
+    Raises:
+        DriverError: the driver cannot even describe its robot.
+    """
+
+    def __init__(
+        self,
+        driver: RobotDriver,
+        pulse: Pulse | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._driver = driver
+        self._pulse = pulse
+        self._clock = clock
+        self._sleep = sleep
+        self._gate = threading.Lock()
+        """Of the two below."""
+        self._call: Call | None = None
+        self._condemned = False
+        self._sequence: int | None = None
+        self._touched = False
+        """Whether there is something that `close` lets go of."""
+        self.connected = False
+        try:
+            self.spec: RobotSpec = driver.describe()
+        except AgentError:
+            raise
+        except Exception as error:
+            raise DriverError(f"describe: {_said(error)}") from error
+
+    @property
+    def resets(self) -> bool:
+        """Whether the driver puts its scene at a start by itself."""
+        return isinstance(self._driver, SupportsReset)
+
+    @property
+    def takes_trajectories(self) -> bool:
+        """Whether the robot's own controller takes whole trajectories."""
+        return isinstance(self._driver, TrajectoryDriver)
+
+    @property
+    def recovers(self) -> bool:
+        """Whether a joint can be sent back into its limits from outside."""
+        return isinstance(self._driver, SupportsRecovery)
+
+    def now_ns(self) -> int:
+        """Return the time of the monotonic clock."""
+        return self._clock()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, on the same clock."""
+        self._sleep(seconds)
+
+    # ------------------------------------------------------------ the calls
+
+    def connect(self) -> None:
+        """Connect, or connect anew; raises `Faulted`."""
+        if self._touched:
+            self.close()
+        self._sequence = None
+        self._touched = True
+        self._make("connect", self.spec.connect_seconds, self._driver.connect)
+        self.connected = True
+
+    def read(self) -> Sample:
+        """Return a reading that is new, finite and of the right shape; raises `Faulted`."""
+        sample = self._make("read", self.spec.call_seconds, self._driver.read)
+        wrong = wrong_reading(self.spec, sample, self._sequence, self._clock())
+        if wrong is not None:
+            raise Faulted(wrong)
+        self._sequence = sample.sequence
+        return own(sample)
+
+    def command(self, target: Array, seconds: float) -> Array:
+        """Send a command [J] and return what was sent; raises `Faulted`.
+
+        A target outside the device's limits is refused: a driver would clip it, and the joint would
+        go where nobody has sent it.
+        """
+        for joint, value in zip(self.spec.joints, target, strict=True):
+            if not joint.low <= value <= joint.high:
+                limits = f"[{joint.low:g}, {joint.high:g}]"
+                told = f"not sent: joint {joint.name} to {value:g}, outside its limits {limits}"
+                raise _fault("outside_limits", told)
+        return self._sent("command", target, lambda driver: driver.command(target.copy(), seconds))
+
+    def recover(self, target: Array, seconds: float) -> Array:
+        """Send a command that may lie outside the limits; raises `Faulted`."""
+        driver = self._driver
+        assert isinstance(driver, SupportsRecovery)
+        return self._sent("recover", target, lambda _: driver.recover(target.copy(), seconds))
+
+    def stop(self) -> None:
+        """Stop safely, and see by measured rates that the robot is at rest; raises `Faulted`."""
+        seconds = self.spec.stop_seconds + self.spec.call_seconds
+        self._make("safe_stop", seconds, self._driver.safe_stop)
+        if self.spec.command == "position":
+            self._see_rest()
+
+    def release(self) -> None:
+        """Switch torque off; raises `Faulted`."""
+        self._make("release", self.spec.connect_seconds, self._driver.release)
+
+    def fault(self) -> Fault | None:
+        """Return what the device says is wrong, or that it cannot say; never raises."""
+        try:
+            fault = self._make("fault", self.spec.call_seconds, self._driver.fault, ask=False)
+        except Faulted as error:
+            return error.fault
+        if fault is None or isinstance(fault, Fault):
+            return fault
+        return Fault("driver_error", f"fault returned {fault!r:.80}; a Fault or None is needed")
+
+    def clear(self, operator: str) -> None:
+        """Let the device forget its fault; raises `Faulted`."""
+        self._sequence = None
+        seconds = self.spec.connect_seconds
+        self._make("clear_fault", seconds, lambda: self._driver.clear_fault(operator))
+
+    def reset(self, options: Options, seed: int) -> None:
+        """Put robot and scene at a start; raises `Faulted`."""
+        driver = self._driver
+        assert isinstance(driver, SupportsReset)
+        self._make("reset", self.spec.connect_seconds, lambda: driver.reset(options, seed))
+
+    def execute(
+        self,
+        trajectory: JointTrajectory,
+        tolerance: Tolerance,
+        on_sample: Callable[[Sample], None],
+    ) -> Ended:
+        """Let the controller execute a trajectory; raises `Faulted`."""
+        driver = self._driver
+        assert isinstance(driver, TrajectoryDriver)
+        planned = float(trajectory.seconds[-1]) + tolerance.goal_seconds
+        seconds = planned + self.spec.stop_seconds + self.spec.call_seconds
+        return self._make(
+            "execute",
+            seconds,
+            lambda: driver.execute(trajectory, tolerance, lambda sample: on_sample(own(sample))),
+        )
+
+    def cancel(self) -> None:
+        """End what `execute` executes; from any thread, returns at once, never raises.
+
+        What goes wrong with it shows in `execute`, which from now on has only the time that a stop
+        takes, whatever is left of the trajectory.
+        """
+        driver, seconds = self._driver, self.spec.stop_seconds + self.spec.call_seconds
+        assert isinstance(driver, TrajectoryDriver)
+        with self._gate:
+            call = self._call
+            if call is not None and call.name == "execute":
+                passed = (self._clock() - call.began_ns) / 1e9
+                self._call = Call(call.name, call.began_ns, passed + seconds)
+        threading.Thread(target=_quietly, args=(driver.cancel,), daemon=True).start()
+
+    def close(self) -> None:
+        """Let go of the device; whatever goes wrong with that is nobody's concern any more."""
+        self.connected = False
+        try:
+            self._make("close", self.spec.connect_seconds, self._driver.close, ask=False)
+        except Faulted:
+            pass
+
+    # ------------------------------------------------------------ for the thread that watches
+
+    def overdue(self) -> tuple[Call, Fault] | None:
+        """Return the call that hangs, if one does; from any thread."""
+        call = self._call
+        fault = None if call is None else call.overdue(self._clock())
+        return None if call is None or fault is None else (call, fault)
+
+    def condemn(self, call: Call) -> bool:
+        """Let a call that hangs never return; return whether it still hung.
+
+        The process is about to end: what its thread would do next must not be done.
+        """
+        with self._gate:
+            self._condemned = self._call is call
+            return self._condemned
+
+    # ------------------------------------------------------------ within
+
+    def _make(
+        self, name: str, seconds: float, act: Callable[[], Answer], ask: bool = True
+    ) -> Answer:
+        """Make a call.
+
+        Args:
+            name: of the driver's method.
+            seconds: its deadline.
+            act: makes it.
+            ask: whether the device is asked for its fault when it goes wrong.
+        """
+        call = Call(name, self._clock(), seconds)
+        wrong: BaseException | None = None
+        with self._gate:
+            self._call = call
+        if self._pulse is not None:  # a trajectory is long, but nothing in it silences the process
+            silent = self.spec.call_seconds if name == "execute" else seconds
+            self._pulse.excuse(call.began_ns + round((silent + GRACE_SECONDS) * 1e9))
+        try:
+            answer = act()
+        except (Exception, SystemExit) as error:
+            wrong = error
+        finally:
+            self._come_back()
+        passed = (self._clock() - call.began_ns) / 1e9
+        if wrong is not None:
+            raise Faulted(self._named(name, wrong, ask)) from wrong
+        if passed > seconds:
+            told = f"{name} took {passed:.2f} s; the driver declares {seconds:g} s at most"
+            raise _fault("overrun", told)
+        return answer
+
+    def _come_back(self) -> None:
+        with self._gate:
+            self._call = None
+            condemned = self._condemned
+        if condemned:
+            threading.Event().wait()  # for ever: the process is being ended
+        if self._pulse is not None:
+            self._pulse.excuse(0)
+
+    def _named(self, name: str, error: BaseException, ask: bool) -> Fault:
+        """Return the device's own fault, where it has one, with what was raised."""
+        told = f"{name}: {_said(error)}"
+        known = self.fault() if ask else None
+        if known is None:
+            return Fault("driver_error", told)
+        return Fault(
+            known.code, known.message if str(error) in known.message else f"{told}; {known.message}"
+        )
+
+    def _sent(self, name: str, target: Array, act: Callable[[RobotDriver], Array]) -> Array:
+        sent = self._make(name, self.spec.call_seconds, lambda: act(self._driver))
+        sent = np.array(sent, np.float64)
+        if sent.shape != target.shape or not np.isfinite(sent).all():
+            told = f"{name} returned {sent.tolist()} as sent; {len(target)} finite numbers are"
+            raise _fault("driver_error", f"{told} needed")
+        return sent
+
+    def _see_rest(self) -> None:
+        """Wait until two readings show a robot at rest, whatever `safe_stop` has said."""
+        until_ns = self._clock() + round((self.spec.stop_seconds + GRACE_SECONDS) * 1e9)
+        before = self.read()
+        while True:
+            self._sleep(WINDOW_SECONDS)
+            after = self.read()
+            rates = measured_rates(before, after)
+            worst = int(rates.argmax())
+            if rates[worst] <= REST:
+                return
+            if self._clock() > until_ns:
+                joint = self.spec.joints[worst]
+                told = f"joint {joint.name} still moves at {rates[worst]:.2g} {joint.unit}/s"
+                raise _fault("still_moving", f"{told} after safe_stop")
+            before = after
+
+
+def _quietly(act: Callable[[], None]) -> None:
+    with contextlib.suppress(Exception, SystemExit):
+        act()
+
+
+def _fault(code: str, message: str) -> Faulted:
+    return Faulted(Fault(code, message))
+
+
+def _said(error: BaseException) -> str:
+    """Return what an exception says; of the agent's own ones the type says nothing more."""
+    return str(error) if isinstance(error, AgentError) else f"{type(error).__name__}: {error}"
