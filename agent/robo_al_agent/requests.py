@@ -191,9 +191,9 @@ def one_command(message: Message, joints: int) -> Array:
     return command
 
 
-def finite(value: float) -> float | None:
+def finite(value: float | None) -> float | None:
     """Return a number as JSON has it."""
-    return value if math.isfinite(value) else None
+    return None if value is None or not math.isfinite(value) else value
 
 
 def error_message(error: AgentError) -> Message:

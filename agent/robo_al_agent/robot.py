@@ -45,11 +45,11 @@ class Joint:
     """Smallest command that the device itself takes (rad or m)."""
     high: float
     unit: str = "rad"
-    """`rad`, `m`, or `1` for an action that has none."""
+    """`rad`, `m`, `%` (of a gripper's opening), or `1` for an action that has none."""
     velocity: float = float("inf")
     """Largest speed that the device itself allows (unit/s)."""
-    effort: float = float("inf")
-    """Largest torque or force (N m or N)."""
+    effort: float | None = None
+    """Largest torque or force that it measures (N m or N); None: its samples have no effort."""
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ def described(**changes):
         ({"joints": (SPEC.joints[0],) * 2}, "joints of the same name"),
         ({"joints": (Joint("a", 1.0, -1.0),)}, "joint a: low 1.0 is not below high -1.0"),
         ({"joints": (Joint("a", -1.0, float("inf")),)}, "joint a: limits .* are not finite"),
-        ({"joints": (Joint("a", -90, 90, unit="deg"),)}, "unit 'deg'; one of rad, m, 1"),
+        ({"joints": (Joint("a", -90, 90, unit="deg"),)}, "unit 'deg'; one of rad, m, %, 1"),
         (
             {"joints": (Joint("a", -90.0, 90.0),)},
             "limits .-90, 90. rad go beyond .*: are they degrees",

@@ -26,6 +26,7 @@ class DynamixelBus(Bus):
         for servo in servos:
             table = self.memory[servo.number] = bytearray(256)
             table[0:2] = (1020).to_bytes(2, "little")
+            table[8] = 3  # 1 Mbit/s
             table[7], table[11], table[32:34] = servo.number, 3, (65).to_bytes(2, "little")
             table[48:52] = (4095).to_bytes(4, "little")
             self.heard[servo.number] = self.asleep[servo.number] = 0.0
@@ -82,6 +83,10 @@ class DynamixelBus(Bus):
             for one in parameters[4:]:
                 if self.there(one):
                     yield self.reply(one, self.read(one, address, length))
+        elif number == BROADCAST and instruction == PING:
+            for one in list(self.servos):
+                if self.there(one):
+                    yield self.obey(one, PING, b"")
         elif self.there(number):
             yield self.obey(number, instruction, parameters)
 
@@ -115,9 +120,23 @@ class DynamixelBus(Bus):
         table[126:128] = load.to_bytes(2, "little", signed=True)
         speed = round(servo.velocity * 60 / 4096 / 0.229)
         table[128:132] = speed.to_bytes(4, "little", signed=True)
-        table[132:136] = servo.shown.to_bytes(4, "little", signed=True)
+        table[132:136] = self.position(servo).to_bytes(4, "little", signed=True)
         table[144:146] = round(servo.volts * 10).to_bytes(2, "little")
         return bytes(table[address : address + length])
+
+    def position(self, servo):
+        """Return the tick that it shows: the encoder's and the homing offset."""
+        table = self.memory[servo.number]
+        offset = int.from_bytes(table[20:24], "little", signed=True)
+        if table[11] in (4, 5) and servo.frozen is None:  # they count turns
+            return round(servo.position) + offset
+        return servo.shown + max(-1024, min(1024, offset))
+
+    def changed(self, reply, others=0, cut=0):
+        body = reply[7 : len(reply) - 2 - cut]
+        packet = HEADER + bytes([0, reply[4] + others]) + (len(body) + 2).to_bytes(2, "little")
+        packet += body
+        return packet + crc(packet).to_bytes(2, "little")
 
     def write(self, number, address, data):
         """Write, and return the error number with which the motor refuses it."""
@@ -127,14 +146,23 @@ class DynamixelBus(Bus):
         if not error:
             servo, table = self.servos[number], self.memory[number]
             if address == 116:
-                servo.goal = float(int.from_bytes(data, "little", signed=True))
+                goal = int.from_bytes(data, "little", signed=True)
+                servo.goal = servo.position + goal - self.position(servo)
             if address == 64:
                 if data[0] and not servo.torque:
                     servo.goal = servo.position
                 servo.torque = bool(data[0])
             table[address : address + len(data)] = data
+            if address == 7:
+                self.rename(number, data[0])
             self.settings(servo)
         return error
+
+    def rename(self, old, new):
+        """Give a motor another id."""
+        for kept in (self.servos, self.memory, self.heard, self.asleep):
+            kept[new] = kept.pop(old)
+        self.servos[new].number = new
 
     def refusal(self, number, address, data):
         servo, table = self.servos[number], self.memory[number]

@@ -6,12 +6,17 @@ fail; each is answered by `ok` or by JSON. It ends with its standard input.
     lose N          every N-th reply is lost (1: a dead bus, whose port stays open; 0: none)
     corrupt N       every N-th reply has a wrong checksum
     delay S         replies come S seconds late
+    delay_next S    the next reply alone comes S seconds late
+    shorten N       every N-th reply lacks its last two bytes of data, with a checksum that is right
+    impersonate N   every N-th reply says that it is from the motor of the next id
     vanish ID       a motor does not answer, and does not move; `appear ID` undoes it, power lost
     freeze ID       its encoder shows the same position for ever; `thaw ID` undoes it
     overload ID     it was blocked
     voltage ID V    its supply
     put ID TICK     somebody moves it by hand
     register ID A N [B]  writes N at address A, B bytes wide, as the maker's tool would
+    drift ID V      it moves at V ticks/s whatever it is told, as with a broken gear, and says
+                    that its speed is 0
     state           JSON of all motors as they really are
     unplug          the adapter is pulled out; `plug` puts it back
 """
@@ -22,8 +27,16 @@ import os
 import pty
 import select
 import sys
+import termios
 import time
 import tty
+
+
+RATES = {
+    getattr(termios, f"B{rate}"): rate
+    for rate in (38400, 57600, 115200, 500000, 1000000, 2000000, 3000000, 4000000)
+}
+"""By termios' codes; any other rate is set as it is."""
 
 
 class Servo:
@@ -41,12 +54,17 @@ class Servo:
         self.gone = False
         self.overloaded = False
         self.volts = 7.4
+        self.drift = 0.0
+        self.baudrate = 1_000_000
 
     def move(self, seconds):
         """Advance by small steps of a trapezoid in velocity."""
         while seconds > 0:
             step = min(seconds, 0.001)
             seconds -= step
+            if self.drift:
+                self.position += self.drift * step
+                continue
             if not self.torque or self.gone or self.overloaded:
                 self.velocity = 0.0
                 continue
@@ -63,8 +81,8 @@ class Servo:
 
     @property
     def shown(self):
-        """Tick that the encoder shows."""
-        return round(self.position) if self.frozen is None else self.frozen
+        """Tick that the encoder shows, which jumps from 4095 to 0."""
+        return round(self.position) % 4096 if self.frozen is None else self.frozen
 
 
 class Bus:
@@ -73,8 +91,8 @@ class Bus:
     def __init__(self, link, servos):
         self.link = link
         self.servos = {servo.number: servo for servo in servos}
-        self.lose = self.corrupt = self.replies = 0
-        self.delay = 0.0
+        self.lose = self.corrupt = self.shorten = self.impersonate = self.replies = 0
+        self.delay = self.delay_next = 0.0
         self.late = []
         self.received = bytearray()
         self.now = time.monotonic()
@@ -86,6 +104,7 @@ class Bus:
         if os.path.lexists(self.link):
             os.remove(self.link)
         os.symlink(os.ttyname(self.slave), self.link)
+        os.close(self.slave)  # so that who opens the port is the only one who has it open
 
     def packets(self):
         """Take the whole packets out of `received`; yield one tuple each."""
@@ -94,6 +113,15 @@ class Bus:
     def answer(self, *packet):
         """Obey one packet; yield replies."""
         raise NotImplementedError
+
+    def changed(self, reply, others=0, cut=0):
+        """Return a reply of a motor some ids on, or with less data; its checksum is right."""
+        raise NotImplementedError
+
+    def baudrate(self):
+        """Return the rate that whoever opened the port has set."""
+        rate = termios.tcgetattr(self.master)[5]
+        return RATES.get(rate, rate)
 
     def corrupted(self, reply):
         """Return a reply whose checksum is wrong."""
@@ -122,8 +150,14 @@ class Bus:
             return
         if self.corrupt and self.replies % self.corrupt == 0:
             reply = self.corrupted(reply)
-        if self.delay:
-            self.late.append((time.monotonic() + self.delay, reply))
+        if self.shorten and self.replies % self.shorten == 0:
+            reply = self.changed(reply, cut=2)
+        if self.impersonate and self.replies % self.impersonate == 0:
+            reply = self.changed(reply, others=1)
+        delay, self.delay_next = max(self.delay, self.delay_next), 0.0
+        if delay:
+            self.late.append((time.monotonic() + delay, reply))
+            self.late.sort(key=lambda one: one[0])
         else:
             os.write(self.master, reply)
 
@@ -133,17 +167,16 @@ class Bus:
         if word == "state":
             return json.dumps({number: self.state(s) for number, s in self.servos.items()})
         if word == "unplug":
-            os.close(self.slave)
             os.close(self.master)
             self.master = None
             os.remove(self.link)
         elif word == "plug":
             self.plug()
-        elif word in ("lose", "corrupt"):
+        elif word in ("lose", "corrupt", "shorten", "impersonate"):
             setattr(self, word, int(rest[0]))
             self.replies = 0
-        elif word == "delay":
-            self.delay = float(rest[0])
+        elif word in ("delay", "delay_next"):
+            setattr(self, word, float(rest[0]))
         elif word == "register":
             address, value, *width = map(int, rest[1:])
             self.write(int(rest[0]), address, value.to_bytes(*(width or [1]), "little"))
@@ -162,6 +195,8 @@ class Bus:
             servo.overloaded = True
         elif word == "voltage":
             servo.volts = float(rest[0])
+        elif word == "drift":
+            servo.drift = float(rest[0])
         elif word == "put":
             servo.position = servo.goal = float(rest[0])
         else:
@@ -177,6 +212,21 @@ class Bus:
             "acceleration": servo.acceleration,
         }
 
+    def hear(self):
+        """Take what came, and answer the motors' packets that have their baud rate."""
+        try:
+            data = os.read(self.master, 4096)
+        except OSError:  # nobody has the port open
+            time.sleep(0.002)
+            return
+        rate = self.baudrate()
+        if not any(servo.baudrate == rate for servo in self.servos.values()):
+            return
+        self.received += data
+        for packet in self.packets():
+            for reply in self.answer(*packet):
+                self.send(reply)
+
     def serve(self):
         print("ready", flush=True)
         while True:
@@ -184,10 +234,7 @@ class Bus:
             ready, _, _ = select.select(sources, [], [], 0.002)
             self.advance()
             if self.master in ready:
-                self.received += os.read(self.master, 4096)
-                for packet in self.packets():
-                    for reply in self.answer(*packet):
-                        self.send(reply)
+                self.hear()
             if sys.stdin in ready:
                 line = sys.stdin.readline()
                 if not line:

@@ -9,6 +9,8 @@ from robo_al_agent.conformance.subject import Check
 from robo_al_agent.driver import RobotDriver
 from robo_al_agent.robot import Joint, RobotSpec, WatchdogKind
 
+STEPS = {"rad": 0.1, "m": 0.02, "%": 4.0, "1": 0.1}
+"""How far a joint is moved at most, by its unit."""
 FASTEST = 2000.0
 """Hz. Above it no agent in Python commands, and no driver here has been asked to."""
 LARGEST = {"rad": 4 * math.pi, "m": 20.0}
@@ -53,7 +55,7 @@ def description(check: Check) -> None:
     check.spec = spec
     check.low = np.array([joint.low for joint in spec.joints])
     check.width = np.array([joint.high for joint in spec.joints]) - check.low
-    most_moved = np.array([0.02 if joint.unit == "m" else 0.1 for joint in spec.joints])
+    most_moved = np.array([STEPS[joint.unit] for joint in spec.joints])
     check.step = np.minimum(0.04 * check.width, most_moved)
 
 
@@ -63,10 +65,11 @@ def _joint(check: Check, joint: Joint) -> None:
     finite = math.isfinite(joint.low) and math.isfinite(joint.high)
     need(finite, f"{at}limits [{joint.low}, {joint.high}] are not finite")
     need(joint.low < joint.high, f"{at}low {joint.low} is not below high {joint.high}")
-    need(joint.unit in ("rad", "m", "1"), f"{at}unit {joint.unit!r}; one of rad, m, 1")
+    need(joint.unit in STEPS, f"{at}unit {joint.unit!r}; one of {', '.join(STEPS)}")
     need(joint.velocity > 0, f"{at}velocity {joint.velocity}; above 0")
-    need(joint.effort > 0, f"{at}effort {joint.effort}; above 0")
-    if joint.unit == "1":
+    measured = joint.effort is None or joint.effort > 0
+    need(measured, f"{at}effort {joint.effort}; above 0, or None where none is measured")
+    if joint.unit not in OTHER_UNIT:
         return
     other, largest = OTHER_UNIT[joint.unit], LARGEST[joint.unit]
     small = max(abs(joint.low), abs(joint.high)) <= largest

@@ -5,6 +5,7 @@
       port: /dev/ttyUSB0
       motors:
         shoulder_pan: {id: 11, low: -1.9, high: 1.9, zero: 2048}
+        gripper: {kind: gripper, id: 16, closed: 2010, open: 3105, opening: 0.07}
 
 Each motor's Bus Watchdog is armed: when no instruction, readings included, comes for
 `watchdog_seconds`, it stops and refuses goals. If that ended a motion, it is a fault for a person
@@ -18,17 +19,18 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from robo_al_agent.drivers.dynamixel_registers import DYNAMIXEL
 from robo_al_agent.drivers.servo_bus import PATIENCE, ServoBus
 from robo_al_agent.drivers.servo_joints import ServoDriver
-from robo_al_agent.drivers.servo_motors import Motor, MotorState
+from robo_al_agent.drivers.servo_motors import MotorState, Servo
 from robo_al_agent.errors import DriverError, SetupError
 from robo_al_agent.robot import Array, Fault
 
-MODES, LIMITS, TORQUE, ERROR, WATCHDOG, PROFILE, GOAL = 10, 48, 64, 70, 98, 108, 116
+TORQUE, ERROR, WATCHDOG, PROFILE, GOAL = 64, 70, 98, 108, 116
 STATE = struct.Struct("<B27xhii")
 """From `WATCHDOG` on: watchdog, current or load, velocity, position."""
-SPEED = 0.229 * 2 * math.pi / 60
-"""rad/s of one unit of velocity."""
+SPEED = 0.229 * 4096 / 60
+"""ticks/s of one unit of velocity."""
 ACCELERATION = 214.577 * 2 * math.pi / 3600
 """rad/s^2 of one unit of acceleration."""
 TICK = 0.02
@@ -39,9 +41,6 @@ ARRIVED = 57
 REBOOT_SECONDS = 0.6
 ALERT = 0x80
 """Bit of the error byte: register 70 says more."""
-TIME_BASED = 4
-"""Bit of the drive mode: profiles are in ms."""
-POSITION_MODES = {3: "position", 4: "extended position", 5: "current-based position"}
 ERRORS = {
     0x01: ("voltage", "its supply is too high or too low"),
     0x04: ("overheat", "it is too hot: let it cool"),
@@ -54,6 +53,8 @@ ERRORS = {
 
 class Dynamixel(ServoDriver):
     """X-series servos on one port, through dynamixel-sdk."""
+
+    family = DYNAMIXEL
 
     def __init__(
         self,
@@ -69,9 +70,10 @@ class Dynamixel(ServoDriver):
 
         Args:
             port: the bus adapter's device file.
-            motors: for each joint `{id, low, high, zero, direction, velocity, effort_per_unit}`, as
-                `servo_motors.Motor`; a unit of current or load is the model's own (XM430-W350:
-                2.69 mA, about 0.0048 N m; XL430: 0.1 %).
+            motors: for each joint `{id, low, high, zero, direction, velocity, effort_per_unit,
+                homing_offset, model}`, as `servo_motors.Motor`, or a `servo_motors.Gripper`; a unit
+                of current or load is the model's own (XM430-W350: 2.69 mA, about 0.0048 N m; XL430:
+                0.1 %).
             baudrate: bits a second on the bus; 57600, as delivered, is too slow for many motors.
             rate: commands a second (Hz).
             acceleration: of every motor, for moves and stops (rad/s^2).
@@ -81,8 +83,7 @@ class Dynamixel(ServoDriver):
         Raises:
             SetupError: naming the parameter that cannot be used.
         """
-        super().__init__(name, motors, rate, acceleration)
-        self._port, self._baudrate = port, baudrate
+        super().__init__(name, port, baudrate, motors, rate, acceleration)
         self._acceleration_unit = round(acceleration / ACCELERATION)
         if not 1 <= self._acceleration_unit <= 32767:
             raise SetupError(f"acceleration: {acceleration}; 0.4 to 12000 rad/s^2")
@@ -92,26 +93,11 @@ class Dynamixel(ServoDriver):
         self.watchdog_seconds = self._watchdog_unit * TICK
         self._watchdogs: dict[int, int] = {}
         """What each motor's watchdog shows, by id; empty while they are off."""
-        self._goals: dict[int, int] = {}
-        """Tick that each motor was last sent to, by id."""
         self._asked = 0.0
         """When the motors were last asked for their states, on the monotonic clock."""
 
-    def _open(self) -> ServoBus:
-        return ServoBus("dynamixel_sdk", "dynamixel", 2.0, self._port, self._baudrate)
-
-    def _prepare(self, bus: ServoBus, motor: Motor) -> None:
-        drive, mode = bus.read([motor.id], MODES, 2)[0][0]
-        if mode not in POSITION_MODES:
-            known = ", ".join(f"{number} ({word})" for number, word in POSITION_MODES.items())
-            raise DriverError(f"motor {motor.id}: operating mode {mode}; {known} are possible")
-        if drive & TIME_BASED:
-            told = "its drive mode has profiles in ms; clear bit 4 of register 10"
-            raise DriverError(f"motor {motor.id}: {told}")
-        if mode == 3:
-            highest, lowest = struct.unpack("<ii", bus.read([motor.id], LIMITS, 8)[0][0])
-            motor.check_limits(lowest, highest)
-        speed = max(1, round(motor.velocity / SPEED))
+    def _prepare(self, bus: ServoBus, motor: Servo) -> None:
+        speed = max(1, round(motor.ticks_a_second / SPEED))
         _write(bus, motor, PROFILE, struct.pack("<ii", self._acceleration_unit, speed))
 
     def _arm(self, bus: ServoBus) -> None:
@@ -141,7 +127,7 @@ class Dynamixel(ServoDriver):
         return super().command(target, seconds)
 
     def _states(
-        self, bus: ServoBus, motors: Sequence[Motor], patience: Sequence[float] = PATIENCE
+        self, bus: ServoBus, motors: Sequence[Servo], patience: Sequence[float] = PATIENCE
     ) -> list[MotorState]:
         ids = [motor.id for motor in motors]
         states = []
@@ -171,13 +157,12 @@ class Dynamixel(ServoDriver):
                 bus.write_all(WATCHDOG, {motor: bytes([unit]) for motor in self._watchdogs})
             self._watchdogs = dict.fromkeys(self._watchdogs, self._watchdog_unit)
         bus.write_all(GOAL, {motor: struct.pack("<i", goal) for motor, goal in goals.items()})
-        self._goals.update(goals)
 
-    def _set_torque(self, bus: ServoBus, motor: Motor, on: bool) -> None:
+    def _set_torque(self, bus: ServoBus, motor: Servo, on: bool) -> None:
         _write(bus, motor, TORQUE, bytes([on]))
 
 
-def _write(bus: ServoBus, motor: Motor, address: int, data: bytes) -> None:
+def _write(bus: ServoBus, motor: Servo, address: int, data: bytes) -> None:
     """Write, and raise where the motor refuses it."""
     error = bus.write(motor.id, address, data) & ~ALERT
     if error:

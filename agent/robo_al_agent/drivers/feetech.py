@@ -5,6 +5,7 @@
       port: /dev/ttyACM0
       motors:
         shoulder_pan: {id: 1, low: -1.9, high: 1.9, zero: 2048}
+        gripper: {kind: gripper, id: 6, closed: 2010, open: 3105}
 
 Nothing stops these servos when the host dies: torque stays on and they go to their last goal and
 hold it. Registers and units: Feetech's table of the STS series (address 40 is torque, 41
@@ -16,19 +17,16 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from robo_al_agent.drivers.feetech_registers import FEETECH
 from robo_al_agent.drivers.servo_bus import PATIENCE, ServoBus
 from robo_al_agent.drivers.servo_joints import ServoDriver
-from robo_al_agent.drivers.servo_motors import RADIANS, Motor, MotorState
-from robo_al_agent.errors import DriverError, SetupError
+from robo_al_agent.drivers.servo_motors import RADIANS, MotorState, Servo
+from robo_al_agent.errors import SetupError
 from robo_al_agent.robot import Fault
 
-LIMITS, TORQUE, ACCELERATION, GOAL, GOAL_TIME = 9, 40, 41, 42, 44
-SETTINGS = struct.Struct("<HH5xB14xB")
-"""From `LIMITS` on: lowest and highest tick, phase, operating mode."""
+TORQUE, ACCELERATION, GOAL, GOAL_TIME = 40, 41, 42, 44
 STATE = struct.Struct("<B15xHHH")
 """From `TORQUE` on: torque, position, speed, load."""
-FINE_SPEED = 4
-"""Bit of the phase: speeds are in ticks/s, not in 50 ticks/s."""
 ERRORS = {
     1: ("voltage", "its supply is too high or too low"),
     2: ("encoder", "its encoder fails"),
@@ -41,6 +39,8 @@ ERRORS = {
 
 class Feetech(ServoDriver):
     """STS3215 servos on one port, through feetech-servo-sdk."""
+
+    family = FEETECH
 
     def __init__(
         self,
@@ -55,8 +55,9 @@ class Feetech(ServoDriver):
 
         Args:
             port: the bus adapter's device file.
-            motors: for each joint `{id, low, high, zero, direction, velocity, effort_per_unit}`, as
-                `servo_motors.Motor`; a unit of load is 0.1 % of the stall torque.
+            motors: for each joint `{id, low, high, zero, direction, velocity, effort_per_unit,
+                homing_offset, model}`, as `servo_motors.Motor`, or a `servo_motors.Gripper`; a unit
+                of load is 0.1 % of the stall torque.
             baudrate: bits a second on the bus.
             rate: commands a second (Hz).
             acceleration: of every motor, for moves and stops (rad/s^2).
@@ -65,32 +66,19 @@ class Feetech(ServoDriver):
         Raises:
             SetupError: naming the parameter that cannot be used.
         """
-        super().__init__(name, motors, rate, acceleration)
-        self._port, self._baudrate = port, baudrate
+        super().__init__(name, port, baudrate, motors, rate, acceleration)
         self._acceleration_unit = round(acceleration / (100 * RADIANS))
         if not 1 <= self._acceleration_unit <= 254:
             most = 254 * 100 * RADIANS
             raise SetupError(f"acceleration: {acceleration}; 0.1 to {most:.1f} rad/s^2")
 
-    def _open(self) -> ServoBus:
-        return ServoBus("scservo_sdk", "feetech", 0, self._port, self._baudrate)
-
-    def _prepare(self, bus: ServoBus, motor: Motor) -> None:
-        data, _ = bus.read([motor.id], LIMITS, SETTINGS.size)[0]
-        lowest, highest, phase, mode = SETTINGS.unpack(data)
-        if mode != 0:
-            raise DriverError(f"motor {motor.id}: operating mode {mode}; 0 (position) is needed")
-        if not phase & FINE_SPEED:
-            told = f"phase {phase} says speeds in 50 ticks/s; set its bit {FINE_SPEED}"
-            raise DriverError(f"motor {motor.id}: {told}")
-        if (lowest, highest) != (0, 0):  # which stand for no limits
-            motor.check_limits(lowest, highest)
-        speed = max(1, round(motor.velocity / RADIANS))
+    def _prepare(self, bus: ServoBus, motor: Servo) -> None:
+        speed = max(1, round(motor.ticks_a_second))
         bus.write(motor.id, ACCELERATION, bytes([self._acceleration_unit]))
         bus.write(motor.id, GOAL_TIME, struct.pack("<HH", 0, speed))
 
     def _states(
-        self, bus: ServoBus, motors: Sequence[Motor], patience: Sequence[float] = PATIENCE
+        self, bus: ServoBus, motors: Sequence[Servo], patience: Sequence[float] = PATIENCE
     ) -> list[MotorState]:
         ids = [motor.id for motor in motors]
         states = []
@@ -99,7 +87,7 @@ class Feetech(ServoDriver):
             torque, position, speed, load = STATE.unpack(data)
             state = MotorState(
                 tick=_signed(position, 15),
-                speed=_signed(speed, 15) * RADIANS,
+                speed=_signed(speed, 15),
                 load=_signed(load, 10),
                 fault=self._fault_of(motor, error, torque),
             )
@@ -115,9 +103,7 @@ class Feetech(ServoDriver):
         return None
 
     def _set_goals(self, bus: ServoBus, goals: Mapping[int, int]) -> None:
-        bus.write_all(
-            GOAL, {motor: struct.pack("<H", max(0, goal)) for motor, goal in goals.items()}
-        )
+        bus.write_all(GOAL, {motor: struct.pack("<H", goal) for motor, goal in goals.items()})
 
     def _arm(self, bus: ServoBus) -> None:
         """Do nothing: there is no watchdog."""
@@ -128,7 +114,7 @@ class Feetech(ServoDriver):
     def _reboot(self, bus: ServoBus) -> None:
         """Do nothing: switching torque on ends what can be ended."""
 
-    def _set_torque(self, bus: ServoBus, motor: Motor, on: bool) -> None:
+    def _set_torque(self, bus: ServoBus, motor: Servo, on: bool) -> None:
         bus.write(motor.id, TORQUE, bytes([on]))
 
 

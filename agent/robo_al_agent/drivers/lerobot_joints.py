@@ -70,7 +70,7 @@ def checked_joints(joints: Mapping[str, Any]) -> dict[str, LeRobotJoint]:
     Raises:
         SetupError: naming every entry that cannot be used.
     """
-    checked = checked_entries("joints", LeRobotJoint, joints)
+    checked = checked_entries("joints", {"joint": LeRobotJoint}, joints)
     for name, joint in checked.items():
         if joint.low >= joint.high:
             raise SetupError(f"joints.{name}: low {joint.low} is not below high {joint.high}")

@@ -10,18 +10,35 @@ from robo_al_agent.errors import SetupError
 Entry = TypeVar("Entry")
 
 
-def checked_entries(name: str, kind: type[Entry], given: Mapping[str, Any]) -> dict[str, Entry]:
-    """Return a parameter as entries of a kind, by joint.
+def checked_entries(
+    name: str, kinds: Mapping[str, type[Entry]], given: Mapping[str, Any]
+) -> dict[str, Entry]:
+    """Return a parameter as entries, by joint.
+
+    Args:
+        name: of the parameter.
+        kinds: what an entry may be, by the word that its key `kind` has; the first where it has
+            none.
+        given: the parameter's value.
 
     Raises:
         SetupError: there are none, or naming every entry that cannot be used.
     """
-    entries: TypeAdapter[dict[str, Entry]] = TypeAdapter(dict[str, kind])  # type: ignore[valid-type]
-    try:
-        checked = entries.validate_python(given)
-    except ValidationError as error:
-        wrong = [f"{name}.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        raise SetupError("; ".join(wrong)) from error
-    if not checked:
+    if not isinstance(given, Mapping) or not given:
         raise SetupError(f"{name}: none; one entry for each joint is needed")
+    checked, wrong = {}, []
+    for joint, entry in given.items():
+        kind = entry.get("kind", next(iter(kinds))) if isinstance(entry, Mapping) else None
+        if kind is not None and kind not in kinds:
+            wrong.append(f"{name}.{joint}.kind: {kind!r}; {' or '.join(kinds)} is needed")
+            continue
+        adapter: TypeAdapter[Entry] = TypeAdapter(kinds[kind or next(iter(kinds))])
+        try:
+            checked[str(joint)] = adapter.validate_python(entry)
+        except ValidationError as error:
+            for one in error.errors():
+                key = ".".join(map(str, (name, joint, *one["loc"])))
+                wrong.append(f"{key}: {one['msg']}")
+    if wrong:
+        raise SetupError("; ".join(wrong))
     return checked

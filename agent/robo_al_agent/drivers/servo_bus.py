@@ -1,7 +1,12 @@
 """The bytes on a serial bus of servos, through a vendor's SDK.
 
 Feetech's SDK is a fork of Dynamixel's and has the same calls. Both take a reply that comes too late
-for the answer to the next question, and drop the error bytes of a group's answers; not so here.
+for the answer to the next question, hand a reply on that is shorter than what was asked for, and
+drop the error bytes of a group's answers; not so here.
+
+A reply says which motor it is from, but not which question it answers. So every try asks for another
+number of bytes, up to `SPARE` more than are needed: the length of a reply tells whether it is the
+answer to this try, and what comes late from an earlier one is passed over.
 """
 
 import importlib
@@ -10,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from robo_al_agent.drivers.ownership import claim_port, keep_others_out
+from robo_al_agent.drivers.servo_registers import Family, Settings
 from robo_al_agent.errors import DriverError, SetupError
 
 PATIENCE = (0.0, 50.0, 200.0)
@@ -17,6 +24,8 @@ PATIENCE = (0.0, 50.0, 200.0)
 wire that drops a byte, the last a PC that was busy elsewhere."""
 QUIET = 0.005
 """Seconds without a byte after which no late reply is still to come."""
+SPARE = 4
+"""Lengths that a question of one kind goes through; what differs in kind differs by at least this."""
 
 Answer = TypeVar("Answer")
 
@@ -26,43 +35,94 @@ class NoReply(DriverError):
 
 
 class ServoBus:
-    """One serial port; knows nothing of joints."""
+    """One serial port, which nobody else has; knows nothing of joints."""
 
-    def __init__(self, module: str, extra: str, protocol: float, port: str, baudrate: int) -> None:
+    def __init__(self, family: Family, port: str, baudrate: int) -> None:
         """Open the port.
 
         Raises:
             SetupError: the SDK is not installed, or does not know the baud rate.
+            DriverError: the port cannot be opened, or another program has it: says which.
+        """
+        try:
+            self.sdk: Any = importlib.import_module(family.module)
+        except ImportError as error:
+            need = f"pip install 'robo-al-agent[{family.name}]'"
+            raise SetupError(f"{family.module} is not installed: {need}") from error
+        self.name = port
+        self.family = family
+        self.packets: Any = self.sdk.PacketHandler(family.protocol)
+        self.port: Any = self.sdk.PortHandler(port)
+        self._patience = 0.0
+        self._try = 0
+        self._asked: tuple[int, int] | None = None
+        """Motor and number of bytes of the reply that is waited for; None: none is judged."""
+        self._foreign = ""
+        """What came first instead, in words."""
+        self._judge_replies()
+        self._claim = claim_port(port)
+        try:
+            self.set_baudrate(baudrate)
+            keep_others_out(self.port.ser.fileno())
+        except BaseException:
+            self.close()
+            raise
+
+    def set_baudrate(self, baudrate: int) -> None:
+        """Open the port, anew where it is open, at a baud rate.
+
+        Raises:
+            SetupError: the SDK does not know the baud rate.
             DriverError: the port cannot be opened.
         """
         try:
-            self.sdk: Any = importlib.import_module(module)
-        except ImportError as error:
-            need = f"pip install 'robo-al-agent[{extra}]'"
-            raise SetupError(f"{module} is not installed: {need}") from error
-        self.name = port
-        self.packets: Any = self.sdk.PacketHandler(protocol)
-        self.port: Any = self.sdk.PortHandler(port)
-        self._patience = 0.0
+            known = self.port.setBaudRate(baudrate)
+        except OSError as error:
+            hint = "is it plugged in, and is its device file yours to open (group dialout)?"
+            raise DriverError(f"port {self.name}: {error}; {hint}") from error
+        if not known:
+            raise SetupError(f"baudrate: {self.family.module} does not know {baudrate}")
+
+    def _judge_replies(self) -> None:
+        """Let the SDK's own calls wait longer, and pass over what answers another question."""
         wait: Callable[[int], None] = self.port.setPacketTimeout
+        receive: Callable[..., tuple[list[int], int]] = self.packets.rxPacket
 
         def wait_longer(length: int) -> None:
             wait(length)
             self.port.packet_timeout += self._patience
 
+        def receive_answer(*arguments: Any) -> tuple[list[int], int]:
+            while True:
+                packet, result = receive(*arguments)
+                if result != self.sdk.COMM_SUCCESS or self._is_answer(packet):
+                    return packet, result
+
         self.port.setPacketTimeout = wait_longer
-        try:
-            known = self.port.setBaudRate(baudrate)
-        except OSError as error:
-            hint = "is it plugged in, and is its device file yours to open (group dialout)?"
-            raise DriverError(f"port {port}: {error}; {hint}") from error
-        if not known:
-            raise SetupError(f"baudrate: {module} does not know {baudrate}")
+        self.packets.rxPacket = receive_answer
+
+    def _is_answer(self, packet: Sequence[int]) -> bool:
+        """Say whether a packet, whose checksum is right, answers what was asked."""
+        if self._asked is None:
+            return True
+        if self.family.protocol < 2:  # FF FF id length error data... checksum
+            motor, length, error = packet[2], packet[3] - 2, packet[4]
+        else:  # FF FF FD 00 id length length 55 error data... crc crc
+            motor, length, error = packet[4], packet[5] + 256 * packet[6] - 4, packet[8]
+        if (motor, length) == self._asked:
+            return True
+        wanted, needed = self._asked
+        self._foreign = self._foreign or (
+            f"motor {motor} answered with {length} bytes (error {error}), where {needed} of motor "
+            f"{wanted} were asked for"
+        )
+        return False
 
     def close(self) -> None:
         """Free the port."""
         with suppress(Exception):
             self.port.closePort()
+        self._claim.close()
 
     def read(
         self,
@@ -76,19 +136,21 @@ class ServoBus:
         Raises:
             NoReply: one of them did not answer.
         """
-        request = self.sdk.GroupSyncRead(self.port, self.packets, address, length)
-        for motor in motors:
-            request.addParam(motor)
 
         def talk(tell: list[str]) -> tuple[int, list[tuple[bytes, int]]]:
             answers = []
             tell[0] = f"motors {list(motors)}"
+            asked = length + self._try % SPARE
+            request = self.sdk.GroupSyncRead(self.port, self.packets, address, asked)
+            for motor in motors:
+                request.addParam(motor)
             result = request.txPacket()
             for motor in motors:
                 if result == self.sdk.COMM_SUCCESS:
                     tell[0] = f"motor {motor}"
-                    data, result, error = self.packets.readRx(self.port, motor, length)
-                    answers.append((bytes(data), error))
+                    self._asked = motor, asked
+                    data, result, error = self.packets.readRx(self.port, motor, asked)
+                    answers.append((bytes(data[:length]), error))
             return result, answers
 
         return self.exchange(talk, patience)
@@ -102,6 +164,7 @@ class ServoBus:
 
         def talk(tell: list[str]) -> tuple[int, int]:
             tell[0] = f"motor {motor}"
+            self._asked = motor, 0
             result, error = self.packets.writeTxRx(self.port, motor, address, len(data), list(data))
             return result, error
 
@@ -119,6 +182,15 @@ class ServoBus:
             return request.txPacket(), None
 
         self.exchange(talk)
+
+    def settings(self, motor: int) -> Settings:
+        """Return what a motor keeps in its non-volatile memory.
+
+        Raises:
+            NoReply: it did not answer.
+        """
+        data, _ = self.read([motor], self.family.first, self.family.length)[0]
+        return self.family.decode(data)
 
     def exchange(
         self,
@@ -138,6 +210,8 @@ class ServoBus:
         tell = [""]
         wrong = ""
         for again, self._patience in enumerate(patience):
+            self._try += 1
+            self._asked, self._foreign = None, ""
             try:
                 self._drop_replies(QUIET if again else 0.0)
                 result, answer = talk(tell)
@@ -148,7 +222,9 @@ class ServoBus:
                 self.port.is_using = False  # which the SDKs forget when something is raised
             if result == self.sdk.COMM_SUCCESS:
                 return answer
-            wrong = self.packets.getTxRxResult(result).removeprefix("[TxRxResult] ")
+            wrong = self._foreign or self.packets.getTxRxResult(result).removeprefix(
+                "[TxRxResult] "
+            )
         raise NoReply(f"port {self.name}, {tell[0]}: {wrong} ({len(patience)} tries)")
 
     def _drop_replies(self, quiet: float) -> None:

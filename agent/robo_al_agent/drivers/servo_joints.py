@@ -2,6 +2,9 @@
 
 The contract of `robo_al_agent.driver` for motors with 4096 ticks a turn that go to a goal position
 with a limited speed and acceleration of their own. A subclass says what its registers mean.
+
+A place that is held is never clipped: an arm that rests outside its limits stays there until it is
+sent inside, and one that its motors themselves would move is refused at `connect`.
 """
 
 import time
@@ -13,18 +16,28 @@ from typing import Any
 import numpy as np
 
 from robo_al_agent.drivers.servo_bus import PATIENCE, NoReply, ServoBus
-from robo_al_agent.drivers.servo_motors import RADIANS, Motor, MotorState, checked_motors
+from robo_al_agent.drivers.servo_fit import need_fit
+from robo_al_agent.drivers.servo_motors import RADIANS, MotorState, Servo, checked_motors
+from robo_al_agent.drivers.servo_registers import Family
 from robo_al_agent.errors import DriverError
-from robo_al_agent.robot import Array, Fault, Joint, RobotSpec, Sample
+from robo_al_agent.rest import await_rest, need_new_readings
+from robo_al_agent.robot import Array, Fault, RobotSpec, Sample
 
 
 class ServoDriver(ABC):
     """Reads and commands joints on one bus; the subclasses describe the parameters."""
 
     watchdog_seconds: float | None = None
+    family: Family
 
     def __init__(
-        self, name: str, motors: Mapping[str, Any], rate: float, acceleration: float
+        self,
+        name: str,
+        port: str,
+        baudrate: int,
+        motors: Mapping[str, Any],
+        rate: float,
+        acceleration: float,
     ) -> None:
         """Check the parameters; no device is touched.
 
@@ -33,24 +46,24 @@ class ServoDriver(ABC):
         """
         self.name = name
         self.motors = checked_motors(motors)
+        self._port = port
+        self._baudrate = baudrate
         self.rate = rate
         self.acceleration = acceleration
         self._bus: ServoBus | None = None
         self._fault: Fault | None = None
         self._torque = False
         self._sequence = 0
+        self._goals: dict[int, int] = {}
+        """Tick that each motor was last sent to, by id."""
 
     @abstractmethod
-    def _open(self) -> ServoBus:
-        """Open the port."""
-
-    @abstractmethod
-    def _prepare(self, bus: ServoBus, motor: Motor) -> None:
-        """Refuse a motor that is set up for something else; set its speed and acceleration."""
+    def _prepare(self, bus: ServoBus, motor: Servo) -> None:
+        """Set a motor's speed and acceleration."""
 
     @abstractmethod
     def _states(
-        self, bus: ServoBus, motors: Sequence[Motor], patience: Sequence[float] = PATIENCE
+        self, bus: ServoBus, motors: Sequence[Servo], patience: Sequence[float] = PATIENCE
     ) -> list[MotorState]:
         """Ask motors for their states, by one request."""
 
@@ -59,7 +72,7 @@ class ServoDriver(ABC):
         """Send motors, by id, to ticks, by one request."""
 
     @abstractmethod
-    def _set_torque(self, bus: ServoBus, motor: Motor, on: bool) -> None:
+    def _set_torque(self, bus: ServoBus, motor: Servo, on: bool) -> None:
         """Switch a motor's torque."""
 
     @abstractmethod
@@ -76,14 +89,10 @@ class ServoDriver(ABC):
 
     def describe(self) -> RobotSpec:
         """Say what the robot is; see `robo_al_agent.driver`."""
-        fastest = max(motor.velocity for motor in self.motors.values())
-        joints = tuple(
-            Joint(name, motor.low, motor.high, velocity=motor.velocity)
-            for name, motor in self.motors.items()
-        )
+        fastest = max(motor.ticks_a_second for motor in self.motors.values()) * RADIANS
         return RobotSpec(
             name=self.name,
-            joints=joints,
+            joints=tuple(motor.joint(name) for name, motor in self.motors.items()),
             rate=self.rate,
             watchdog="none" if self.watchdog_seconds is None else "device",
             watchdog_seconds=self.watchdog_seconds,
@@ -94,14 +103,15 @@ class ServoDriver(ABC):
         """Open the port, check every motor, and hold the present position with torque on.
 
         Raises:
-            DriverError: no motor answers, or one is set up for something else.
+            DriverError: another program has the port, a motor does not answer, or some are set up
+                for something else: all of them, with what to set.
             SetupError: the SDK is missing, or does not know the baud rate.
         """
         if self._bus is not None:
             raise DriverError(f"{self.name} is connected already")
         self._fault = None
         self._torque = False  # its power may have failed since it was on
-        self._bus = self._open()
+        self._bus = ServoBus(self.family, self._port, self._baudrate)
         try:
             self._start()
         except BaseException:
@@ -111,14 +121,27 @@ class ServoDriver(ABC):
 
     def _start(self) -> None:
         with self._talking() as bus:
+            motors = list(self.motors.values())
+            settings = [bus.settings(motor.id) for motor in motors]
+            states = self._states(bus, motors)
+            need_fit(self.family, self._port, motors, settings, states)
             self._disarm(bus)
-            for motor in self.motors.values():
+            for motor in motors:
                 self._prepare(bus, motor)
             self._hold(bus)
-            for motor in self.motors.values():
+            for motor in motors:
                 self._set_torque(bus, motor, True)
+            self._need_torque(bus)
             self._torque = True
             self._arm(bus)
+
+    def _need_torque(self, bus: ServoBus) -> None:
+        """Read back that torque is on: an acknowledgement may be of an earlier question."""
+        motors = [motor.id for motor in self.motors.values()]
+        answers = bus.read(motors, self.family.torque.address, 1)
+        for motor, (data, _) in zip(motors, answers, strict=True):
+            if data != b"\1":
+                raise DriverError(f"motor {motor}: torque was switched on and is off: see to it")
 
     def read(self) -> Sample:
         """Return what all motors answer now; an error that one reports is latched.
@@ -139,16 +162,15 @@ class ServoDriver(ABC):
             time_ns=begin,
             sequence=self._sequence,
             positions=np.array([motor.position(state.tick) for motor, state in pairs]),
-            velocities=np.array([motor.direction * state.speed for motor, state in pairs]),
-            efforts=np.array(
-                [motor.direction * motor.effort_per_unit * state.load for motor, state in pairs]
-            ),
+            velocities=np.array([motor.scale * state.speed for motor, state in pairs]),
+            efforts=np.array([motor.effort_scale * state.load for motor, state in pairs]),
             sensors=np.zeros(0),
         )
 
     def command(self, target: Array, seconds: float) -> Array:
         """Send goal positions [J], rounded to ticks within the limits, and return them.
 
+        A motor that is held outside its limits may be told to stay there, and to come inside.
         The motors go there as fast as `velocity` and `acceleration` let them, whatever `seconds`
         says. None of them acknowledges a goal: only a reading shows that the bus is alive.
 
@@ -160,11 +182,17 @@ class ServoDriver(ABC):
         if np.shape(target) != (len(self.motors),) or not np.isfinite(target).all():
             raise DriverError(f"{self.name}: target {target}; {len(self.motors)} finite numbers")
         motors = self.motors.values()
-        ticks = [motor.tick(float(goal)) for motor, goal in zip(motors, target, strict=True)]
+        goals = {}
+        for motor, goal in zip(motors, target, strict=True):
+            wanted = motor.tick(float(goal))
+            goals[motor.id] = _within(motor, wanted, self._goals.get(motor.id, wanted))
         with self._talking() as bus:
-            ids = [motor.id for motor in motors]
-            self._set_goals(bus, dict(zip(ids, ticks, strict=True)))
-        return np.array([motor.position(tick) for motor, tick in zip(motors, ticks, strict=True)])
+            self._send(bus, goals)
+        return np.array([motor.position(goals[motor.id]) for motor in motors])
+
+    def _send(self, bus: ServoBus, goals: Mapping[int, int]) -> None:
+        self._set_goals(bus, goals)
+        self._goals.update(goals)
 
     def recover(self, target: Array, seconds: float) -> Array:
         """Send goal positions [J] that may lie outside the limits, on the way back into them.
@@ -184,16 +212,18 @@ class ServoDriver(ABC):
         return np.array([m.position(tick) for (m, _), tick in zip(pairs, ticks, strict=True)])
 
     def safe_stop(self) -> None:
-        """Send every motor that answers to where it can come to rest, and let it hold there.
+        """Send every motor that answers to where it can come to rest, and see it come to rest.
 
         After `release` nothing is sent: torque stays off.
 
         Raises:
-            DriverError: at least one motor does not answer.
+            DriverError: at least one motor does not answer, or is measured to move still.
         """
         if self._torque:
+            began = time.monotonic()
             with self._talking() as bus:
                 self._hold(bus)
+            await_rest(self.read, self.describe(), began)
 
     def _hold(self, bus: ServoBus) -> None:
         """Hold at the present position plus the way that braking takes, v^2 / 2a."""
@@ -206,16 +236,13 @@ class ServoDriver(ABC):
                     self._hold_at(bus, [motor], self._states(bus, [motor], PATIENCE[:1]))
             raise
 
-    def _hold_at(self, bus: ServoBus, motors: list[Motor], states: list[MotorState]) -> None:
+    def _hold_at(self, bus: ServoBus, motors: list[Servo], states: list[MotorState]) -> None:
         goals = {}
         for motor, state in zip(motors, states, strict=True):
             self._latch(state.fault)
-            way = state.speed * abs(state.speed) / (2 * self.acceleration) / RADIANS
-            lowest, highest = motor.range
-            # An arm that rests outside its limits is not moved, and none is driven out of them.
-            lowest, highest = min(lowest, state.tick), max(highest, state.tick)
-            goals[motor.id] = min(max(round(state.tick + way), lowest), highest)
-        self._set_goals(bus, goals)
+            way = state.speed * abs(state.speed) / (2 * self.acceleration / RADIANS)
+            goals[motor.id] = _within(motor, round(state.tick + way), state.tick)
+        self._send(bus, goals)
 
     def release(self) -> None:
         """Switch torque off: an arm falls. Latches `released`, so that nothing moves it by chance.
@@ -243,12 +270,12 @@ class ServoDriver(ABC):
         latched, self._fault = self._fault, None
         try:
             bus.close()
-            self._bus = bus = self._open()
+            self._bus = bus = ServoBus(self.family, self._port, self._baudrate)
             with self._talking():
                 self._reboot(bus)
             self._start()
             self._fault = None  # errors that switching torque on has ended
-            self.read()
+            need_new_readings(self.read, self.name)
         except DriverError:
             self._fault = latched or self._fault
             raise
@@ -283,3 +310,9 @@ class ServoDriver(ABC):
 
     def _latch(self, fault: Fault | None) -> None:
         self._fault = self._fault or fault
+
+
+def _within(motor: Servo, goal: int, held: int) -> int:
+    """Return a goal (tick) within the limits, or no further outside than what is held."""
+    lowest, highest = motor.range
+    return min(max(goal, min(lowest, held)), max(highest, held))

@@ -245,8 +245,8 @@ def test_a_header_within_data_is_stuffed(arm, bus):
 @pytest.mark.parametrize(
     ("registers", "message"),
     [
-        ((11, 1), "motor 2: operating mode 1; 3 .position."),
-        ((10, 4), "motor 2: its drive mode has profiles in ms"),
+        ((11, 1), r"motor 2: operating mode 1 \(velocity\), register 11; set 3"),
+        ((10, 4), r"drive mode 4, register 10 \(BIT2, value 4: profiles are in ms\); set 0"),
         ((48, 2500, 4), "motor 2: goes from tick 0 to 2500; low and high are ticks 810 to 3286"),
     ],
 )

@@ -277,8 +277,8 @@ def test_the_adapter_is_pulled_out(arm, bus):
 @pytest.mark.parametrize(
     ("registers", "message"),
     [
-        ((33, 1), "motor 2: operating mode 1; 0"),
-        ((18, 8), "motor 2: phase 8 says speeds in 50 ticks/s"),
+        ((33, 1), r"motor 2: operating mode 1 \(wheel\), register 33; set 0"),
+        ((18, 8), r"motor 2: phase 8, register 18, says .*\(BIT2, value 4, is missing\); set 12"),
         ((11, 2500, 2), "motor 2: goes from tick 0 to 2500; low and high are ticks 810 to 3286"),
     ],
 )
