@@ -31,7 +31,6 @@ import termios
 import time
 import tty
 
-
 RATES = {
     getattr(termios, f"B{rate}"): rate
     for rate in (38400, 57600, 115200, 500000, 1000000, 2000000, 3000000, 4000000)

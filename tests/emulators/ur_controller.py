@@ -20,6 +20,10 @@ Lines on standard input make it fail; each is answered with the state as a line 
     freeze, thaw        RTDE goes on sending, with time and state standing still
     freeze_encoder      the arm moves, and the positions that it reports do not; `thaw_encoder`
     stop_program        a person presses stop at the pendant
+    slide               a person pulls the speed slider to 40 %
+    local, remote       a person sets local control, which stops programs; or remote control
+    creep, still        joint 0 moves at 0.3 rad/s whatever it is told, with a brake that is worn
+    power_off           a person powers the arm off
     reset               as at the start, for the next test; connections stay
 """
 
@@ -43,6 +47,7 @@ OUTPUTS = {
     "actual_q": "VECTOR6D",
     "actual_qd": "VECTOR6D",
     "actual_current": "VECTOR6D",
+    "target_speed_fraction": "DOUBLE",
     "robot_mode": "INT32",
     "runtime_state": "UINT32",
     "robot_status_bits": "UINT32",
@@ -70,6 +75,7 @@ class Arm:
         self.q, self.qd = list(START), [0.0] * 6
         self.target: list[float] | None = None
         self.lookahead, self.deceleration = 0.1, ACCELERATION
+        self.creeps = False
 
     def step(self, dt: float) -> None:
         for joint in range(6):
@@ -78,6 +84,8 @@ class Arm:
                 wanted = (self.target[joint] - self.q[joint]) / self.lookahead
                 wanted, most = max(-VELOCITY, min(VELOCITY, wanted)), ACCELERATION * dt
             self.qd[joint] += max(-most, min(most, wanted - self.qd[joint]))
+            if self.creeps and joint == 0:
+                self.qd[0] = 0.3
             self.q[joint] += self.qd[joint] * dt
 
     def servo(self, target: list[float], lookahead: float) -> None:
@@ -118,6 +126,7 @@ class Controller:
         self.safety, self.mode, self.runtime = NORMAL, RUNNING, STOPPED
         self.stopped_at = 0.0
         self.timestamp, self.frozen = 0.0, False
+        self.slider, self.remote = 1.0, True
         self.encoder: list[float] | None = None
         self.program: Iterator[None] | None = None
         self.watchdog: float | None = None
@@ -133,7 +142,7 @@ class Controller:
     def start_program(self) -> None:
         self.watchdog, self.heard = None, time.monotonic()
         self.counts["uploads"] += 1
-        if self.safety == NORMAL and self.mode == RUNNING:
+        if self.safety == NORMAL and self.mode == RUNNING and self.remote:
             self.runtime, self.program = PLAYING, self.control_script()
 
     def stop_program(self) -> None:
@@ -217,6 +226,7 @@ class Controller:
             "runtime_state": self.runtime,
             "robot_status_bits": 3 if self.mode == RUNNING else 0,
             "safety_status_bits": self.safety,
+            "target_speed_fraction": self.slider,
         }
 
     # ---------------------------------------------------------------- failures
@@ -240,12 +250,28 @@ class Controller:
             self.frozen = what == "freeze"
         elif what in ("freeze_encoder", "thaw_encoder"):
             self.encoder = list(self.arm.q) if what == "freeze_encoder" else None
+        elif what in ("creep", "still"):
+            self.arm.creeps = what == "creep"
+        elif what in ("slide", "local", "remote", "power_off"):
+            self.touch_pendant(what)
         elif what == "reset":
             self.stop_program()
+            self.slider, self.remote = 1.0, True
             self.arm = Arm()
             self.counts = dict.fromkeys(self.counts, 0)
         elif what != "state":
             raise ValueError(f"no failure {what!r}")
+
+    def touch_pendant(self, what: str) -> None:
+        """Do what a person does there."""
+        if what in ("local", "power_off"):
+            self.stop_program()
+        if what == "slide":
+            self.slider = 0.4
+        elif what == "power_off":
+            self.mode = POWERED_OFF
+        else:
+            self.remote = what == "remote"
 
     def state(self) -> dict[str, Any]:
         return {
@@ -298,7 +324,13 @@ class Controller:
             client.outputs = names(payload[8:])
             client.send("O", b"\x01" + types(client.outputs, OUTPUTS))
         elif kind == "I":
-            client.recipes.append(names(payload))
+            wanted = names(payload)
+            taken = {n for one in self.clients if one is not client for r in one.recipes for n in r}
+            if taken & set(wanted):  # each input has one client
+                said = ",".join("IN_USE" if name in taken else INPUTS[name] for name in wanted)
+                client.send("I", b"\x00" + said.encode())
+                return
+            client.recipes.append(wanted)
             client.send("I", bytes([len(client.recipes)]) + types(client.recipes[-1], INPUTS))
         elif kind in "SP":
             client.started = kind == "S"
@@ -352,7 +384,7 @@ class Controller:
             return "Powering off"
         return {
             "PolyscopeVersion": "URSoftware 5.11.6.1010327 (Aug 27 2021)",
-            "is in remote control": "true",
+            "is in remote control": "true" if self.remote else "false",
             "get serial number": "20225500001",
             "robotmode": f"Robotmode: {'RUNNING' if self.mode == RUNNING else 'POWER_OFF'}",
             "safetystatus": f"Safetystatus: {SAFETY_NAMES[self.safety]}",

@@ -24,7 +24,9 @@ def unfit(settings: Settings) -> list[Wrong]:
     lines = []
     mode, drive = settings["mode"], settings["drive_mode"]
     if mode != 3:
-        told = f"operating mode {mode} ({MODES.get(mode, 'unknown')}), register 11; set 3 (position)"
+        told = (
+            f"operating mode {mode} ({MODES.get(mode, 'unknown')}), register 11; set 3 (position)"
+        )
         lines.append(Wrong("mode", told, 3))
     if drive != 0:
         bits = "; ".join(meaning for bit, meaning in DRIVE.items() if drive & bit)

@@ -14,12 +14,16 @@ def unfit(settings: Settings) -> list[Wrong]:
     lines = []
     mode, phase = settings["mode"], settings["phase"]
     if mode != 0:
-        told = f"operating mode {mode} ({MODES.get(mode, 'unknown')}), register 33; set 0 (position)"
+        told = (
+            f"operating mode {mode} ({MODES.get(mode, 'unknown')}), register 33; set 0 (position)"
+        )
         lines.append(Wrong("mode", told, 0))
     needed = (phase | FINE_SPEED) & ~MULTI_TURN
     if phase & MULTI_TURN:
         told = f"phase {phase}, register 18, turns multi-turn feedback on (BIT4, value 16)"
-        lines.append(Wrong("phase", f"{told}; set {needed}, then switch its power off and on", needed))
+        lines.append(
+            Wrong("phase", f"{told}; set {needed}, then switch its power off and on", needed)
+        )
     if not phase & FINE_SPEED:
         told = f"phase {phase}, register 18, says speeds in 50 ticks/s (BIT2, value 4, is missing)"
         lines.append(Wrong("phase", f"{told}; set {needed}", needed))

@@ -120,6 +120,8 @@ class Family:
         if (model is None and found not in self.models) or (model is not None and found != model):
             known = ", ".join(f"{number} ({name})" for number, name in self.models.items())
             needed = f"one of {known}" if model is None else f"{model}, as its entry says,"
-            hint = "a motor with the same registers and 4096 ticks a turn: say `model:` in its entry"
+            hint = (
+                "a motor with the same registers and 4096 ticks a turn: say `model:` in its entry"
+            )
             lines.append(Wrong("model", f"model number {found}; {needed} is needed ({hint})", None))
         return lines + self.unfit(settings)

@@ -7,7 +7,7 @@ lock; it waits up to 300 s for a command to be done. So this process ends as soo
 is lost, and can be killed at any time: the controller's watchdog then stops the script.
 
 Run as `python ur_process.py HOSTNAME WATCHDOG_SECONDS`; one request a line of JSON on standard
-input, one answer on standard output. At the end of its input, so when the agent has died, it stops
+input, one answer with the request's number on standard output. At the end of its input, so when the agent has died, it stops
 the arm and ends the control script. Imports nothing of the agent.
 """
 
@@ -27,6 +27,7 @@ VARIABLES = [
     "robot_mode",
     "runtime_state",
     "safety_status_bits",
+    "target_speed_fraction",
 ]
 DECELERATION = 4.0
 """m/s^2 of the tool, when the agent has died."""
@@ -86,6 +87,7 @@ class Arm:
                 "safety": receive.getSafetyStatusBits(),
                 "mode": receive.getRobotMode(),
                 "runtime": receive.getRuntimeState(),
+                "slider": receive.getTargetSpeedFraction(),
             }
             if self.look() == stamp:
                 return state
@@ -110,6 +112,17 @@ class Arm:
         dashboard = self.dashboard()
         dashboard.powerOff()
         dashboard.disconnect()
+
+    def remote(self) -> bool:
+        """Return whether the controller takes programs from elsewhere than its pendant."""
+        dashboard = self.dashboard()
+        try:
+            # A CB3 has no such choice, and does not understand the question.
+            return bool(dashboard.isInRemoteControl())
+        except Exception:
+            return True
+        finally:
+            dashboard.disconnect()
 
     def dashboard(self) -> Any:
         """Return a connection to the dashboard server."""
@@ -136,26 +149,27 @@ def serve(hostname: str, watchdog_seconds: float) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # the client writes on standard output
 
-    def say(answer: dict[str, Any]) -> None:
-        answers.write(json.dumps(answer) + "\n")
+    def say(number: int, answer: dict[str, Any]) -> None:
+        answers.write(json.dumps({"number": number, **answer}) + "\n")
         answers.flush()
 
     try:
         arm = Arm(hostname, watchdog_seconds)
     except Exception as error:
-        say({"error": str(error)})
+        say(0, {"error": str(error)})
         return
-    say({"answer": True})
+    say(0, {"answer": True})
     while True:
         asked, _, _ = select.select([sys.stdin], [], [], watchdog_seconds / 8)
         if asked:
             line = sys.stdin.readline()
             if not line:
                 break
+            request = json.loads(line)
             try:
-                say({"answer": arm.answer(json.loads(line))})
+                say(request["number"], {"answer": arm.answer(request)})
             except Exception as error:
-                say({"error": str(error)})
+                say(request["number"], {"error": str(error)})
         if arm.lost():
             os._exit(3)
         arm.look()

@@ -10,14 +10,16 @@ Tried with the real client against an emulated controller, not on an arm.
 """
 
 import math
+import time
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from robo_al_agent.drivers.ur_connection import REPLY, START, Connection
+from robo_al_agent.drivers.ur_connection import LOCAL, REPLY, START, Connection
 from robo_al_agent.errors import DriverError, SetupError
+from robo_al_agent.rest import await_rest, need_new_readings
 from robo_al_agent.robot import Array, Fault, Joint, RobotSpec, Sample, Sensor
 from robo_al_agent.settings import problems
 
@@ -39,7 +41,7 @@ class Limits(BaseModel):
     velocity: float = Field(default=math.pi, gt=0, le=2 * math.pi)
     """Largest speed (rad/s); the first two joints of a UR10e and larger do 2.09."""
     newton_metres_per_ampere: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """Effort of one ampere of motor current; 0: efforts read as 0. The client reads no torques."""
+    """Effort of one ampere of motor current; 0: no effort is measured. The client reads no torques."""
 
 
 class Settings(BaseModel):
@@ -109,7 +111,13 @@ class UrRtde:
         self._spec = RobotSpec(
             name=name,
             joints=tuple(
-                Joint(joint, one.low, one.high, velocity=one.velocity)
+                Joint(
+                    joint,
+                    one.low,
+                    one.high,
+                    velocity=one.velocity,
+                    effort=math.inf if one.newton_metres_per_ampere else None,
+                )
                 for joint, one in zip(JOINTS, all_limits, strict=True)
             ),
             rate=rate,
@@ -133,9 +141,12 @@ class UrRtde:
     def connect(self) -> None:
         """Connect, start the control script and arm its watchdog.
 
+        An arm that is not ready to move (stopped, powered off, in local control, its speed slider
+        down) is connected, can be read, and has that as its fault.
+
         Raises:
             SetupError: without ur-rtde.
-            DriverError: when the controller cannot be reached, or the arm is not ready to move.
+            DriverError: when the controller cannot be reached, or another program has the arm.
         """
         self._open(unlock=False)
 
@@ -180,14 +191,15 @@ class UrRtde:
         raise DriverError(f"{self._connection.hostname}: {fault.code}: {fault.message}")
 
     def safe_stop(self) -> None:
-        """Decelerate and hold; returns when at rest, as the control script says.
+        """Decelerate and hold; returns when the arm is measured to be at rest.
 
         Raises:
-            DriverError: when it did not say so, and no safety stop has come before it.
+            DriverError: when the control script did not take it, and no safety stop has come before
+                it, or when the arm moves still.
         """
-        settings = self._settings
+        settings, began = self._settings, time.monotonic()
         try:
-            stopped = self._connection.ask(
+            stopped = self._connection.is_idle or self._connection.ask(
                 "servoStop", settings.deceleration, seconds=self._spec.stop_seconds
             )
         except DriverError as error:
@@ -195,6 +207,7 @@ class UrRtde:
             raise DriverError(f"{error}; the stop was not confirmed: {act}") from error
         if not stopped and self.fault() is None:  # with a fault the controller has stopped it
             raise DriverError(f"{self._connection.hostname}: the stop was not taken")
+        await_rest(self.read, self._spec, began)
 
     def release(self) -> None:
         """Power the arm off: its brakes hold it."""
@@ -208,20 +221,41 @@ class UrRtde:
                 trouble = self._connection.state().trouble(self._settings.stale_seconds)
         except DriverError as error:
             trouble = Fault("no_reply", f"{error}: see to it, then clear the fault")
-        self._latch(trouble)
+        self._latch(self._named(trouble))
         return self._fault
+
+    def _named(self, trouble: Fault | None) -> Fault | None:
+        """Return why a script has stopped, where it is because of who may start one."""
+        if self._fault is not None or trouble is None or trouble.code != "program_stopped":
+            return trouble
+        try:
+            return trouble if self._connection.ask("remote") else LOCAL
+        except DriverError:
+            return trouble
 
     def clear_fault(self, operator: str) -> None:
         """Connect anew and start the control script; unlock a protective stop if that is latched.
 
         Raises:
             DriverError: when the controller refuses (5 s after the stop it unlocks, not earlier),
-                or what was wrong is still so: the fault stays.
+                or what was wrong is still so, or its state stands still: the fault stays.
         """
         fault = self.fault()
-        if fault is not None:
-            self._connection.close()
+        if fault is None:
+            return
+        self._connection.close()
+        try:
             self._open(unlock=fault.code == "protective_stop")
+            still = self._fault
+            if still is None:
+                need_new_readings(self.read, self._connection.hostname)
+                still = self.fault()
+        except DriverError:
+            self._fault = fault
+            raise
+        if still is not None:
+            self._fault = still if still.code == "estop" else fault
+            raise DriverError(f"{self._connection.hostname}: {still.code}: {still.message}")
 
     def close(self) -> None:
         """Stop, end the control script, disconnect."""
@@ -234,8 +268,10 @@ class UrRtde:
             self._connection.close()
 
     def _open(self, unlock: bool) -> None:
-        self._connection.open(unlock)
-        self._wanted, self._fault, self._stamp = True, None, -1.0
+        trouble = self._connection.open(unlock)
+        self._wanted = True
+        self._fault = trouble
+        self._stamp = -1.0
 
     def _latch(self, trouble: Fault | None) -> None:
         if self._fault is None or (trouble is not None and trouble.code == "estop"):

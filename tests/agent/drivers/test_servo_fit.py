@@ -45,7 +45,11 @@ def sign_bit(value, bit):
     ("family", "register", "told"),
     [
         ("feetech", (18, 28), r"phase 28, register 18, .*\(BIT4, value 16\); set 12, then"),
-        ("feetech", (18, 16), r"phase 16, .*BIT4, value 16.*\n.*BIT2, value 4, is missing\); set 4"),
+        (
+            "feetech",
+            (18, 16),
+            r"phase 16, .*BIT4, value 16.*\n.*BIT2, value 4, is missing\); set 4",
+        ),
         ("feetech", (33, 3), r"operating mode 3 \(steps\), register 33; set 0 \(position\)"),
         ("feetech", (11, 0, 2), r"limits 0 and 0, .* multi-turn positions; set 0 and 4095"),
         ("feetech", (30, 3), r"angular resolution 3, register 30, is for many turns; set 1"),

@@ -3,6 +3,8 @@
 import os
 import runpy
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -205,7 +207,7 @@ def test_emergency_stop_prevails_and_needs_power_from_a_person(arm, emulator):
         arm.clear_fault("Ada")
     emulator.tell("release")
     assert arm.fault().code == "estop"
-    with pytest.raises(DriverError, match="not running .mode 3.: power it on"):
+    with pytest.raises(DriverError, match="powered_off: the arm is powered off: power it on"):
         arm.clear_fault("Ada")
     emulator.tell("power_on")
     arm.clear_fault("Ada")
@@ -290,7 +292,7 @@ def test_a_protective_stop_that_nobody_was_told_of_is_not_unlocked(arm, emulator
 
 def test_release_powers_off(arm, emulator):
     arm.release()
-    latched(arm, "not_running")
+    latched(arm, "powered_off")
     with pytest.raises(DriverError, match="power it on"):
         arm.clear_fault("Ada")
 
@@ -298,13 +300,105 @@ def test_release_powers_off(arm, emulator):
 def test_connect_says_what_is_wrong(emulator):
     with pytest.raises(DriverError, match=r"127\.0\.0\.1, port 30004"):
         UrRtde("127.0.0.1").connect()
-    emulator.tell("emergency_stop")
+
+
+@pytest.mark.parametrize(
+    ("before", "code", "after"),
+    [
+        ("emergency_stop", "estop", ["release", "power_on"]),
+        ("power_off", "powered_off", ["power_on"]),
+        ("local", "local_control", ["remote"]),
+        ("slide", "speed_slider", ["reset"]),
+        ("protective_stop", "protective_stop", []),
+    ],
+)
+def test_an_arm_that_is_not_ready_is_connected_with_a_fault(emulator, before, code, after):
+    emulator.tell(before)
     driver = UrRtde(emulator.host)
-    with pytest.raises(DriverError, match="estop"):
-        driver.connect()
-    with pytest.raises(DriverError, match="not connected"):
-        driver.read()
+    driver.connect()
+    assert driver.fault().code == code
+    assert driver.read().positions == pytest.approx(emulator.state()["q"])
+    with pytest.raises(DriverError, match=code):
+        driver.command(driver.read().positions, PERIOD)
+    driver.safe_stop()
+    if after:
+        with pytest.raises(DriverError, match=code):
+            driver.clear_fault("Ada")
+        assert driver.fault().code == code, "the cause is still there"
+    for what in after:
+        emulator.tell(what)
+    time.sleep(1.1)  # a protective stop is not unlocked earlier
+    driver.clear_fault("Ada")
+    stream(driver, 10)
     driver.close()
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "told"),
+    [("slide", "speed_slider", "40%"), ("local", "local_control", "set it to remote control")],
+)
+def test_what_a_person_does_at_the_pendant_is_named(arm, emulator, what, code, told):
+    stream(arm, 10)
+    emulator.tell(what)
+    assert told in latched(arm, code).message
+    with pytest.raises(DriverError, match=code):
+        arm.clear_fault("Ada")
+    emulator.tell("reset")
+    arm.clear_fault("Ada")
+    stream(arm, 10)
+
+
+def test_a_stop_is_believed_when_it_is_measured(arm, emulator):
+    stream(arm, 30)
+    emulator.tell("creep")
+    with pytest.raises(
+        DriverError, match=r"the stop failed: joint shoulder_pan still moves at 0.3"
+    ):
+        arm.safe_stop()
+    emulator.tell("still")
+    arm.safe_stop()
+
+
+def test_a_frozen_controller_is_not_cleared(arm, emulator):
+    emulator.tell("freeze")
+    with pytest.raises(DriverError, match="nothing new"):
+        while True:
+            arm.read()
+    with pytest.raises(DriverError):
+        arm.clear_fault("Ada")
+    assert arm.fault().code == "stale"
+    emulator.tell("thaw")
+    arm.clear_fault("Ada")
+    stream(arm, 10)
+
+
+def test_an_arm_has_one_owner(arm, emulator):
+    with pytest.raises(DriverError, match=f"ur {emulator.host} is in use by this very process"):
+        UrRtde(emulator.host).connect()
+    stream(arm, 10)
+
+
+def test_an_arm_that_another_computer_commands(emulator):
+    with socket.create_connection((emulator.host, 30004)) as other:
+        wanted = b"input_int_register_0"
+        other.sendall(struct.pack(">HB", 3 + len(wanted), ord("I")) + wanted)
+        assert other.recv(100)
+        driver = UrRtde(emulator.host)
+        with pytest.raises(DriverError, match="already in use"):
+            driver.connect()
+    await_that(lambda: emulator.state()["clients"] == 0)
+    driver.connect()
+    driver.close()
+
+
+def test_an_answer_to_another_question_is_not_taken(arm):
+    arm._connection._process.stdin.write(b'{"number": 99, "do": "look", "with": []}\n')
+    with pytest.raises(DriverError, match="an answer to another question came"):
+        for _ in range(3):
+            arm.read()
+    assert arm.fault().code == "no_reply"
+    arm.clear_fault("Ada")
+    stream(arm, 10)
 
 
 @pytest.mark.parametrize(
