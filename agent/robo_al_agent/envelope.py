@@ -19,6 +19,9 @@ The envelope is a local file that only a person changes:
 
 A robot of actions (`command: action`) has `position` (the range of its numbers), `velocity` (their
 rate of change), `duration`, `sample_age` and `missed_deadlines`; the rest is refused there.
+`effort` is for the joints whose effort the driver measures: there it is needed, elsewhere refused,
+since nothing could hold to it. While the robot moves, the measured velocity of a joint is held to
+1.5 times its limit and a little more (`rules.MEASURED`): motors catch up, and readings jitter.
 
 **Definitions.** Commands p[1..T] are due at k h (period h), p[0] is the start, at rest:
 v[k] = (p[k] - p[k-1]) / h, a[k] = (v[k] - v[k-1]) / h, j[k] = (a[k] - a[k-1]) / h, and all three

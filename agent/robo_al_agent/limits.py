@@ -4,6 +4,7 @@ import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Any
 
 from pydantic import (
@@ -38,6 +39,10 @@ UNLIMITED = math.inf
 """What an absent limit counts as: only a robot of actions has such."""
 
 _DEVICE = "what its numbers do to the motion only the device knows"
+_EMPTY = (
+    "its driver measures none, so nothing could hold to it: leave this entry out, or let the driver "
+    "measure it (an own driver: Joint(effort=...); docs/robots.md says how for the others)"
+)
 _NO_POSITION = "its commands are no positions that it could be away from"
 OF_MOTION: dict[str, dict[str, str]] = {
     "joint": {
@@ -72,7 +77,7 @@ class JointLimits(_Limits):
     jerk: Limit = UNLIMITED
     """unit/s^3"""
     effort: Limit = UNLIMITED
-    """N m or N, as measured."""
+    """N m or N, as measured; for a joint whose effort the driver measures, and for no other."""
 
     @field_validator("position")
     @classmethod
@@ -160,7 +165,8 @@ def wrong_entries(data: Mapping[str, Any], spec: RobotSpec) -> list[str]:
     for row in rows:
         joint = joints.get(str(row.get("name")))
         if joint is not None:
-            lines += _of_motion(row, spec, "joint", f"joints.{joint.name}.")
+            unmeasured = {"effort"} if joint.effort is None else set()
+            lines += _of_motion(row, spec, "joint", f"joints.{joint.name}.", unmeasured)
             lines += _beyond_device(row, joint)
     return lines
 
@@ -191,11 +197,19 @@ def _wrong_names(given: Sequence[object], names: Sequence[str]) -> list[str]:
     return lines
 
 
-def _of_motion(data: Mapping[str, Any], spec: RobotSpec, level: str, above: str) -> list[str]:
+def _of_motion(
+    data: Mapping[str, Any],
+    spec: RobotSpec,
+    level: str,
+    above: str,
+    unmeasured: AbstractSet[str] = frozenset(),
+) -> list[str]:
     """Return which limits of motion are missing, or are there and cannot be."""
     keys = OF_MOTION[level]
     if spec.command == "position":
-        return [f"{above}{key}: missing" for key in keys if key not in data]
+        empty = [f"{above}{key}: {_EMPTY}" for key in unmeasured & data.keys()]
+        missing = [key for key in keys if key not in data and key not in unmeasured]
+        return [f"{above}{key}: missing" for key in missing] + empty
     refused = "not for a robot of actions"
     return [f"{above}{key}: {refused}: {why}" for key, why in keys.items() if key in data]
 
@@ -212,7 +226,7 @@ def _beyond_device(row: Mapping[str, Any], joint: Joint) -> list[str]:
         lines.append(f"{above}.position: the device itself takes {device}, given {interval}")
     for key, most in (("velocity", joint.velocity), ("effort", joint.effort)):
         value = row.get(key, 0)
-        if _is_number(value) and not value <= most:
+        if most is not None and _is_number(value) and not value <= most:
             lines.append(f"{above}.{key}: the device itself allows {most}, given {value}")
     return lines
 

@@ -35,7 +35,8 @@ def await_rest(read: Callable[[], Sample], spec: RobotSpec, began: float) -> Non
         began: `time.monotonic()` when it was told to stop.
 
     Raises:
-        DriverError: it still moves after `stop_seconds`; the joint, and how fast.
+        DriverError: it still moves over a whole `WINDOW` after `stop_seconds`; the joint, and how
+            fast.
     """
     limits, samples = rest_rates(spec), [read()]
     while True:
@@ -43,16 +44,15 @@ def await_rest(read: Callable[[], Sample], spec: RobotSpec, began: float) -> Non
         samples.append(read())
         oldest, newest = samples[0], samples[-1]
         seconds = (newest.time_ns - oldest.time_ns) / 1e9
-        over = time.monotonic() - began - max(spec.stop_seconds, WINDOW)
         if seconds < WINDOW:
-            if over > LATEST:
+            if time.monotonic() - began > spec.stop_seconds + LATEST:
                 raise DriverError(f"{spec.name}: whether it stopped is unknown: its time stands")
             continue
         moved = np.abs(newest.positions - oldest.positions) / seconds
         rates = np.maximum(np.abs(newest.velocities), moved)
         if (rates <= limits).all():
             return
-        if over > 0:
+        if oldest.time_ns / 1e9 - began > spec.stop_seconds:
             worst = int((rates / limits).argmax())
             joint = spec.joints[worst]
             told = f"joint {joint.name} still moves at {rates[worst]:.3g} {joint.unit}/s"

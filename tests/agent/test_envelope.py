@@ -64,7 +64,7 @@ missed_deadlines: 3
 NAMES = ("lift", "shoulder", "elbow")
 FOLDING = RobotSpec(
     name="folding",
-    joints=tuple(Joint(name, -4, 4) for name in ("pan", "lift", "elbow")),
+    joints=tuple(Joint(name, -4, 4, effort=9) for name in ("pan", "lift", "elbow")),
     rate=50,
     watchdog="none",
     watchdog_seconds=None,

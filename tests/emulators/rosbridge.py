@@ -16,6 +16,10 @@ answered with the state as a line of JSON:
     stop_states       joint_states are published no more
     freeze_states     they are published with the same time and positions
     lose_joint        they lack the elbow
+    creep             the pan joint moves at 0.3 rad/s whatever it is told
+    no_efforts        there are no efforts in the joint states
+    old_states        after each joint state comes one that is older, with other positions
+    short_states      positions are fewer than names
     null_velocities   velocities are NaN, which rosbridge turns into null
     mute              goals are executed, and nothing is ever said about them
     reject            goals are rejected
@@ -128,6 +132,7 @@ class Robot:
         self.trajectory: Trajectory | None = None
         self.goal: Goal | None = None
         self.failures: set[str] = set()
+        self.slip = 0.0
         self.answer: int | None = None
         self.last: dict | None = None
         self.frozen: np.ndarray | None = None
@@ -140,6 +145,8 @@ class Robot:
         before = self.positions.copy()
         if "block" not in self.failures:
             aim = self.wanted - (0.05 if "offset" in self.failures else 0.0)
+            self.slip += 0.3 * dt if "creep" in self.failures else 0.0
+            aim[NAMES.index("pan")] += self.slip
             self.positions += (aim - self.positions) * min(1.0, dt / LAG)
         self.velocities = (self.positions - before) / dt
         if self.goal is not None and self.trajectory is not None:
@@ -188,6 +195,10 @@ class Robot:
             }
         if "null_velocities" in self.failures:
             self.last["velocity"] = [None] * len(NAMES)
+        if "no_efforts" in self.failures:
+            self.last["effort"] = []
+        if "short_states" in self.failures:
+            self.last["position"] = self.last["position"][:2]
         if "lose_joint" in self.failures:
             self.last = {
                 key: value if key == "header" else value[-3:] for key, value in self.last.items()
@@ -198,6 +209,10 @@ class Robot:
             if "/joint_states" in topics:
                 await self.say(bridge, {**message, "msg": gripper})
                 await self.say(bridge, message)
+                if "old_states" in self.failures:
+                    header = {"stamp": {"sec": 1, "nanosec": stamp % 10**9}, "frame_id": ""}
+                    older = {**self.last, "header": header, "position": [9.0] * len(NAMES)}
+                    await self.say(bridge, {**message, "msg": older})
 
     async def say(self, bridge: ServerConnection, message: dict) -> None:
         with contextlib.suppress(ConnectionClosed):

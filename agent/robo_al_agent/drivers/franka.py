@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from robo_al_agent.errors import DriverError, SetupError
+from robo_al_agent.rest import await_rest, need_new_readings
 from robo_al_agent.robot import Array, Fault, Joint, RobotSpec, Sample
 
 Model = Literal["fr3", "panda"]
@@ -176,14 +177,18 @@ class Franka:
         return sent
 
     def safe_stop(self) -> None:
-        """Decelerate and hold; returns when the motion has ended.
+        """Decelerate and hold; returns when the motion has ended and the arm is at rest.
 
         Raises:
-            DriverError: when it has not in time: then it was ended without a ramp.
+            DriverError: when it has not ended in time: then it was ended without a ramp; or when
+                the arm is measured to move still.
         """
-        robot = self._connected()
-        if not robot.is_in_control:
-            return
+        robot, began = self._connected(), time.monotonic()
+        if robot.is_in_control:
+            self._end_motion(robot)
+        await_rest(self.read, self._spec, began)
+
+    def _end_motion(self, robot: Any) -> None:
         self._asking(lambda: robot.move(self._franky.JointStopMotion(), asynchronous=True))
         if not self._asking(lambda: robot.join_motion(timeout=STOP)):
             self._asking(robot.stop)
@@ -229,6 +234,7 @@ class Franka:
         if trouble is not None or not recovered:
             told = trouble.message if trouble is not None else "it did not recover"
             raise DriverError(f"{self._hostname}: {told}")
+        need_new_readings(self.read, self._hostname)
         self._fault = None
 
     def close(self) -> None:

@@ -6,7 +6,7 @@
       config: {port: /dev/ttyACM0, id: my_arm}
       joints:
         shoulder_pan: {scale: degrees, low: -1.9, high: 1.9}
-        gripper: {scale: range_0_100, low: 0.0, high: 1.7}
+        gripper: {scale: range_0_100, low: 0.0, high: 100.0, unit: "%"}
 
 Runs in LeRobot's own environment (tried with lerobot 0.4.4). What LeRobot's numbers mean is said
 for each joint by `scale`. The SO-100 and SO-101 followers have degrees from the middle of the
@@ -30,7 +30,9 @@ from typing import Any
 import numpy as np
 
 from robo_al_agent.drivers.lerobot_joints import checked_joints
+from robo_al_agent.drivers.ownership import Claim, claim_port, keep_others_out
 from robo_al_agent.errors import DriverError, SetupError
+from robo_al_agent.rest import await_rest, need_new_readings
 from robo_al_agent.robot import Array, Fault, Joint, RobotSpec, Sample
 
 TRIES = 3
@@ -57,7 +59,7 @@ class LeRobot:
         Args:
             type: LeRobot's name of the robot, as in `--robot.type`.
             config: its further settings, as in `--robot.port` and so on.
-            joints: for each joint, in the order of commands, `{scale, low, high, zero, direction}`,
+            joints: for each joint, in the order of commands, `{scale, low, high, zero, direction, unit}`,
                 as `LeRobotJoint`; LeRobot's key of it is the joint's name with `.pos`.
             rate: commands a second (Hz).
             stop_seconds: within which the robot rests after it was told to stay where it is.
@@ -71,13 +73,16 @@ class LeRobot:
         self.type, self.config, self.module = type, dict(config), module
         self.name, self.rate, self.stop_seconds = name or type, rate, stop_seconds
         self._robot: Any = None
+        self._claim: Claim | None = None
         self._fault: Fault | None = None
         self._last: Sample | None = None
         self._sequence = 0
 
     def describe(self) -> RobotSpec:
         """Say what the robot is; see `robo_al_agent.driver`."""
-        joints = tuple(Joint(name, joint.low, joint.high) for name, joint in self.joints.items())
+        joints = tuple(
+            Joint(name, joint.low, joint.high, joint.unit) for name, joint in self.joints.items()
+        )
         return RobotSpec(
             name=self.name,
             joints=joints,
@@ -100,9 +105,14 @@ class LeRobot:
         self._fault = self._last = None
         robot = self._made()
         self._check_joints(robot)
+        port = self.config.get("port")
+        if isinstance(port, str):
+            self._claim = claim_port(port)
         self._robot = robot
         try:
             robot.connect(calibrate=False)
+            if self._claim is not None:
+                keep_others_out(robot.bus.port_handler.ser.fileno())
             if not robot.is_calibrated:
                 told = "its motors hold another calibration than LeRobot's file, or there is none"
                 raise DriverError(f"{self.name}: {told}: run lerobot-calibrate")
@@ -239,13 +249,17 @@ class LeRobot:
         return np.array(found)
 
     def safe_stop(self) -> None:
-        """Send the position that is read now; nothing is sent after `release`.
+        """Send the position that is read now, and see the robot come to rest.
+
+        Nothing is sent after `release`.
 
         Raises:
-            DriverError: the robot cannot be read or commanded.
+            DriverError: the robot cannot be read or commanded, or is measured to move still.
         """
         if self._fault is None or self._fault.code != "released":
+            began = time.monotonic()
             self._hold()
+            await_rest(self.read, self.describe(), began)
 
     def _hold(self) -> None:
         self._send(list(self.read().positions))
@@ -281,6 +295,7 @@ class LeRobot:
         self._hold()
         if self._fault is not None and self._fault.code == "released":
             self._switch_torque("enable_torque")
+        need_new_readings(self.read, self.name)
         self._fault = None
 
     def close(self) -> None:
@@ -294,6 +309,9 @@ class LeRobot:
         with suppress(Exception):
             self._robot.disconnect()
         self._robot = None
+        if self._claim is not None:
+            self._claim.close()
+            self._claim = None
 
     def _connected(self) -> Any:
         if self._robot is None:

@@ -19,13 +19,16 @@ class LeRobotJoint:
     """What LeRobot's number is: LeRobot's own words, and `radians`. The two ranges go from `low` to
     `high`, which then are the ends of the joint's calibrated range."""
     low: FiniteFloat
-    """Smallest position (rad)."""
+    """Smallest position (rad, or `unit`)."""
     high: FiniteFloat
-    """Largest position (rad)."""
+    """Largest position (rad, or `unit`)."""
     zero: FiniteFloat = 0.0
     """Position at LeRobot's 0 (rad), for degrees and radians."""
     direction: Literal[1, -1] = 1
     """-1 where LeRobot's number falls as the position grows, for degrees and radians."""
+
+    unit: Literal["rad", "m", "%"] = "rad"
+    """Of positions; a gripper's, by its range, may be in m or in % of its opening."""
 
     @property
     def _line(self) -> tuple[float, float]:
@@ -53,6 +56,8 @@ class LeRobotJoint:
         Raises:
             SetupError: the limits do not fit.
         """
+        if self.unit != "rad":
+            return  # what a share of the range comes to in it, only the user knows
         if self.scale == "degrees":
             furthest = max(abs(self.number(end)) for end in (self.low, self.high))
             if math.radians(furthest) > span / 2 + 0.01:
@@ -74,4 +79,6 @@ def checked_joints(joints: Mapping[str, Any]) -> dict[str, LeRobotJoint]:
     for name, joint in checked.items():
         if joint.low >= joint.high:
             raise SetupError(f"joints.{name}: low {joint.low} is not below high {joint.high}")
+        if joint.unit != "rad" and joint.scale in ("degrees", "radians"):
+            raise SetupError(f"joints.{name}: unit {joint.unit} needs a scale that is a range")
     return checked

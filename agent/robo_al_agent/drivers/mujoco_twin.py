@@ -13,12 +13,15 @@ import contextlib
 import json
 import math
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from robo_al_agent.drivers.ownership import Claim
 from robo_al_agent.errors import DriverError
+from robo_al_agent.rest import await_rest, need_new_readings
 from robo_al_agent.robot import Array, Fault, Joint, Options, RobotSpec, Sample, Sensor
 
 
@@ -34,6 +37,7 @@ class MujocoTwin:
         self._path, self._timeout = Path(socket).expanduser(), timeout
         self._spec: RobotSpec | None = None
         self._line: _Line | None = None
+        self._claim: Claim | None = None
         self._lost: Fault | None = None
 
     def describe(self) -> RobotSpec:
@@ -47,20 +51,17 @@ class MujocoTwin:
         if self._spec is not None and self._hello() != self._spec:
             raise DriverError(f"{self._path}: another robot is there than before: start again")
         self._hang_up()
-        self._line = _Line(self._path, self._timeout)
-        self._ask({"do": "connect"})
+        self._claim = Claim(f"mujoco twin {self._path.resolve()}")
+        try:
+            self._line = _Line(self._path, self._timeout)
+            self._ask({"do": "connect"})
+        except DriverError:
+            self._claim.close()
+            raise
 
     def read(self) -> Sample:
         """Return a reading taken now."""
-        answer = self._ask({"do": "read"})
-        return Sample(
-            time_ns=answer["time_ns"],
-            sequence=answer["sequence"],
-            positions=np.array(answer["positions"], np.float64),
-            velocities=np.array(answer["velocities"], np.float64),
-            efforts=np.array(answer["efforts"], np.float64),
-            sensors=np.array(answer["sensors"], np.float64),
-        )
+        return _sample(self._ask({"do": "read"}))
 
     def command(self, target: Array, seconds: float) -> Array:
         """Send the servos evenly to a target [J]; return it as clipped to their limits."""
@@ -68,12 +69,15 @@ class MujocoTwin:
         return np.array(answer["sent"], np.float64)
 
     def safe_stop(self) -> None:
-        """Brake and hold; over a connection of its own where the other is lost."""
-        if self._line is not None and self._lost is None:
-            self._ask({"do": "stop"})
-            return
+        """Brake and hold, and see it at rest; over a connection of its own where the other is lost.
+
+        Raises:
+            DriverError: the twin does not answer, or is measured to move still.
+        """
+        began = time.monotonic()
         with _Line(self._path, self._timeout) as line:
             line.ask({"do": "stop"})
+            await_rest(lambda: _sample(line.ask({"do": "read"})), self.describe(), began)
 
     def release(self) -> None:
         """Torque off, until the next `connect`."""
@@ -94,6 +98,7 @@ class MujocoTwin:
         if self._lost is not None:
             self.connect()
         self._ask({"do": "clear", "operator": operator})
+        need_new_readings(self.read, str(self._path))
 
     def reset(self, options: Options, seed: int) -> None:
         """Put the scene at a start: `joints`, and the names of bodies and sites."""
@@ -139,6 +144,19 @@ class MujocoTwin:
         if self._line is not None:
             self._line.close()
         self._line = self._lost = None
+        if self._claim is not None:
+            self._claim.close()
+
+
+def _sample(answer: dict[str, Any]) -> Sample:
+    return Sample(
+        time_ns=answer["time_ns"],
+        sequence=answer["sequence"],
+        positions=np.array(answer["positions"], np.float64),
+        velocities=np.array(answer["velocities"], np.float64),
+        efforts=np.array(answer["efforts"], np.float64),
+        sensors=np.array(answer["sensors"], np.float64),
+    )
 
 
 class _Lost(DriverError):

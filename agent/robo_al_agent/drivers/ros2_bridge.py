@@ -11,6 +11,7 @@ import queue
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from robo_al_agent.drivers.ownership import Claim
 from robo_al_agent.drivers.ros2_states import JointStates
 from robo_al_agent.errors import DriverError, SetupError
 from robo_al_agent.robot import Ended, Fault, JointTrajectory, Tolerance
@@ -29,23 +30,25 @@ class Bridge:
         host, port: of rosbridge.
         controller: its name; action and topic are below it.
         joint_states: the topic.
-        names: of the joints, in the order of the driver.
+        joints: their names in the order of the driver, and whether their efforts are told.
 
     Raises:
         SetupError: without roslibpy.
-        DriverError: when bridge, controller or joint states are not there.
+        DriverError: when bridge, controller or joint states are not there, or another program on
+            this machine has the controller.
     """
 
     def __init__(
-        self, host: str, port: int, controller: str, joint_states: str, names: Sequence[str]
+        self, host: str, port: int, controller: str, joint_states: str, joints: Mapping[str, bool]
     ) -> None:
         try:
             import roslibpy
         except ImportError as error:
             need = "pip install 'robo-al-agent[ros2]'"
             raise SetupError(f"roslibpy is not installed: {need}") from error
-        self.states = JointStates(names)
-        self._names = list(names)
+        self.states = JointStates(joints)
+        self._names = list(joints)
+        self._claim = Claim(f"ros2 {host}:{port} {controller}")
         self._ros: Any = roslibpy.Ros(host=host, port=port)
         self._ros.on("close", lambda _: self._ros.factory.stopTrying())
         try:
@@ -74,6 +77,7 @@ class Bridge:
         """Disconnect."""
         self._ros.factory.manager.call_later(0, self._ros.factory.stopTrying)
         self._ros.close()
+        self._claim.close()
 
     def trouble(self, stale_seconds: float) -> Fault | None:
         """Return what is wrong at this moment."""

@@ -13,15 +13,17 @@ from robo_al_agent.robot import Array, Fault, Sample
 class JointStates:
     """Filled by the client's thread, read by the driver's.
 
-    A message with none of the joints is of another publisher, and a message with the time of the
-    one before it is not new. Velocities that the robot does not measure are positions' differences.
+    A message with none of the joints is of another publisher, and a message that is not later than
+    the one before it is not new. Velocities that the robot does not measure are positions'
+    differences.
 
     Args:
-        names: of the joints, in the order of the driver.
+        joints: their names in the order of the driver, and whether their efforts are told.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = list(names)
+    def __init__(self, joints: Mapping[str, bool]) -> None:
+        self._names = list(joints)
+        self._with_effort = np.array(list(joints.values()))
         self._changed = threading.Condition()
         self._sample: Sample | None = None
         self._stamp = 0
@@ -78,7 +80,7 @@ class JointStates:
     def _store(self, message: Mapping[str, Any], columns: list[int]) -> None:
         header = message["header"]["stamp"]
         stamp = header["sec"] * 10**9 + header["nanosec"]
-        if stamp == self._stamp:
+        if stamp <= self._stamp:
             return
         positions = _numbers(message["position"], columns)
         if positions is None:
@@ -92,13 +94,18 @@ class JointStates:
         if velocities is None:
             return  # the next message will tell
         efforts = _numbers(message.get("effort"), columns)
+        if efforts is None and self._with_effort.any():
+            names = ", ".join(np.array(self._names)[self._with_effort])
+            told = f"the joint states tell no effort of {names}: leave `effort` out of the joints"
+            self._wrong = Fault("no_effort", told)
+            return
         sequence = 1 if self._sample is None else self._sample.sequence + 1
         self._sample = Sample(
             time.monotonic_ns(),
             sequence,
             positions,
             velocities,
-            np.zeros(len(columns)) if efforts is None else efforts,
+            np.zeros(len(columns)) if efforts is None else np.where(self._with_effort, efforts, 0),
             np.zeros(0),
         )
 
@@ -108,7 +115,7 @@ def _numbers(values: Sequence[float | None] | None, columns: list[int]) -> Array
 
     Then there are none, or they are NaN, of which rosbridge makes null.
     """
-    if not values:
+    if not values or len(values) <= max(columns):
         return None
     numbers = np.array([values[column] for column in columns], np.float64)
     return numbers if np.isfinite(numbers).all() else None

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, Val
 
 from robo_al_agent.drivers.ros2_bridge import REPLY, Bridge, ended, point
 from robo_al_agent.errors import DriverError, SetupError
+from robo_al_agent.rest import await_rest, need_new_readings
 from robo_al_agent.robot import (
     Array,
     Ended,
@@ -48,8 +49,8 @@ class JointLimits(BaseModel):
     unit: str = Field(default="rad", pattern="^(rad|m)$")
     velocity: float = Field(gt=0)
     """Largest speed (rad/s or m/s)."""
-    effort: float = Field(default=float("inf"), gt=0)
-    """Largest torque or force (N m or N)."""
+    effort: float | None = Field(default=None, gt=0)
+    """Largest torque or force (N m or N) that the joint states tell; None: they do not."""
 
 
 class Ros2Trajectory:
@@ -124,7 +125,8 @@ class Ros2Trajectory:
             SetupError: without roslibpy.
             DriverError: when one of them is not there.
         """
-        bridge = Bridge(*self._address, [joint.name for joint in self._spec.joints])
+        joints = {joint.name: joint.effort is not None for joint in self._spec.joints}
+        bridge = Bridge(*self._address, joints)
         trouble = bridge.trouble(self._stale_seconds)
         if trouble is not None:
             bridge.close()
@@ -158,11 +160,13 @@ class Ros2Trajectory:
         return sent
 
     def safe_stop(self) -> None:
-        """Send the controller to where the arm comes to rest when it slows down evenly.
+        """Send the controller to where the arm comes to rest, and see it come to rest.
 
         Raises:
-            DriverError: without a connection, or without knowing where the arm is.
+            DriverError: without a connection, without knowing where the arm is, or when it is
+                measured to move still.
         """
+        began = time.monotonic()
         self.cancel()
         bridge = self._connected()
         sample = bridge.states.latest()
@@ -174,6 +178,7 @@ class Ros2Trajectory:
         low, high = np.minimum(low, sample.positions), np.maximum(high, sample.positions)
         rest = np.clip(sample.positions + sample.velocities * seconds / 2, low, high)
         bridge.publish(point(rest.tolist(), seconds, [0.0] * len(rest)))
+        await_rest(self.read, self._spec, began)
 
     def release(self) -> None:
         """Nothing that every arm in ROS 2 understands takes its torque off.
@@ -190,14 +195,22 @@ class Ros2Trajectory:
         return self._fault
 
     def clear_fault(self, operator: str) -> None:
-        """Connect anew.
+        """Connect anew, and see that readings are new and the arm stands.
 
         Raises:
-            DriverError: when what was wrong is still so: the fault stays.
+            DriverError: when what was wrong is still so, or the arm moves: the fault stays.
         """
-        if self.fault() is not None:
-            self._disconnect()
+        fault = self.fault()
+        if fault is None:
+            return
+        self._disconnect()
+        try:
             self.connect()
+            need_new_readings(self.read, self._spec.name)
+            await_rest(self.read, self._spec, time.monotonic())
+        except DriverError:
+            self._fault = fault
+            raise
 
     def close(self) -> None:
         """Stop and disconnect."""

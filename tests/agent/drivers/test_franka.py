@@ -83,7 +83,7 @@ class Robot:
         self.calls = []
         self.mode, self.errors, self.recovers = RobotMode.Idle, False, True
         self.is_in_control, self.stops, self.failed = False, True, None
-        self.milliseconds, self.tick, self.gone = 1000, 1, False
+        self.milliseconds, self.tick, self.gone, self.creeps = 1000, 1, False, False
         Robot.made.append(self)
 
     @property
@@ -93,7 +93,7 @@ class Robot:
         self.milliseconds += self.tick
         return types.SimpleNamespace(
             q=list(POSE),
-            dq=[0.1] * 7,
+            dq=[0.1] * 7 if self.is_in_control or self.creeps else [0.0] * 7,
             tau_J=[1.0] * 7,
             time=Duration(self.milliseconds),
             robot_mode=self.mode,
@@ -205,6 +205,7 @@ def test_says_what_to_install(monkeypatch):
 
 
 def test_reads(driver, robot):
+    robot.creeps = True
     one, other = driver.read(), driver.read()
     assert one.positions == pytest.approx(POSE)
     assert one.velocities == pytest.approx([0.1] * 7)
@@ -251,6 +252,22 @@ def test_a_stop_that_does_not_end_is_ended(driver, robot):
     with pytest.raises(DriverError, match="ended without a ramp"):
         driver.safe_stop()
     assert len(robot.did("stop")) == 1
+
+
+def test_a_stop_is_believed_when_it_is_measured(driver, robot):
+    driver.command(np.array(POSE), 0.05)
+    robot.creeps = True
+    with pytest.raises(DriverError, match="the stop failed: joint joint1 still moves at 0.1 rad/s"):
+        driver.safe_stop()
+
+
+def test_an_arm_whose_time_stands_is_not_cleared(driver, robot):
+    robot.errors, robot.mode = True, RobotMode.Reflex
+    assert driver.fault().code == "reflex"
+    robot.tick = 0
+    with pytest.raises(DriverError, match="time stands still"):
+        driver.clear_fault("Ada")
+    assert driver.fault().code == "reflex"
 
 
 def test_errors_are_recovered_from_by_a_person_alone(driver, robot):

@@ -77,7 +77,8 @@ def arm(bus):
 def follow(arm, target):
     """Command until the arm is there."""
     deadline = time.monotonic() + 10.0
-    while np.abs(arm.read().positions - arm.command(np.array(target), 0.03)).max() > 0.01:
+    near = np.array([1.0 if joint.unit == "%" else 0.01 for joint in arm.describe().joints])
+    while (np.abs(arm.read().positions - arm.command(np.array(target), 0.03)) > near).any():
         assert time.monotonic() < deadline, "it did not get there"
         time.sleep(0.01)
 
@@ -158,6 +159,30 @@ def test_closing_holds_and_releasing_lets_go(arm, bus):
     assert bus.state(1)["torque"]
     with pytest.raises(DriverError, match="not connected"):
         arm.read()
+
+
+def test_a_stop_is_believed_when_it_is_measured(arm, bus):
+    bus("drift", 1, 300)
+    told = r"the stop failed: joint shoulder_pan still moves at 0.4\d* rad/s"
+    with pytest.raises(DriverError, match=told):
+        arm.safe_stop()
+    bus("drift", 1, 0)
+    arm.safe_stop()
+
+
+def test_a_port_has_one_owner(arm, bus):
+    with pytest.raises(DriverError, match="in use by this very process"):
+        robot(bus).connect()
+
+
+def test_a_gripper_in_percent(bus):
+    entries = joints() | {"gripper": {"scale": "range_0_100", "low": 0, "high": 100, "unit": "%"}}
+    driver = robot(bus, joints=entries)
+    driver.connect()
+    follow(driver, [0.0, 0.0, 0.0, 0.0, 0.0, 25.0])
+    assert abs(bus.state(6)["position"] - 2275) < 8
+    assert driver.describe().joints[5].unit == "%"
+    driver.close()
 
 
 def test_a_calibration_that_the_motors_do_not_hold(bus):

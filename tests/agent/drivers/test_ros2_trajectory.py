@@ -301,6 +301,61 @@ def test_connect_says_what_is_missing(emulator, monkeypatch):
     await_that(lambda: emulator.state()["clients"] == 0)
 
 
+def test_a_stop_is_believed_when_it_is_measured(arm, emulator):
+    emulator.tell("creep")
+    with pytest.raises(DriverError, match=r"the stop failed: joint pan still moves at 0\.\d+ rad/s"):
+        arm.safe_stop()
+    emulator.tell("mend")
+    arm.safe_stop()
+
+
+def test_an_arm_that_moves_by_itself_is_not_cleared(arm, emulator):
+    emulator.tell("lose_joint")
+    latched(arm, "missing_joints")
+    emulator.tell("mend")
+    emulator.tell("creep")
+    with pytest.raises(DriverError, match="joint pan still moves"):
+        arm.clear_fault("Ada")
+    assert arm.fault().code == "missing_joints"
+    emulator.tell("mend")
+    arm.clear_fault("Ada")
+    assert arm.fault() is None
+
+
+def test_joint_states_that_are_older_are_dropped(arm, emulator):
+    emulator.tell("old_states")
+    for _ in range(20):
+        assert arm.read().positions == pytest.approx(START, abs=0.01)
+    assert arm.fault() is None
+
+
+def test_efforts_that_are_promised_and_not_told_are_a_fault(arm, emulator):
+    assert arm.read().efforts == pytest.approx([3.0, 2.0, 1.0])
+    emulator.tell("no_efforts")
+    latched(arm, "no_effort")
+    with pytest.raises(DriverError, match="tell no effort of pan, lift, elbow"):
+        arm.command(np.array(START), 0.1)
+
+
+def test_efforts_that_nobody_promised(emulator):
+    limits = {name: {**limit, "effort": None} for name, limit in JOINTS.items()}
+    driver = Ros2Trajectory(limits, port=emulator.port, controller="/arm_controller")
+    driver.connect()
+    assert driver.read().efforts == pytest.approx(np.zeros(3))
+    assert {joint.effort for joint in driver.describe().joints} == {None}
+    driver.close()
+
+
+def test_joint_states_that_are_too_short(arm, emulator):
+    emulator.tell("short_states")
+    latched(arm, "bad_state")
+
+
+def test_a_controller_has_one_owner(arm, emulator):
+    with pytest.raises(DriverError, match="in use by this very process"):
+        driver_of(emulator).connect()
+
+
 def test_release_is_refused(arm):
     with pytest.raises(DriverError, match="own means"):
         arm.release()
