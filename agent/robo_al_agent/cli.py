@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from robo_al_agent import finding, servo_setup
 from robo_al_agent.calibration import calibrate
 from robo_al_agent.client import ask
 from robo_al_agent.config import AgentConfig, load_config
@@ -61,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     with_config(command("serve", _serve, "serve the robot until Ctrl-C"))
     keys = command("keys", _keys, "make CURVE keys for an agent and a host")
     keys.add_argument("folder", type=Path, metavar="FOLDER")
+    finding.add_arguments(
+        command("find", finding.find, "list serial ports and what answers; moves nothing")
+    )
+    servo_setup.add_arguments(
+        command("setup", servo_setup.setup, "show and set what serial servos keep")
+    )
     check = command(
         "check",
         _check,

@@ -40,8 +40,8 @@ UNLIMITED = math.inf
 
 _DEVICE = "what its numbers do to the motion only the device knows"
 _EMPTY = (
-    "its driver measures none, so nothing could hold to it: leave this entry out, or let the driver "
-    "measure it (an own driver: Joint(effort=...); docs/robots.md says how for the others)"
+    "its driver measures none, so nothing could hold to it: leave this entry out, or let the "
+    "driver measure it (an own driver: Joint(effort=...); docs/robots.md says how for the others)"
 )
 _NO_POSITION = "its commands are no positions that it could be away from"
 OF_MOTION: dict[str, dict[str, str]] = {

@@ -16,7 +16,7 @@ TOLERANCE = 1e-9
 CATCHING_UP = 1.5
 """Times its limit that a joint's velocity may be measured at, with `MEASURED` added."""
 MEASURED = {"rad": 0.2, "m": 0.05, "%": 20.0, "1": float("inf")}
-"""unit/s, by unit: what a motor's own acceleration makes of small steps, and what readings jitter."""
+"""unit/s, by unit: what motors make of small steps by their own acceleration, and jitter."""
 SMALLEST = float(np.finfo(np.float64).tiny)
 """Numbers nearer to 0 are denormal: lost precision, measured or planned by nobody."""
 
@@ -54,12 +54,12 @@ class Bounds:
     start_distance: float
     duration: float
 
-
     @property
     def measured_velocities(self) -> Array:
         """Largest velocities (unit/s) that may be measured while it moves: with a margin."""
         margins = np.array([MEASURED[unit] for unit in self.units])
-        return CATCHING_UP * self.velocities + margins
+        limits: Array = CATCHING_UP * self.velocities + margins
+        return limits
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from robo_al_agent import requests
 from robo_al_agent.errors import SetupError
 from robo_al_agent.robot import Array
 from robo_al_agent.twin_scene import BRAKING, Scene
@@ -120,8 +121,7 @@ class TwinRobot:
 
     def _do_hello(self, client: int | None, request: dict[str, Any]) -> dict[str, Any]:
         joints = [
-            [j.name, j.low, j.high, j.unit, j.effort if np.isfinite(j.effort) else None]
-            for j in self._scene.joints()
+            [j.name, j.low, j.high, j.unit, requests.finite(j.effort)] for j in self._scene.joints()
         ]
         return {
             "name": self._name,

@@ -22,7 +22,7 @@ REBOOT_SECONDS = 0.3
 class DynamixelBus(Bus):
     def __init__(self, link, servos):
         super().__init__(link, servos)
-        self.memory, self.heard, self.asleep = {}, {}, {}
+        self.memory, self.heard, self.asleep, self.renamed = {}, {}, {}, {}
         for servo in servos:
             table = self.memory[servo.number] = bytearray(256)
             table[0:2] = (1020).to_bytes(2, "little")
@@ -95,7 +95,8 @@ class DynamixelBus(Bus):
             return self.reply(number, self.read(number, *words(parameters)))
         if instruction == WRITE:
             address = int.from_bytes(parameters[:2], "little")
-            return self.reply(number, b"", self.write(number, address, parameters[2:]))
+            error = self.write(number, address, parameters[2:])
+            return self.reply(self.renamed.pop(number, number), b"", error)
         reply = self.reply(number, bytes(self.memory[number][0:2]) + b"\x2d")
         if instruction == REBOOT:
             reply = self.reply(number, b"")
@@ -162,6 +163,7 @@ class DynamixelBus(Bus):
         """Give a motor another id."""
         for kept in (self.servos, self.memory, self.heard, self.asleep):
             kept[new] = kept.pop(old)
+        self.renamed[old] = new
         self.servos[new].number = new
 
     def refusal(self, number, address, data):

@@ -20,7 +20,7 @@ EEPROM_END = 40
 class FeetechBus(Bus):
     def __init__(self, link, servos):
         super().__init__(link, servos)
-        self.memory, self.kept = {}, {}
+        self.memory, self.kept, self.renamed = {}, {}, {}
         for servo in servos:
             table = self.memory[servo.number] = bytearray(128)
             for address, value in DEFAULTS.items():
@@ -70,6 +70,7 @@ class FeetechBus(Bus):
                 return
             if instruction == WRITE:
                 self.write(number, parameters[0], parameters[1:])
+                number = self.renamed.pop(number, number)
             yield self.reply(number, b"")
 
     def there(self, number):
@@ -134,6 +135,7 @@ class FeetechBus(Bus):
         """Give a motor another id."""
         for kept in (self.servos, self.memory, self.kept):
             kept[new] = kept.pop(old)
+        self.renamed[old] = new
         self.servos[new].number = new
 
     def changed(self, reply, others=0, cut=0):

@@ -59,8 +59,8 @@ class LeRobot:
         Args:
             type: LeRobot's name of the robot, as in `--robot.type`.
             config: its further settings, as in `--robot.port` and so on.
-            joints: for each joint, in the order of commands, `{scale, low, high, zero, direction, unit}`,
-                as `LeRobotJoint`; LeRobot's key of it is the joint's name with `.pos`.
+            joints: for each joint, in the order of commands, `{scale, low, high, zero, direction,
+                unit}`, as `LeRobotJoint`; LeRobot's key of it is the joint's name with `.pos`.
             rate: commands a second (Hz).
             stop_seconds: within which the robot rests after it was told to stay where it is.
             module: to import first, where a package outside LeRobot brings the type.

@@ -4,9 +4,9 @@ Feetech's SDK is a fork of Dynamixel's and has the same calls. Both take a reply
 for the answer to the next question, hand a reply on that is shorter than what was asked for, and
 drop the error bytes of a group's answers; not so here.
 
-A reply says which motor it is from, but not which question it answers. So every try asks for another
-number of bytes, up to `SPARE` more than are needed: the length of a reply tells whether it is the
-answer to this try, and what comes late from an earlier one is passed over.
+A reply says which motor it is from, but not which question it answers. So every try asks for
+another number of bytes, up to `SPARE` more than are needed: the length of a reply tells whether it
+is the answer to this try, and what comes late from an earlier one is passed over.
 """
 
 import importlib
@@ -25,7 +25,7 @@ wire that drops a byte, the last a PC that was busy elsewhere."""
 QUIET = 0.005
 """Seconds without a byte after which no late reply is still to come."""
 SPARE = 4
-"""Lengths that a question of one kind goes through; what differs in kind differs by at least this."""
+"""Lengths that a question of one kind goes through; those of two kinds differ by at least this."""
 
 Answer = TypeVar("Answer")
 
@@ -155,8 +155,28 @@ class ServoBus:
 
         return self.exchange(talk, patience)
 
-    def write(self, motor: int, address: int, data: bytes) -> int:
+    def ask_all(self, packet: bytes, seconds: float) -> bytes:
+        """Send a packet that every motor answers, and return what came in a time.
+
+        Raises:
+            DriverError: the port is gone.
+        """
+        try:
+            self.port.ser.reset_input_buffer()
+            self.port.writePort(packet)
+            time.sleep(seconds)
+            return bytes(self.port.readPort(self.port.getBytesAvailable()))
+        except Exception as error:  # the SDKs let pyserial's, termios' and their own pass
+            raise DriverError(f"port {self.name}: {error}") from error
+
+    def write(self, motor: int, address: int, data: bytes, answered: bool = True) -> int:
         """Write bytes to one motor, and return the error byte of its answer.
+
+        Args:
+            motor: its id.
+            address: of the first byte.
+            data: the bytes.
+            answered: whether its answer is waited for; without, it proves nothing.
 
         Raises:
             NoReply: it did not answer.
@@ -165,8 +185,9 @@ class ServoBus:
         def talk(tell: list[str]) -> tuple[int, int]:
             tell[0] = f"motor {motor}"
             self._asked = motor, 0
-            result, error = self.packets.writeTxRx(self.port, motor, address, len(data), list(data))
-            return result, error
+            send = self.packets.writeTxRx if answered else self.packets.writeTxOnly
+            said = send(self.port, motor, address, len(data), list(data))
+            return said if answered else (said, 0)
 
         return self.exchange(talk)
 

@@ -1,4 +1,4 @@
-"""Whether servos are set up for what their entries in AGENT.yaml say; nothing is written to them."""
+"""Whether servos are set up for what their entries in AGENT.yaml say; nothing is written."""
 
 from collections.abc import Sequence
 

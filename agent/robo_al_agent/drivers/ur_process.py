@@ -7,8 +7,8 @@ lock; it waits up to 300 s for a command to be done. So this process ends as soo
 is lost, and can be killed at any time: the controller's watchdog then stops the script.
 
 Run as `python ur_process.py HOSTNAME WATCHDOG_SECONDS`; one request a line of JSON on standard
-input, one answer with the request's number on standard output. At the end of its input, so when the agent has died, it stops
-the arm and ends the control script. Imports nothing of the agent.
+input, one answer with the request's number on standard output. At the end of its input, so when the
+agent has died, it stops the arm and ends the control script. Imports nothing of the agent.
 """
 
 import json

@@ -41,7 +41,7 @@ class Limits(BaseModel):
     velocity: float = Field(default=math.pi, gt=0, le=2 * math.pi)
     """Largest speed (rad/s); the first two joints of a UR10e and larger do 2.09."""
     newton_metres_per_ampere: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """Effort of one ampere of motor current; 0: no effort is measured. The client reads no torques."""
+    """Effort of one ampere of motor current; 0: none is measured. The client reads no torques."""
 
 
 class Settings(BaseModel):

@@ -303,7 +303,9 @@ def test_connect_says_what_is_missing(emulator, monkeypatch):
 
 def test_a_stop_is_believed_when_it_is_measured(arm, emulator):
     emulator.tell("creep")
-    with pytest.raises(DriverError, match=r"the stop failed: joint pan still moves at 0\.\d+ rad/s"):
+    with pytest.raises(
+        DriverError, match=r"the stop failed: joint pan still moves at 0\.\d+ rad/s"
+    ):
         arm.safe_stop()
     emulator.tell("mend")
     arm.safe_stop()
