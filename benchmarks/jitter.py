@@ -32,7 +32,7 @@ while True:
 def serve(folder: Path, port: int) -> "subprocess.Popen[str]":
     """Start an agent for two joints that are at their targets at once."""
     limits = {"unit": "rad", "position": [-0.9, 0.9], "velocity": 2.0, "acceleration": 1e3}
-    joints = [{"name": name, **limits, "jerk": 1e6, "effort": 1.0} for name in ("left", "right")]
+    joints = [{"name": name, **limits, "jerk": 1e6} for name in ("left", "right")]
     envelope = {"joints": joints, "duration": 600.0, "start_distance": 0.1, "tracking_error": 0.2}
     (folder / "envelope.yaml").write_text(
         json.dumps({**envelope, "sample_age": 5.0, "missed_deadlines": 1000})

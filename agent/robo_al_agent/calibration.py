@@ -21,11 +21,13 @@ class Rate:
     misses: int
     """Cycles longer than a period at the robot's own rate."""
     cycles: int
+    declared: float
+    """Period of the rate that the robot is made for: nothing is commanded faster."""
 
     @property
     def shortest_period(self) -> float:
         """Seconds between two commands that rollouts may ask for."""
-        return self.p99 / SHARE
+        return max(self.p99 / SHARE, self.declared * (1 - 1e-9))
 
 
 def calibrate(door: Door, cycles: int = CYCLES) -> Rate:
@@ -52,4 +54,4 @@ def calibrate(door: Door, cycles: int = CYCLES) -> Rate:
         seconds[i] = (door.now_ns() - began_ns) / 1e9
     p50, p99 = np.percentile(seconds, [50, 99])
     late = int((seconds > 1 / spec.rate).sum())
-    return Rate(float(p50), float(p99), float(seconds.max()), late, cycles)
+    return Rate(float(p50), float(p99), float(seconds.max()), late, cycles, 1 / spec.rate)

@@ -19,7 +19,8 @@ import numpy as np
 from robo_al_agent.driver import RobotDriver, SupportsRecovery, SupportsReset, TrajectoryDriver
 from robo_al_agent.errors import AgentError, DriverError
 from robo_al_agent.pulse import Pulse
-from robo_al_agent.readings import REST, measured_rates, own, wrong_reading
+from robo_al_agent.readings import measured_rates, own, wrong_reading
+from robo_al_agent.rest import rest_rates
 from robo_al_agent.robot import (
     Array,
     Ended,
@@ -322,14 +323,15 @@ class Door:
 
     def _see_rest(self) -> None:
         """Wait until two readings show a robot at rest, whatever `safe_stop` has said."""
+        limits = rest_rates(self.spec)
         until_ns = self._clock() + round((self.spec.stop_seconds + GRACE_SECONDS) * 1e9)
         before = self.read()
         while True:
             self._sleep(WINDOW_SECONDS)
             after = self.read()
-            rates = measured_rates(before, after)
-            worst = int(rates.argmax())
-            if rates[worst] <= REST:
+            rates = measured_rates(before, after, limits)
+            worst = int((rates / limits).argmax())
+            if rates[worst] <= limits[worst]:
                 return
             if self._clock() > until_ns:
                 joint = self.spec.joints[worst]

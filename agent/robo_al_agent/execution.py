@@ -16,8 +16,8 @@ import numpy as np
 from robo_al_agent.door import Door
 from robo_al_agent.envelope import Envelope, Stream, check_trajectory
 from robo_al_agent.policy import OnnxPolicy
-from robo_al_agent.readings import REST
 from robo_al_agent.requests import Content
+from robo_al_agent.rest import rest_rates
 from robo_al_agent.robot import (
     Array,
     Ended,
@@ -265,7 +265,7 @@ class Execution:
             away = np.abs(sample.positions - self._target)
             worst = int(away.argmax())
             near = away[worst] <= self._envelope.start_distance
-            still = np.abs(sample.velocities).max() <= REST
+            still = bool((np.abs(sample.velocities) <= rest_rates(self._spec)).all())
             if not (near and still) and now_ns < self._settled_ns:
                 self._at(now_ns + self._pace_ns, self._settle)
                 return None

@@ -6,11 +6,9 @@ import numpy as np
 
 from robo_al_agent.robot import Array, Fault, RobotSpec, Sample
 
-REST = 0.05
-"""rad/s or m/s below which a joint is at rest."""
-RESOLUTION = 0.002
-"""rad or m by which the reading of a joint at rest may differ from the one before: a servo's tick
-is 0.0015 rad."""
+RESOLUTION = 0.04
+"""Seconds at the rate of rest, so 0.002 rad, by which the reading of a joint at rest may differ
+from the one before: a servo's tick is 0.0015 rad."""
 
 
 def wrong_reading(spec: RobotSpec, sample: Sample, last: int | None, now_ns: int) -> Fault | None:
@@ -59,13 +57,18 @@ def own(sample: Sample) -> Sample:
     )
 
 
-def measured_rates(before: Sample, after: Sample) -> Array:
+def measured_rates(before: Sample, after: Sample, limits: Array) -> Array:
     """Return how fast each joint moves [J], by the larger of two measures.
 
     Neither is believed alone: some devices do not measure velocities, and a position that is read
     once more by chance shows none.
+
+    Args:
+        before: a reading.
+        after: a later one.
+        limits: [J] rates (unit/s) below which the joints are at rest.
     """
     seconds = max((after.time_ns - before.time_ns) / 1e9, 1e-3)
-    moved = np.maximum(np.abs(after.positions - before.positions) - RESOLUTION, 0)
+    moved = np.maximum(np.abs(after.positions - before.positions) - RESOLUTION * limits, 0)
     rates: Array = np.maximum(moved / seconds, np.abs(after.velocities))
     return rates

@@ -14,7 +14,7 @@ WINDOW = 0.1
 """Seconds over which positions are compared: one tick of 4096 then is 0.015 rad/s."""
 PAUSE = 0.005
 """Seconds between two readings."""
-LATEST = 2.0
+LATEST = 0.5
 """Seconds after `stop_seconds` in which a robot that can hardly be read may still be read."""
 
 

@@ -129,8 +129,9 @@ class Waiting:
         between = content.period / content.substeps
         if between < rate.shortest_period:
             raise WireError(
-                f"submit: commands {between:g} s apart; this robot was measured at "
-                f"{rate.shortest_period:.4f} s at least"
+                f"submit: commands {between:g} s apart; this robot takes them "
+                f"{rate.shortest_period:.4f} s apart at least: it declares {1 / rate.declared:g} Hz, "
+                f"and 99 of 100 cycles were measured to take {rate.p99:.4f} s"
             )
         commands, policy = None, None
         if content.controller == "open_loop":

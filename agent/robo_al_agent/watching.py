@@ -1,4 +1,4 @@
-"""What a robot in motion is held against at each reading: freshness, tracking, effort."""
+"""What a robot in motion is held against at each reading: age, tracking, velocity, effort."""
 
 import numpy as np
 
@@ -10,6 +10,7 @@ KINDS: dict[str, OutcomeKind] = {
     "tracking_error": "TOLERANCE_VIOLATED",
     "not_at_start": "TOLERANCE_VIOLATED",
     "effort": "ABORTED_SAFETY",
+    "measured_velocity": "ABORTED_SAFETY",
 }
 """How a rollout ends that a fault of a certain code ends."""
 
@@ -41,7 +42,9 @@ def deviation(
         fault = _beyond(spec, "tracking_error", away, np.full(len(away), envelope.tracking_error))
         if fault is not None:
             return fault
-    return _beyond(spec, "effort", np.abs(sample.efforts), envelope.effort)
+    speeds, fastest = np.abs(sample.velocities), envelope.bounds.measured_velocities
+    fault = _beyond(spec, "measured_velocity", speeds, fastest)
+    return fault or _beyond(spec, "effort", np.abs(sample.efforts), envelope.effort)
 
 
 def _beyond(spec: RobotSpec, code: str, values: Array, limits: Array) -> Fault | None:

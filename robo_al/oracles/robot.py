@@ -278,8 +278,8 @@ class RobotOracle:
         fastest = Rate(**said["rate"]).shortest_period
         if between < fastest:
             raise UserError(
-                f"oracle robot: the task commands every {between:g} s; this robot was measured at "
-                f"{fastest:.4f} s at least"
+                f"oracle robot: the task commands every {between:g} s; this robot takes commands "
+                f"{fastest:.4f} s apart at least"
             )
 
     def _mismatch(self, task: Task, robot: SupportsRobot | None) -> str | None:

@@ -110,7 +110,6 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
                     "velocity": 2.0,
                     "acceleration": 100.0,
                     "jerk": 10_000.0,
-                    "effort": 1.0,
                 }
                 for name in ("left", "right")
             ],

@@ -46,7 +46,6 @@ ENVELOPE = Envelope.model_validate(
                 "velocity": 10.0,
                 "acceleration": 1e4,
                 "jerk": 1e6,
-                "effort": 10.0,
             }
         ],
         "duration": 60.0,
@@ -251,7 +250,7 @@ class Simulation:
         self._born += 1
         born = self._born
         door = Door(SimulatedDriver(self.world), None, lambda: self.now, self._sleep)
-        rate = Rate(1e-4, 1e-4, 1e-4, 0, 1)
+        rate = Rate(1e-4, 1e-4, 1e-4, 0, 1, 0.01)
         robot = Robot(door, ENVELOPE, Approval(mode="auto"), {}, rate)
         try:
             self.agent = self._make(

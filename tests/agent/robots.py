@@ -1,7 +1,7 @@
 """A driver that needs no device: two joints that are at their targets at once, or break.
 
 `faults` is a file: what is written there becomes the robot's fault; `silent` freezes readings,
-`slow` makes every reading take 0.1 s.
+`slow` makes every reading take 0.1 s, `fast` makes both joints be measured at 8 rad/s.
 """
 
 import time
@@ -36,8 +36,9 @@ class Slider:
         if said != "silent":
             self._sequence += 1
         zeros = np.zeros(2)
+        speeds = np.full(2, 8.0) if said == "fast" else zeros
         now = time.monotonic_ns()
-        return Sample(now, self._sequence, self._position.copy(), zeros, zeros, np.zeros(0))
+        return Sample(now, self._sequence, self._position.copy(), speeds, zeros, np.zeros(0))
 
     def command(self, target: np.ndarray, seconds: float) -> np.ndarray:
         sent = np.round(target, 3)

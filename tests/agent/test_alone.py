@@ -46,7 +46,7 @@ def test_alone_it_serves_a_rollout(tmp_path: Path) -> None:
     constraints = ROOT / "constraints.txt"
     run(python, "-m", "pip", "install", "--quiet", "-c", constraints, ROOT / "agent")
     joint = {"unit": "rad", "position": [-0.9, 0.9], "velocity": 2.0, "acceleration": 100.0}
-    joints = [{"name": name, **joint, "jerk": 1e4, "effort": 1.0} for name in ("left", "right")]
+    joints = [{"name": name, **joint, "jerk": 1e4} for name in ("left", "right")]
     envelope = {"joints": joints, "duration": 30.0, "start_distance": 0.1, "tracking_error": 0.2}
     (tmp_path / "envelope.yaml").write_text(
         json.dumps({**envelope, "sample_age": 1.0, "missed_deadlines": 100})

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -207,6 +208,17 @@ model: {file: arm.xml}
         "model: neither workspace nor self_collision needs it: give one, or no model",
     ):
         assert f"\n  {line}" in f"\n  {caught.value}"
+
+
+def test_an_effort_that_nobody_measures_is_no_limit(tmp_path):
+    spec = replace(ARM, joints=tuple(replace(joint, effort=None) for joint in ARM.joints))
+    with pytest.raises(SetupError) as caught:
+        load_envelope(written(tmp_path, LIMITS), spec)
+    for name in ("lift", "shoulder", "elbow"):
+        told = f"joints.{name}.effort: its driver measures none, so nothing could hold to it: leave"
+        assert told in str(caught.value)
+    envelope = load_envelope(written(tmp_path, re.sub(r",\s*effort: \d+", "", LIMITS)), spec)
+    assert (envelope.effort == np.inf).all()
 
 
 @pytest.mark.parametrize(

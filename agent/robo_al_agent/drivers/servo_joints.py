@@ -202,14 +202,12 @@ class ServoDriver(ABC):
         """
         if self._fault is not None:
             raise DriverError(f"{self.name}: not sent, a fault is latched: {self._fault.message}")
-        pairs = list(zip(self.motors.values(), target, strict=True))
-        ticks = [
-            round(motor.zero + motor.direction * float(goal) / RADIANS) for motor, goal in pairs
-        ]
+        motors = list(self.motors.values())
+        pairs = zip(motors, target, strict=True)
+        goals = {motor.id: motor.tick(float(goal)) for motor, goal in pairs}
         with self._talking() as bus:
-            ids = [motor.id for motor in self.motors.values()]
-            self._set_goals(bus, dict(zip(ids, ticks, strict=True)))
-        return np.array([m.position(tick) for (m, _), tick in zip(pairs, ticks, strict=True)])
+            self._send(bus, goals)
+        return np.array([motor.position(goals[motor.id]) for motor in motors])
 
     def safe_stop(self) -> None:
         """Send every motor that answers to where it can come to rest, and see it come to rest.
