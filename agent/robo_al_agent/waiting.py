@@ -130,8 +130,8 @@ class Waiting:
         if between < rate.shortest_period:
             raise WireError(
                 f"submit: commands {between:g} s apart; this robot takes them "
-                f"{rate.shortest_period:.4f} s apart at least: it declares {1 / rate.declared:g} Hz, "
-                f"and 99 of 100 cycles were measured to take {rate.p99:.4f} s"
+                f"{rate.shortest_period:.4f} s apart at least: it declares "
+                f"{1 / rate.declared:g} Hz, and 99 of 100 cycles took {rate.p99:.4f} s at most"
             )
         commands, policy = None, None
         if content.controller == "open_loop":

@@ -4,9 +4,9 @@ Feetech's SDK is a fork of Dynamixel's and has the same calls. Both take a reply
 for the answer to the next question, hand a reply on that is shorter than what was asked for, and
 drop the error bytes of a group's answers; not so here.
 
-A reply says which motor it is from, but not which question it answers. So every try asks for
-another number of bytes, up to `SPARE` more than are needed: the length of a reply tells whether it
-is the answer to this try, and what comes late from an earlier one is passed over.
+A reply says which motor it is from, but not which question it answers. So every question asks for
+another number of bytes, some more than are needed: the length of a reply tells whether it is the
+answer, and what comes late from an earlier question is passed over.
 """
 
 import importlib
@@ -25,7 +25,7 @@ wire that drops a byte, the last a PC that was busy elsewhere."""
 QUIET = 0.005
 """Seconds without a byte after which no late reply is still to come."""
 SPARE = 4
-"""Lengths that a question of one kind goes through; those of two kinds differ by at least this."""
+"""Lengths that the questions for about as many bytes go through."""
 
 Answer = TypeVar("Answer")
 
@@ -54,7 +54,7 @@ class ServoBus:
         self.packets: Any = self.sdk.PacketHandler(family.protocol)
         self.port: Any = self.sdk.PortHandler(port)
         self._patience = 0.0
-        self._try = 0
+        self._questions = 0
         self._asked: tuple[int, int] | None = None
         """Motor and number of bytes of the reply that is waited for; None: none is judged."""
         self._foreign = ""
@@ -140,7 +140,7 @@ class ServoBus:
         def talk(tell: list[str]) -> tuple[int, list[tuple[bytes, int]]]:
             answers = []
             tell[0] = f"motors {list(motors)}"
-            asked = length + self._try % SPARE
+            asked = -(-length // SPARE) * SPARE + self._questions % SPARE
             request = self.sdk.GroupSyncRead(self.port, self.packets, address, asked)
             for motor in motors:
                 request.addParam(motor)
@@ -230,8 +230,8 @@ class ServoBus:
         """
         tell = [""]
         wrong = ""
+        self._questions += 1  # and a late answer to an earlier try is one to this question
         for again, self._patience in enumerate(patience):
-            self._try += 1
             self._asked, self._foreign = None, ""
             try:
                 self._drop_replies(QUIET if again else 0.0)

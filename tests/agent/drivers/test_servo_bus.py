@@ -91,7 +91,7 @@ def test_a_late_reply_is_never_the_answer_to_another_question(arm, bus, seconds)
         assert arm.read().positions[0] == pytest.approx(452 * TICK)
 
 
-def test_what_comes_late_from_an_earlier_try_is_passed_over(arm, bus):
+def test_what_comes_late_from_an_earlier_question_is_passed_over(arm, bus):
     bus("delay", 0.2)
     before = arm.read()
     bus("put", 1, 2500)
