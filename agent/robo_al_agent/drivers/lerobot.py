@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from robo_al_agent.drivers.lerobot_joints import checked_joints
+from robo_al_agent.drivers.lerobot_joints import checked_joints, need_one_turn
 from robo_al_agent.drivers.ownership import Claim, claim_port, keep_others_out
 from robo_al_agent.errors import DriverError, SetupError
 from robo_al_agent.rest import await_rest, need_new_readings
@@ -116,6 +116,7 @@ class LeRobot:
             if not robot.is_calibrated:
                 told = "its motors hold another calibration than LeRobot's file, or there is none"
                 raise DriverError(f"{self.name}: {told}: run lerobot-calibrate")
+            need_one_turn(self.name, getattr(robot, "bus", None))
             self._hold()
         except Exception as error:
             self._disconnect()

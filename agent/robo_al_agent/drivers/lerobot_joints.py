@@ -7,8 +7,9 @@ from typing import Any, Literal
 from pydantic import ConfigDict, FiniteFloat
 from pydantic.dataclasses import dataclass as validated
 
+from robo_al_agent.drivers.feetech_registers import MULTI_TURN
 from robo_al_agent.drivers.parameters import checked_entries
-from robo_al_agent.errors import SetupError
+from robo_al_agent.errors import DriverError, SetupError
 
 
 @validated(frozen=True, config=ConfigDict(extra="forbid"))
@@ -82,3 +83,24 @@ def checked_joints(joints: Mapping[str, Any]) -> dict[str, LeRobotJoint]:
         if joint.unit != "rad" and joint.scale in ("degrees", "radians"):
             raise SetupError(f"joints.{name}: unit {joint.unit} needs a scale that is a range")
     return checked
+
+
+def need_one_turn(name: str, bus: Any) -> None:
+    """Refuse Feetech motors that count turns, which LeRobot leaves as they are.
+
+    Args:
+        name: of the robot.
+        bus: LeRobot's, connected; None where the robot has none.
+
+    Raises:
+        DriverError: naming the joints.
+    """
+    tables = getattr(bus, "model_ctrl_table", {})
+    models = {joint: one.model for joint, one in getattr(bus, "motors", {}).items()}
+    asked = [joint for joint, model in models.items() if "Phase" in tables.get(model, {})]
+    phases = bus.sync_read("Phase", asked, normalize=False) if asked else {}
+    turning = [joint for joint, phase in phases.items() if int(phase) & MULTI_TURN]
+    if turning:
+        told = "multi-turn feedback is on (phase, register 18, BIT4, value 16)"
+        mend = "clear it by `robo-al-agent setup feetech PORT --fix`, and calibrate anew"
+        raise DriverError(f"{name}: {', '.join(turning)}: {told}; {mend}")

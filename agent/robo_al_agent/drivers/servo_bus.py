@@ -57,6 +57,8 @@ class ServoBus:
         self._questions = 0
         self._asked: tuple[int, int] | None = None
         """Motor and number of bytes of the reply that is waited for; None: none is judged."""
+        self._others: Sequence[int] = ()
+        """Motors that the same question goes to."""
         self._foreign = ""
         """What came first instead, in words."""
         self._judge_replies()
@@ -109,13 +111,13 @@ class ServoBus:
             motor, length, error = packet[2], packet[3] - 2, packet[4]
         else:  # FF FF FD 00 id length length 55 error data... crc crc
             motor, length, error = packet[4], packet[5] + 256 * packet[6] - 4, packet[8]
-        if (motor, length) == self._asked:
-            return True
         wanted, needed = self._asked
-        self._foreign = self._foreign or (
-            f"motor {motor} answered with {length} bytes (error {error}), where {needed} of motor "
-            f"{wanted} were asked for"
-        )
+        if (motor, length) == (wanted, needed):
+            return True
+        if motor == wanted or motor not in self._others:
+            told = f"motor {motor} answered with {length} bytes (error {error})"
+            told += f", where {needed} of motor {wanted} were asked for"
+            self._foreign = self._foreign or told
         return False
 
     def close(self) -> None:
@@ -140,6 +142,7 @@ class ServoBus:
         def talk(tell: list[str]) -> tuple[int, list[tuple[bytes, int]]]:
             answers = []
             tell[0] = f"motors {list(motors)}"
+            self._others = motors
             asked = -(-length // SPARE) * SPARE + self._questions % SPARE
             request = self.sdk.GroupSyncRead(self.port, self.packets, address, asked)
             for motor in motors:
@@ -232,7 +235,9 @@ class ServoBus:
         wrong = ""
         self._questions += 1  # and a late answer to an earlier try is one to this question
         for again, self._patience in enumerate(patience):
-            self._asked, self._foreign = None, ""
+            self._asked = None
+            self._others = ()
+            self._foreign = ""
             try:
                 self._drop_replies(QUIET if again else 0.0)
                 result, answer = talk(tell)

@@ -170,6 +170,14 @@ def test_a_stop_is_believed_when_it_is_measured(arm, bus):
     arm.safe_stop()
 
 
+def test_motors_that_count_turns_are_refused(bus):
+    bus("register", 5, 18, 28)
+    with pytest.raises(
+        DriverError, match=r"wrist_roll: multi-turn feedback is on .*BIT4, value 16"
+    ):
+        robot(bus).connect()
+
+
 def test_a_port_has_one_owner(arm, bus):
     with pytest.raises(DriverError, match="in use by this very process"):
         robot(bus).connect()

@@ -1,6 +1,7 @@
 """Motors that are set up for something else than their entries say: both families, on a pty."""
 
 import runpy
+import time
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,61 @@ def test_a_motor_that_would_jump_to_its_own_limits_is_not_switched_on(started, f
     with pytest.raises(DriverError, match="motor 2: it rests at tick 3600, outside its own limits"):
         driver().connect()
     assert not bus.state(2)["torque"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("opening", "unit", "width"), [(None, "%", 100.0), (0.07, "m", 0.07)])
+@pytest.mark.parametrize(("closed", "wide"), [(2000, 3000), (3000, 2000)])
+def test_a_gripper_has_a_unit_of_its_own(started, family, opening, unit, width, closed, wide):
+    bus, _ = started(family)
+    gripper = {"kind": "gripper", "id": 3, "closed": closed, "open": wide, "opening": opening}
+    bus("put", 3, closed)
+    arm = FAMILIES[family](bus.port, motors() | {"joint3": gripper | {"effort_per_unit": 0.01}})
+    joint = arm.describe().joints[2]
+    assert (joint.unit, joint.low, joint.high, joint.velocity) == (unit, 0.0, width, width)
+    arm.connect()
+    assert arm.read().positions[2] == pytest.approx(0.0)
+    sent = arm.command(np.array([0.0, 0.0, width / 4]), 0.02)
+    assert sent[2] == pytest.approx(width / 4)
+    deadline = time.monotonic() + 10.0
+    fastest = load = 0.0
+    while abs((sample := arm.read()).positions[2] - width / 4) > width / 200:
+        assert time.monotonic() < deadline, "it did not get there"
+        fastest = max(fastest, sample.velocities[2])
+        load = max(load, sample.efforts[2])
+    assert bus.state(3)["goal"] == closed + (wide - closed) / 4
+    assert 0 < fastest < 1.1 * width and load > 0, "opening is positive"
+    assert arm.command(np.array([0.0, 0.0, 2 * width]), 0.02)[2] == pytest.approx(width)
+    arm.safe_stop()
+    arm.close()
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"closed": 2000, "open": 2000}, "open and closed are both tick 2000"),
+        ({"closed": 2000, "open": 4096}, "gripper.open: Input should be less than 4096"),
+        ({"closed": 2000, "open": 3000, "low": 0}, "gripper.low: Unexpected keyword argument"),
+        ({"closed": 2000, "open": 3000, "kind": "griper"}, "kind: 'griper'; joint or gripper is"),
+    ],
+)
+def test_a_gripper_that_is_none(entry, told):
+    with pytest.raises(SetupError, match=told):
+        Feetech("/dev/none", {"gripper": {"kind": "gripper", "id": 6} | entry})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_stop_is_believed_when_it_is_measured(started, family):
+    bus, driver = started(family)
+    arm = driver()
+    arm.connect()
+    arm.safe_stop()
+    bus("drift", 2, 200)  # and its speed reads 0
+    with pytest.raises(DriverError, match=r"stop failed: joint joint2 still moves at 0\.\d+ rad/s"):
+        arm.safe_stop()
+    bus("drift", 2, 0)
+    arm.safe_stop()
+    arm.close()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
