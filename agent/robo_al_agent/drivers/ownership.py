@@ -26,13 +26,14 @@ class Claim:
     """The right to use a device, until `close`.
 
     Args:
-        device: its name, the same for whoever wants it: `ur 192.168.0.5`.
+        device: what it is, the same for whoever wants it: `ur 192.168.0.5`.
+        name: of it in messages, where it has another one for people.
 
     Raises:
         DriverError: somebody has it; says who.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, name: str = "") -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         address = f"\0robo-al-agent {device}"[:100]
         try:
@@ -40,7 +41,7 @@ class Claim:
         except OSError:
             self._socket.close()
             who = _holder(address)
-            raise DriverError(f"{device} is in use by {who}: {_END}") from None
+            raise DriverError(f"{name or device} is in use by {who}: {_END}") from None
         self._socket.listen(ASKERS)
 
     def close(self) -> None:
@@ -66,10 +67,7 @@ def claim_port(path: str) -> Claim:
         raise DriverError(f"port {path}: no serial port; `robo-al-agent find` lists them")
     # By the device's number, for a port has several names (/dev/serial/by-id/...).
     number = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
-    try:
-        claim = Claim(f"serial port {number}")
-    except DriverError as error:
-        raise DriverError(f"port {path}: {error}") from None
+    claim = Claim(f"serial port {number}", f"port {path}")
     others = _openers(found.st_rdev)
     if others:
         claim.close()
