@@ -251,7 +251,8 @@ class ServoBus:
             wrong = self._foreign or self.packets.getTxRxResult(result).removeprefix(
                 "[TxRxResult] "
             )
-        raise NoReply(f"port {self.name}, {tell[0]}: {wrong} ({len(patience)} tries)")
+        asked = f", {tell[0]}" if tell[0] else ""  # nobody yet, where the port itself is gone
+        raise NoReply(f"port {self.name}{asked}: {wrong} ({len(patience)} tries)")
 
     def _drop_replies(self, quiet: float) -> None:
         """Drop what came after its time: there is no number in a reply to tell it by."""
