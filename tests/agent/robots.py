@@ -1,7 +1,8 @@
 """A driver that needs no device: two joints that are at their targets at once, or break.
 
 `faults` is a file: what is written there becomes the robot's fault; `silent` freezes readings,
-`slow` makes every reading take 0.1 s, `fast` makes both joints be measured at 8 rad/s.
+`slow` makes every reading take 0.1 s, `fast` makes both joints be measured at 8 rad/s
+until they are stopped.
 """
 
 import time
@@ -19,6 +20,7 @@ class Slider:
         self._position = np.zeros(2)
         self._sequence = 0
         self._open = False
+        self._stopped = False
 
     def describe(self) -> RobotSpec:
         joints = (Joint("left", -1.0, 1.0), Joint("right", -1.0, 1.0))
@@ -36,17 +38,19 @@ class Slider:
         if said != "silent":
             self._sequence += 1
         zeros = np.zeros(2)
-        speeds = np.full(2, 8.0) if said == "fast" else zeros
+        speeds = np.full(2, 8.0) if said == "fast" and not self._stopped else zeros
         now = time.monotonic_ns()
         return Sample(now, self._sequence, self._position.copy(), speeds, zeros, np.zeros(0))
 
     def command(self, target: np.ndarray, seconds: float) -> np.ndarray:
         sent = np.round(target, 3)
         self._position = sent
+        self._stopped = False
         self._write("command " + " ".join(map(str, sent)))
         return sent
 
     def safe_stop(self) -> None:
+        self._stopped = True
         self._write("stop")
 
     def release(self) -> None:
