@@ -141,15 +141,17 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     from robo_al.config import find_config, load_config
     from robo_al.dataset.folders import need_new
-    from robo_al.forecast import foresee
     from robo_al.overrides import split_arguments
-    from robo_al.run import create_campaign, load_run_config
 
     source, overrides = split_arguments(options.arguments)
     name = find_config(source).stem
     need_new(options.out or Path("runs") / name / "new")  # before a plugin loads torch
     config = load_config(source, overrides)
     folder = options.out or _new_folder(name, config)
+    print(f"{config.env.name}: all parts are tried on a few steps, then the run begins", flush=True)
+    from robo_al.forecast import foresee
+    from robo_al.run import create_campaign, load_run_config
+
     try:
         campaign = create_campaign(config, folder)
     except BaseException:

@@ -13,16 +13,16 @@ from robo_al.choosing import CANNOT
 from robo_al.config import Config
 from robo_al.models.imagination import imagine
 from robo_al.one_thread import one_thread
+from robo_al.oracles.steppers import is_batched
 from robo_al.parts import Parts, Settings
 from robo_al.protocols import Oracle, SupportsAct, SupportsLook, SupportsRepeat, SupportsUpdate
 from robo_al.run import make_oracle, parts_of
 from robo_al.tasks.shelf import borrowed
 from robo_al.testing import random_transitions
-from robo_al.types import MEAN, Candidate, Streamed, Trajectory
+from robo_al.types import MEAN, Candidate, OpenLoop, Trajectory
 
 STEPS = 10
-"""Timed of a rollout, after a first one in which more is done: a plan that is held for several
-steps is made once among them."""
+"""Timed of a rollout, after a first one in which more is done."""
 TRANSITIONS = 60
 """Learned from, at most."""
 
@@ -80,11 +80,14 @@ def sentence(config: Config, parts: Parts, settings: Settings, seconds: Mapping[
         "executing": f"--rollout_steps {max(1, steps // 2)}",
         "retraining": f"smaller parameters of the model {config.model.name}",
     }
+    total = sum(seconds.values())
+    if total < 1.0:
+        return "A round takes less than a second at first, and longer as the model grows."
     ordered = sorted(what, key=lambda name: -seconds[name])
     named = [f"{said(seconds[name])} for {what[name]}" for name in ordered if seconds[name] >= 0.05]
     of_it = f" ({', '.join(named)})" if named else ""
     return (
-        f"A round takes about {said(sum(seconds.values()))} at first{of_it}, and longer as the "
+        f"A round takes about {said(total)} at first{of_it}, and longer as the "
         f"model grows; for less: {less[ordered[0]]}."
     )
 
@@ -113,7 +116,8 @@ def _retraining(parts: Parts, settings: Settings) -> float:
 
 def _imagined_step(parts: Parts, settings: Settings, steps: int) -> float:
     """Return the seconds in which all candidates of a round are imagined for one step."""
-    starts = settings.contexts if parts.task.starts is None else settings.candidates
+    # From one start, since a reset may take long; of recorded rollouts, each is a start.
+    starts = 1 if parts.task.starts is None else settings.candidates
     candidates = parts.policy.propose(
         settings.candidates,
         parts.contexts_from(range(starts)),
@@ -136,25 +140,36 @@ def _imagined_step(parts: Parts, settings: Settings, steps: int) -> float:
 
 def _executed_step(parts: Parts, oracle: Oracle, rollouts: int, horizon: int) -> float:
     """Return the seconds in which so many simulated rollouts of the policy advance by one step."""
+    together = 1 if is_batched(parts.task.env) else rollouts
+    return _acted_step(parts, rollouts) + _simulated_step(parts, oracle, horizon) * together
+
+
+def _acted_step(parts: Parts, rollouts: int) -> float:
+    """Return the seconds in which the policy answers the observations of so many rollouts."""
     assert isinstance(parts.policy, SupportsAct)
-    controller = Streamed(parts.policy, parts.model, MEAN)
-    times, lengths, played = [], [], rollouts
+    (context,) = parts.contexts_from([0])
+    actor = parts.policy.start(parts.model, [MEAN] * rollouts, list(range(rollouts)))
+    observations = np.tile(context.observation, (rollouts, 1))
+    actor.act(observations)  # the first time, more is done
+    began = time.monotonic()
+    for _ in range(STEPS):
+        actor.act(observations)
+    return (time.monotonic() - began) / STEPS
+
+
+def _simulated_step(parts: Parts, oracle: Oracle, horizon: int) -> float:
+    """Return the seconds of one step of one rollout, its reset left out."""
+    middle = (parts.task.action_low + parts.task.action_high) / 2
+    times, lengths = [], []
     for steps in (1, min(horizon, STEPS + 1)):
-        wanted = range(rollouts)
         if parts.task.finds_starts and isinstance(oracle, SupportsLook):
-            contexts = oracle.look(wanted)
+            (context,) = oracle.look([0])
         else:
-            contexts = parts.contexts_from(wanted)
-        began, played, longest = time.monotonic(), len(contexts), 1
-        for i, context in enumerate(contexts):
-            oracle.submit(Candidate(context, controller, steps, i, f"forecast-{i}"))
-        left = played
-        while left:
-            outcomes = oracle.poll()
-            left -= len(outcomes)
-            results = [outcome.result for outcome in outcomes]
-            longest = max([longest, *(r.steps for r in results if isinstance(r, Trajectory))])
+            (context,) = parts.contexts_from([0])
+        plan = OpenLoop(np.tile(middle, (steps, 1)))
+        began = time.monotonic()
+        oracle.submit(Candidate(context, plan, steps, 0, f"forecast-{steps}"))
+        result = oracle.poll()[0].result
         times.append(time.monotonic() - began)
-        lengths.append(longest)
-    step = max(0.0, times[1] - times[0]) / max(1, lengths[1] - lengths[0])
-    return step * rollouts / played
+        lengths.append(result.steps if isinstance(result, Trajectory) else 1)
+    return max(0.0, times[1] - times[0]) / max(1, lengths[1] - lengths[0])

@@ -28,7 +28,7 @@ def test_every_part_of_a_round_is_really_timed(tmp_path: Path) -> None:
     seconds = measure(config, *parts_of(config))
     assert set(seconds) == {"retraining", "imagining", "executing", "evaluating"}
     assert all(value > 0 for value in seconds.values())
-    assert foresee(config).startswith("A round takes about ")
+    assert foresee(config).startswith("A round takes ")
 
 
 def test_a_sentence_names_the_parts_the_longest_first_and_what_to_write_for_less(
@@ -43,6 +43,14 @@ def test_a_sentence_names_the_parts_the_longest_first_and_what_to_write_for_less
     )
     seconds |= {"imagining": 100.0}
     assert sentence(config, *parts_of(config), seconds).endswith("for less: --candidates 2.")
+
+
+def test_of_less_than_a_second_nothing_more_is_said(tmp_path: Path) -> None:
+    config = recorded(tmp_path)
+    seconds = dict.fromkeys(("evaluating", "imagining", "executing", "retraining"), 0.2)
+    assert sentence(config, *parts_of(config), seconds) == (
+        "A round takes less than a second at first, and longer as the model grows."
+    )
 
 
 def test_without_evaluations_none_is_foreseen(tmp_path: Path) -> None:
