@@ -144,7 +144,7 @@ def rig(serve: Callable[..., Any], helpers: Any, tmp_path: Path) -> Iterator[Cal
         for words in before:
             device.emulator(words)
         limit, joint = device.limit, {"unit": "rad", "velocity": 1.0, "acceleration": 20.0}
-        joint |= {"jerk": 2000.0, "effort": 50.0}
+        joint |= {"jerk": 2000.0} | ({"effort": 50.0} if name == "ros2_trajectory" else {})
         joints = [{"name": n, "position": [-limit, limit], **joint} for n in device.joints]
         envelope = {"joints": joints, "sample_age": 0.6, "tracking_error": 0.3}
         made = Rig(device, serve(driver=device.driver, envelope=envelope), helpers)

@@ -75,9 +75,11 @@ class Bridge:
 
     def close(self) -> None:
         """Disconnect."""
-        self._ros.factory.manager.call_later(0, self._ros.factory.stopTrying)
-        self._ros.close()
-        self._claim.close()
+        try:
+            self._ros.factory.manager.call_later(0, self._ros.factory.stopTrying)
+            self._ros.close()
+        finally:
+            self._claim.close()
 
     def trouble(self, stale_seconds: float) -> Fault | None:
         """Return what is wrong at this moment."""

@@ -217,11 +217,13 @@ class ServoDriver(ABC):
         Raises:
             DriverError: at least one motor does not answer, or is measured to move still.
         """
-        if self._torque:
-            began = time.monotonic()
-            with self._talking() as bus:
-                self._hold(bus)
-            await_rest(self.read, self.describe(), began)
+        self._connected()
+        if not self._torque:
+            return
+        began = time.monotonic()
+        with self._talking() as bus:
+            self._hold(bus)
+        await_rest(self.read, self.describe(), began)
 
     def _hold(self, bus: ServoBus) -> None:
         """Hold at the present position plus the way that braking takes, v^2 / 2a."""
