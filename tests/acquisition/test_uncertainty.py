@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from robo_al.acquisition.uncertainty import Information, Variance
+from robo_al.components import Component, arguments
 from robo_al.errors import ConfigError
 from robo_al.testing import FakeModel, fake_task, random_imagined
 from robo_al.types import Transitions
@@ -95,7 +96,8 @@ def test_more_data_at_the_same_inputs_lower_the_score(rng, acquisition):
 
 
 def test_an_unknown_aggregation_is_refused():
-    with pytest.raises(ConfigError, match="aggregation is 'median'.*sum.*quantile"):
-        Variance(aggregation="median")
+    asked = Component.model_validate({"name": "variance", "aggregation": "median"})
+    with pytest.raises(ConfigError, match='aggregation: expected .*sum.*quantile.*"median"'):
+        arguments("acquisitions", asked)
     with pytest.raises(ConfigError, match="variance: quantile is 90.0"):
         Variance(aggregation="quantile", quantile=90.0)

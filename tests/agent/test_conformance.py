@@ -8,7 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from robo_al_agent.conformance import ConformanceError, check_driver, contact, motion, stopping
+from robo_al_agent.conformance import (
+    ConformanceError,
+    check_driver,
+    contact,
+    motion,
+    readings,
+    stopping,
+)
 from robo_al_agent.errors import DriverError
 from robo_al_agent.robot import Ended, Fault, Joint, RobotSpec, Sample, Sensor
 
@@ -29,6 +36,8 @@ def quick(monkeypatch):
     monkeypatch.setattr(motion, "SETTLE", 0.5)
     monkeypatch.setattr(motion, "PLANNED", 0.5)
     monkeypatch.setattr(stopping, "LEAP", 0.3)
+    # a machine that is busy with other tests is slower than any rate here
+    monkeypatch.setattr(readings, "SLOWEST", 4.0)
     monkeypatch.setattr(contact, "PATIENCE", 0.5)
 
 
@@ -468,7 +477,7 @@ def test_calls_that_take_longer_than_the_rate_allows(method):
         spec = replace(SPEC, rate=50.0)
 
     def slow(self, *arguments):
-        time.sleep(0.05)
+        time.sleep(0.2)
         return getattr(Arm, method)(self, *arguments)
 
     setattr(Blocking, method, slow)

@@ -8,6 +8,9 @@ import numpy as np
 from robo_al_agent.conformance.subject import Check
 from robo_al_agent.robot import Array, Sample
 
+SLOWEST = 1.0
+"""Periods of the declared rate that half of the readings and commands may take."""
+
 
 def readings(check: Check) -> None:
     """Readings are new, are kept apart, and lie within the limits."""
@@ -84,4 +87,4 @@ def _quick(check: Check, seconds: Array) -> None:
         f"longer than the {period * 1e3:.3g} ms of rate {check.spec.rate:g} Hz: do not wait in it, "
         "or declare the rate that it keeps"
     )
-    check.need(usual <= period, told)
+    check.need(usual <= SLOWEST * period, told)
