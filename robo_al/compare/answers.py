@@ -21,7 +21,9 @@ HOW_DECIDED = (
     f"reaches the return that {REFERENCE} ended with.",
     "Runs of one seed share their first rollouts, the starts of their evaluations and the "
     "randomness of their candidates, so differences are taken seed by seed. For a run that did not "
-    "get there, the whole budget is counted.",
+    "get there, the whole budget is counted. Of a task whose starts cannot be asked for (its runs' "
+    "configuration says starts: found), runs of one seed share no starts, and a difference needs "
+    "more seeds to be found.",
     "A difference is claimed only where the 95 % interval of the mean rollouts saved excludes 0 "
     "(bootstrap over seeds) and Wilcoxon's signed-rank test agrees at 5 %, after Holm's correction "
     "for the number of strategies on the task (bounds are no strategies). That no difference was "
