@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from robo_al.errors import UserError
+from robo_al.protocols import Policy
 from robo_al.tasks import contexts_from
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.shelf import borrowed
@@ -25,31 +26,32 @@ OPSET, IR_VERSION = 17, 8
 ACTIVATIONS = {nn.ReLU: "Relu", nn.Tanh: "Tanh"}
 
 
-def export_onnx(policy: SB3, path: str | Path) -> None:
+def export_onnx(policy: Policy, path: str | Path) -> None:
     """Write a graph: input `observation` [batch, O], output `action` [batch, A], float32.
 
     Raises:
         UserError: the policy is no `sb3`, or the package onnx is not installed.
     """
-    _need_networks(policy)
+    networks = _need_networks(policy)
     graph = _Graph()
-    action = graph.act(policy, "observation")
+    action = graph.act(networks, "observation")
     graph.rename(action, "action")
-    sizes = len(policy.task.channels), len(policy.task.action_low)
+    sizes = len(networks.task.channels), len(networks.task.action_low)
     graph.write(path, {"observation": ["batch", sizes[0]]}, {"action": ["batch", sizes[1]]})
 
 
-def _need_networks(policy: object) -> None:
+def _need_networks(policy: Policy) -> SB3:
     """Refuse a policy that is no network, such as the default one, which plans at every step."""
-    if not isinstance(policy, SB3):
-        raise UserError(
-            f"a policy {type(policy).__qualname__} cannot be exported as ONNX: only the policy sb3 "
-            "can, which is made of networks; train one by a run with `policy: sb3`"
-        )
+    if isinstance(policy, SB3):
+        return policy
+    raise UserError(
+        f"a policy {type(policy).__qualname__} cannot be exported as ONNX: only the policy sb3 "
+        "can, which is made of networks; train one by a run with `policy: sb3`"
+    )
 
 
 def export_robot_onnx(
-    policy: SB3,
+    policy: Policy,
     path: str | Path,
     sensors: int = 0,
     limits: tuple[Float[np.ndarray, "J"], Float[np.ndarray, "J"]] | None = None,
@@ -69,8 +71,8 @@ def export_robot_onnx(
         UserError: the policy is no `sb3`, the package onnx is not installed, the task is none of a
             robot, or what it observes is not an affine function of what the robot measures.
     """
-    _need_networks(policy)
-    task = policy.task
+    networks = _need_networks(policy)
+    task = networks.task
     with borrowed(task.env) as env:
         robot: Any = offers_of(env).robot
         if robot is None:
@@ -88,7 +90,7 @@ def export_robot_onnx(
     measured = graph.add("Concat", *needed, axis=1)
     weights = np.concatenate([blocks[name] for name in needed], axis=1)
     observation = graph.dense(measured, weights, constant)
-    command = graph.act(policy, observation)
+    command = graph.act(networks, observation)
     if robot.robot_command == "velocity":
         moved = graph.add("Mul", command, graph.constant(np.array(task.control_period)))
         command = graph.add("Add", "targets", moved)
