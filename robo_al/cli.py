@@ -148,21 +148,35 @@ def _run(options: argparse.Namespace) -> None:
     need_new(options.out or Path("runs") / name / "new")  # before a plugin loads torch
     config = load_config(source, overrides)
     folder = options.out or _new_folder(name, config)
-    print(f"{config.env.name}: all parts are tried on a few steps, then the run begins", flush=True)
-    from robo_al.forecast import foresee
-    from robo_al.run import create_campaign, load_run_config
-
     try:
-        campaign = create_campaign(config, folder)
+        campaign, told = _begun(config, folder)
     except BaseException:
         if options.out is None:
             with suppress(OSError):  # nothing is in it, or it is kept
                 folder.rmdir()
         raise
+    from robo_al.run import load_run_config
+
     with campaign:
-        config = load_run_config(folder)
-        print(foresee(config), flush=True)
-        _turn(campaign, config)
+        print(told, flush=True)
+        _turn(campaign, load_run_config(folder))
+
+
+def _begun(config: "Config", folder: Path) -> "tuple[Campaign, str]":
+    """Begin a campaign; return it, and how long a round of it will take."""
+    from rich.console import Console
+
+    trying = f"{config.env.name}: all parts are tried on a few steps before the run begins"
+    with Console().status(trying):  # in a terminal, at once; torch takes seconds to load
+        from robo_al.forecast import foresee
+        from robo_al.run import create_campaign, load_run_config
+
+        campaign = create_campaign(config, folder)
+        try:
+            return campaign, foresee(load_run_config(folder))
+        except BaseException:
+            campaign.close()
+            raise
 
 
 def _resume(options: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ A few steps of what a round consists of are really done and timed: retraining, i
 planning in it), executing and evaluating. Nothing is decided by it.
 """
 
+import itertools
 import time
 from collections.abc import Mapping
 
@@ -25,6 +26,8 @@ STEPS = 10
 """Timed of a rollout, after a first one in which more is done."""
 TRANSITIONS = 60
 """Learned from, at most."""
+_ids = itertools.count()
+"""Of rollouts: an oracle may take each only once."""
 
 
 @one_thread
@@ -168,7 +171,7 @@ def _simulated_step(parts: Parts, oracle: Oracle, horizon: int) -> float:
             (context,) = parts.contexts_from([0])
         plan = OpenLoop(np.tile(middle, (steps, 1)))
         began = time.monotonic()
-        oracle.submit(Candidate(context, plan, steps, 0, f"forecast-{steps}"))
+        oracle.submit(Candidate(context, plan, steps, 0, f"forecast-{next(_ids)}"))
         result = oracle.poll()[0].result
         times.append(time.monotonic() - began)
         lengths.append(result.steps if isinstance(result, Trajectory) else 1)
