@@ -735,6 +735,10 @@ class Unseeded(FakeEnv):
         return super().reset(seed=int(np.random.default_rng().integers(2**31)), options=options)
 
 
+class Astray(Unseeded):
+    context = None
+
+
 class Misplaced(FakeEnv):
     def context(self):
         return {"state": [0.0, 0.0], "goal": [0.5]}
@@ -782,7 +786,6 @@ def saying(**attributes):
 
 BROKEN_ENVS = [
     (Unlimited, "no limits"),
-    (Unseeded, "Unseeded.reset: the same seed starts at another observation"),
     (Wide, r"Wide.step: the observation has shape \(4,\), not \(3,\)"),
     (Vague, "Vague.step: a reward of nan"),
     (Fragile, "Fragile.step: raised OSError: cable"),
@@ -840,6 +843,8 @@ class Whole(FakeEnv):
 
 FOUND = [
     (FakeEnv, None),
+    (Unseeded, None),  # its options bring a start back
+    (Astray, "the env does not start where a seed asks it to"),
     (Whole, None),
     (Reusing, "Reusing.reset returned an array that a later call changes"),
     (ReusingSteps, "ReusingSteps.step returned an array that a later call changes"),

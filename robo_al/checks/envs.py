@@ -45,10 +45,9 @@ def check_env(env: Env, spec: EnvSpec, horizon: int | None = None) -> CheckRepor
         first, _ = env.reset(seed=seed)
         start = _observed(subject, first, shape)
         env.reset(seed=seed + 1)
-        findings = _reused(subject, first, start)
+        reused = _reused(subject, first, start)
         again, _ = env.reset(seed=seed)
-        if not np.array_equal(start, _observed(subject, again, shape)) and context is None:
-            findings = (*findings, FOUND)
+        same = np.array_equal(start, _observed(subject, again, shape)) or context is not None
     for _ in range(3):
         before = _observed(subject, again, shape)
         action = random_action(env.action_space, rng)
@@ -57,12 +56,12 @@ def check_env(env: Env, spec: EnvSpec, horizon: int | None = None) -> CheckRepor
             _observed(subject, after, shape)
             earned = np.asarray(reward, dtype=np.float64)
             subject.need(not earned.ndim and np.isfinite(earned), f"a reward of {reward!r}")
-            reused = _reused(subject, again, before)
-            findings = findings if set(reused) <= set(findings) else (*findings, *reused)
+            reused = reused or _reused(subject, again, before)
         again = after
         if terminated or truncated:
             break
-    report = subject.report("render", notes=(*findings, *task.notes))
+    found = () if same else (FOUND,)
+    report = subject.report("render", notes=(*reused, *found, *task.notes))
     offered = [name for name in _CAPABILITIES if getattr(offers_of(env), name) is not None]
     return replace(report, tried=(*report.tried, *offered))
 
