@@ -95,7 +95,7 @@ def test_what_cannot_be_executed_is_refused(serve: Callable[..., Any], helpers: 
     graph = np.zeros(9, np.uint8)
     cases = {
         "in this order, left, right": ({"joints": ["right", "left"]}, helpers.ramp()),
-        "measured": ({"period": 1e-6}, helpers.ramp()),
+        "it declares 100 Hz": ({"period": 1e-6}, helpers.ramp()),
         "shape": ({}, {"actions": np.zeros((3, 2))}),
         "missing": ({}, {}),
         "policy": ({"controller": "onnx"}, {}),
