@@ -218,6 +218,21 @@ def test_a_killed_parent_takes_the_agent_with_it(serve: Callable[..., Any], help
     assert agent.log()[-1].endswith("stop")
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT, signal.SIGINT])
+def test_what_a_terminal_sends_stops_the_robot_first(
+    serve: Callable[..., Any], helpers: Any, number: signal.Signals
+) -> None:
+    agent = serve()
+    client = agent.client()
+    client.submit("run/r1", helpers.content(500), {"actions": np.zeros((500, 2))})
+    assert client.wait(lambda s: _state(s, "run/r1") == "started", 10)
+    (child,) = _children(agent.process.pid)
+    os.killpg(agent.process.pid, number)  # as one that is closed, or Ctrl-C in it, does
+    assert agent.process.wait(20) == 0
+    assert not _running(child)
+    assert agent.log()[-1].endswith("stop")
+
+
 def _children(pid: int) -> list[int]:
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(word) for word in text.split()]
