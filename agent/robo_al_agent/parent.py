@@ -3,7 +3,7 @@
 It does nothing else, holds no connection to the robot, and starts the agent again; what was running
 is then INTERRUPTED, and a person clears the fault. It waits for nothing without a limit, and hears
 Ctrl-C, SIGTERM and a terminal that is closed at any time. The agent is in a session of its own:
-what a terminal sends goes to this process alone, which lets the agent stop the robot before it ends.
+what a terminal sends goes to this process alone, which lets the agent stop the robot and end.
 """
 
 import contextlib
