@@ -465,6 +465,24 @@ def test_a_trajectory_is_ended_by_a_person_even_where_cancel_fails(
     assert rig.fault()["code"] == "hung"
 
 
+def test_a_trajectory_that_is_being_sent_is_ended_as_well(lab: Callable[..., Lab]) -> None:
+    rig = lab(kind="MisbehavingController")
+    client = rig.agent.client()
+    rig.misbehave(send="slow 1")
+    client.submit("run/r1", rig.helpers.content(STEPS), {"actions": MOVING})
+
+    def begun(session: Any) -> bool:
+        state = session.jobs["run/r1"].state
+        return state is not None and state.fields["state"] == "started"
+
+    assert client.wait(begun, 30)
+    time.sleep(0.3)  # on its way to the controller
+    rig.agent.operator("abort")
+    state = rig.helpers.finished(client, "run/r1", 90).state.fields
+    assert state["kind"] == "ABORTED_OPERATOR", state
+    assert max(entry["to"][0] for entry in rig.log()) < MOVING[-1, 0] - 0.005
+
+
 def _children(pid: int) -> list[int]:
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(word) for word in text.split()]
