@@ -1,0 +1,81 @@
+"""What a person says to the agent between two turns of its control loop: nothing of it is lost."""
+
+import json
+import runpy
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robo_al_agent.agent import Agent, Robot
+from robo_al_agent.approval import Approval
+from robo_al_agent.calibration import Rate
+from robo_al_agent.door import Door
+from robo_al_agent.envelope import Envelope
+from robo_al_agent.journal import FileJournal
+from robo_al_agent.wire import Message
+
+robots = runpy.run_path(str(Path(__file__).parents[1] / "emulators" / "misbehaving.py"))
+LIMITS = {"unit": "rad", "position": [-0.9, 0.9], "velocity": 2.0, "acceleration": 99, "jerk": 9999}
+
+
+class Asked:
+    """An agent without sockets or threads, whose robot rests outside its limits."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.answers = folder, list[Message]()
+        robot = {"from": [0.91, 0.0], "to": [0.91, 0.0]}
+        (folder / "robot.json").write_text(json.dumps(robot))
+        joints = [{"name": name, **LIMITS} for name in ("left", "right")]
+        rules = {"duration": 30.0, "start_distance": 0.1, "tracking_error": 0.2}
+        rules |= {"sample_age": 1.0, "missed_deadlines": 50}
+        envelope = Envelope.model_validate({"joints": joints, **rules})
+        door = Door(robots["Recovering"](folder))
+        rate = Rate(0.001, 0.002, 0.003, 0, 500, 0.01)
+        robot = Robot(door, envelope, Approval(mode="auto"), {}, rate)
+        self.journal = FileJournal(folder / "journal")
+        self.agent = Agent(robot, self.journal, "epoch", lambda *_: None, lambda *_: None)
+        self.turn()
+
+    def turn(self) -> None:
+        self.agent.tick(time.monotonic_ns())
+
+    def ask(self, kind: str, arrays: Any = None, **fields: Any) -> Message:
+        message = Message(kind, {"request": 0, **fields}, arrays or {})
+        said = self.agent.handle(message, time.monotonic_ns(), True, self.answers.append)
+        return Message("later") if said is None else said
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Asked:
+    return Asked(tmp_path)
+
+
+def test_a_stop_before_its_turn_drops_what_was_asked_of_the_device(asked: Asked) -> None:
+    assert asked.agent.fault is not None and asked.agent.fault.code == "outside_limits"
+    asked.ask("recover", operator="me")
+    asked.ask("abort", who="me")
+    for _ in range(3):
+        asked.turn()
+    assert [answer.kind for answer in asked.answers] == ["error"]
+    assert not (asked.folder / "log").exists()
+    asked.ask("recover", operator="me")
+    asked.turn()
+    assert asked.answers[-1].kind == "ok"
+    assert '"recover"' in (asked.folder / "log").read_text()
+
+
+def test_a_stop_is_not_forgotten_for_another_one(asked: Asked, helpers: Any) -> None:
+    fencing = asked.ask("lease", client="host").fields["fencing"]
+    content = helpers.content()
+    later = time.monotonic_ns() + 10**11
+    asked.ask(
+        "submit", helpers.ramp(), fencing=fencing, id="a", not_after_ns=later, content=content
+    )
+    assert asked.ask("state", id="a").fields["queued"]
+    asked.ask("abort", who="me")
+    asked.ask("abort", who="host", id="b")
+    asked.turn()
+    state = asked.ask("state", id="a").fields
+    assert state["kind"] == "ABORTED_OPERATOR" and state["reason"].startswith("me stopped"), state
