@@ -15,7 +15,7 @@ from robo_al_agent.approval import Approvals
 from robo_al_agent.device import Device
 from robo_al_agent.door import Call, Faulted
 from robo_al_agent.envelope import Envelope
-from robo_al_agent.errors import AgentError, JournalError, WireError
+from robo_al_agent.errors import AgentError, JournalError, NotYetError, WireError
 from robo_al_agent.execution import Ending, Execution, Plan, sample_message
 from robo_al_agent.journal import Journal
 from robo_al_agent.latch import Latch
@@ -124,6 +124,8 @@ class Motion:
         errand, self._errand = self._errand, None
         if errand is not None:
             errand.answer(WireError(f"{errand.kind}: {fault.message}"))
+        while (behind := self._next_errand()) is not None:  # asked again, it ends this process
+            behind.answer(NotYetError(f"{behind.kind}: {fault.message}"))
         moves = self.execution is not None or self.door.now_ns() < self._moves_until_ns
         if not (moves or (errand is not None and errand.kind == "recover")):
             return False
@@ -195,8 +197,8 @@ class Motion:
         if not self._tried:
             self._tried = True
             self._first_time()
-        elif self.errands:
-            self._run(self.errands.popleft())
+        elif (errand := self._next_errand()) is not None:
+            self._run(errand)
         elif now_ns >= self._look_ns:
             self._look_ns = now_ns + LOOK_NS
             self._look(now_ns)
@@ -224,6 +226,13 @@ class Motion:
             self._latch.latch(fault)
 
     # ------------------------------------------------------------ what a person asks
+
+    def _next_errand(self) -> Errand | None:
+        """Take an errand; two threads do, once a call hangs."""
+        try:
+            return self.errands.popleft()
+        except IndexError:
+            return None
 
     def _run(self, errand: Errand) -> None:
         self._errand = errand
@@ -262,8 +271,7 @@ class Motion:
         while self._aborts:
             who, id = self._aborts.popleft()
             told = f"{who} stopped it before it began"
-            while id is None and self.errands:
-                errand = self.errands.popleft()
+            while id is None and (errand := self._next_errand()) is not None:
                 errand.answer(WireError(f"{errand.kind}: {told}"))
             for plan in [plan for plan in self._waiting if id in (None, plan.id)]:
                 self._waiting.refuse(plan, "ABORTED_OPERATOR", told)

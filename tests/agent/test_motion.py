@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -79,3 +80,19 @@ def test_a_stop_is_not_forgotten_for_another_one(asked: Asked, helpers: Any) -> 
     asked.turn()
     state = asked.ask("state", id="a").fields
     assert state["kind"] == "ABORTED_OPERATOR" and state["reason"].startswith("me stopped"), state
+
+
+def test_who_waits_behind_a_call_that_hangs_is_told_to_ask_again(asked: Asked) -> None:
+    (asked.folder / "misbehaviour.json").write_text('{"clear_fault": "hang"}')
+    asked.ask("clear", operator="me")
+    threading.Thread(target=asked.turn, daemon=True).start()
+    asked.ask("clear", operator="another")
+    until = time.monotonic() + 30
+    while (hanging := asked.agent.motion.door.overdue()) is None:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert not asked.agent.motion.abandon(*hanging)  # nothing moves: it waits for a person
+    codes = [answer.fields["code"] for answer in asked.answers]
+    assert codes == ["WireError", "NotYetError"]
+    assert asked.ask("clear", operator="another").fields["code"] == "NotYetError"
+    assert asked.agent.condemned is not None
