@@ -368,6 +368,23 @@ def test_recover_leads_a_joint_back_slowly(
         assert cleared.stdout == "clear: done\n", cleared
 
 
+def test_ctrl_c_twice_ends_a_recovery_whose_device_hangs(
+    lab: Callable[..., Lab], outside: Path
+) -> None:
+    rig = lab(kind="Recovering")
+    rig.helpers.end(rig.agent.process)
+    rig.misbehave(recover="hang")
+    words = [sys.executable, "-m", "robo_al_agent.cli", "recover", str(rig.agent.config)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert b"joint left is at 1.85" in process.stdout.readline()
+        for _ in range(2):
+            time.sleep(1.0)
+            process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130 and process.stderr.read() == b""
+    assert rig.log()[-1]["what"] == "stop"
+
+
 def test_recover_is_watched_at_each_step(lab: Callable[..., Lab], outside: Path) -> None:
     rig = lab(kind="Recovering", envelope={"tracking_error": 0.05})
     rig.misbehave(recover="drop")
