@@ -474,7 +474,16 @@ def test_the_command_line_tells_what_is_wrong(tmp_path: Path) -> None:
     assert code == 2 and "no.yaml" in error and "Traceback" not in error
     (tmp_path / "a.yaml").write_text("driver: {name: x}\nenvelope: e\njournal: j\n")
     code, error = run("check", str(tmp_path / "a.yaml"))
-    assert code == 2 and "driver x: not known" in error and "Traceback" not in error
+    assert code == 2 and "driver x: not known. There are" in error and "Traceback" not in error
+    (tmp_path / "robot.py").write_text("class Robot:\n    pass\n")
+    for what, told in (
+        ("robot.py", "robot.py: say which class of it: "),
+        ("robt.py:Robot", f"{tmp_path / 'robt.py'}: no such file"),
+        ("robot.py:Robt", "has no Robt"),
+        ("robot.py:Robot", "it lacks describe, connect"),
+    ):
+        code, error = run("check", str(tmp_path / what))
+        assert code == 2 and told in error and "Error" not in error, error
 
 
 def test_check_moves_nothing_and_tells_the_rate(serve: Callable[..., Any], helpers: Any) -> None:
