@@ -1,5 +1,6 @@
 """What a person says to the agent between two turns of its control loop: nothing of it is lost."""
 
+import dataclasses
 import json
 import runpy
 import threading
@@ -15,9 +16,18 @@ from robo_al_agent.calibration import Rate
 from robo_al_agent.door import Door
 from robo_al_agent.envelope import Envelope
 from robo_al_agent.journal import FileJournal
+from robo_al_agent.recovery import recover
+from robo_al_agent.robot import RobotSpec
 from robo_al_agent.wire import Message
 
 robots = runpy.run_path(str(Path(__file__).parents[1] / "emulators" / "misbehaving.py"))
+RULES = {
+    "duration": 30.0,
+    "start_distance": 0.1,
+    "tracking_error": 0.2,
+    "sample_age": 1.0,
+    "missed_deadlines": 50,
+}
 LIMITS = {"unit": "rad", "position": [-0.9, 0.9], "velocity": 2.0, "acceleration": 99, "jerk": 9999}
 
 
@@ -29,9 +39,7 @@ class Asked:
         robot = {"from": [0.91, 0.0], "to": [0.91, 0.0]}
         (folder / "robot.json").write_text(json.dumps(robot))
         joints = [{"name": name, **LIMITS} for name in ("left", "right")]
-        rules = {"duration": 30.0, "start_distance": 0.1, "tracking_error": 0.2}
-        rules |= {"sample_age": 1.0, "missed_deadlines": 50}
-        envelope = Envelope.model_validate({"joints": joints, **rules})
+        envelope = Envelope.model_validate({"joints": joints, **RULES})
         door = Door(robots["Recovering"](folder))
         rate = Rate(0.001, 0.002, 0.003, 0, 500, 0.01)
         robot = Robot(door, envelope, Approval(mode="auto"), {}, rate)
@@ -96,3 +104,31 @@ def test_who_waits_behind_a_call_that_hangs_is_told_to_ask_again(asked: Asked) -
     assert codes == ["WireError", "NotYetError"]
     assert asked.ask("clear", operator="another").fields["code"] == "NotYetError"
     assert asked.agent.condemned is not None
+
+
+class Grippers(robots["Recovering"]):  # type: ignore[misc]
+    """The same robot, whose joints are grippers."""
+
+    def describe(self) -> RobotSpec:
+        spec: RobotSpec = super().describe()
+        joints = tuple(
+            dataclasses.replace(joint, unit="%", velocity=200.0) for joint in spec.joints
+        )
+        return dataclasses.replace(spec, joints=joints)
+
+
+def test_a_gripper_is_led_back_at_a_gripper_s_pace(tmp_path: Path) -> None:
+    robot = {"from": [91.0, 0.0], "to": [91.0, 0.0]}
+    (tmp_path / "robot.json").write_text(json.dumps(robot))
+    limits = LIMITS | {"unit": "%", "position": [-90.0, 90.0], "velocity": 100.0}
+    joints = [{"name": name, **limits} for name in ("left", "right")]
+    rules = RULES | {"tracking_error": 20.0}
+    envelope = Envelope.model_validate({"joints": joints, **rules})
+    door = Door(Grippers(tmp_path, limit=100.0))
+    door.connect()
+    pose = recover(door, envelope, lambda: False)
+    assert 86.0 < pose[0] < 87.0
+    way = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    left = [entry["to"][0] for entry in way if entry["what"] == "recover"]
+    speeds = [(one - other) * door.spec.rate for one, other in zip(left, left[1:], strict=False)]
+    assert 4.9 < min(speeds) <= max(speeds) < 5.1  # %/s
