@@ -33,6 +33,12 @@ def selected(kind: str, *words: str) -> list[list[str]]:
     return [[f"--strategy.{kind}", name, *words] for name in names]
 
 
+def needed(selector: str) -> list[str]:
+    """Return the words for the acquisition function of a selector that looks at scores."""
+    alone = getattr(plugins.load("selectors", selector), "without_scores", False)
+    return [] if alone else ["--strategy.acquisition", "variance"]
+
+
 CASES = [
     [*ICEM, *ENSEMBLE, "--strategy", "jensen_renyi"],
     ["--policy", "random", *ENSEMBLE, "--evaluation.every", "0"],
@@ -40,7 +46,7 @@ CASES = [
     *[[*SB3, *GP, "--policy.algorithm", name] for name in ("sac", "td3", "ppo")],
     *[[*ICEM, *GP, *words] for words in selected("acquisition") if "jensen_renyi" not in words],
     *[
-        [*ICEM, *GP, *words, *(() if "bait" in words else ("--strategy.acquisition", "variance"))]
+        [*ICEM, *GP, *words, *needed(words[1])]
         for words in selected("selector")
         if not {"greedy_joint", "stochastic"} & set(words)
     ],

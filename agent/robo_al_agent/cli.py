@@ -117,7 +117,7 @@ def _keys(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     path = Path(options.what)
-    if ":" in options.what and not path.is_file():
+    if path.suffix == ".py" or (":" in options.what and not path.is_file()):
         _check_driver(options)
         return
     if options.move or options.parameters != "{}":
@@ -159,10 +159,15 @@ def _recover(options: argparse.Namespace) -> None:
     try:
         with _device(options.config) as (door, envelope):
             stopped: list[int] = []
-            signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
+
+            def stop(number: int, _: Any) -> None:
+                stopped.append(number)
+                signal.signal(number, signal.default_int_handler)  # again: ends a call that hangs
+
             door.connect()
             wrong = misplaced(envelope, door.spec, door.read().positions)
             print(wrong.message if wrong else "every joint is inside its limits", flush=True)
+            signal.signal(signal.SIGINT, stop)
             pose = recover(door, envelope, lambda: bool(stopped))
             print("positions: " + ", ".join(f"{value:.4f}" for value in pose))
     except BusyError:

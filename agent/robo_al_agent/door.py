@@ -94,9 +94,10 @@ class Door:
         self._clock = clock
         self._sleep = sleep
         self._gate = threading.Lock()
-        """Of the two below."""
+        """Of the three below."""
         self._call: Call | None = None
         self._condemned = False
+        self._cancelling: threading.Thread | None = None
         self._sequence: int | None = None
         self._touched = False
         """Whether there is something that `close` lets go of."""
@@ -221,7 +222,7 @@ class Door:
         )
 
     def cancel(self) -> None:
-        """End what `execute` executes; from any thread, returns at once, never raises.
+        """End what `execute` executes; from any thread, any number of times, returns at once.
 
         What goes wrong with it shows in `execute`, which from now on has only the time that a stop
         takes, whatever is left of the trajectory.
@@ -231,9 +232,14 @@ class Door:
         with self._gate:
             call = self._call
             if call is not None and call.name == "execute":
-                passed = (self._clock() - call.began_ns) / 1e9
-                self._call = Call(call.name, call.began_ns, passed + seconds)
-        threading.Thread(target=_quietly, args=(driver.cancel,), daemon=True).start()
+                until = (self._clock() - call.began_ns) / 1e9 + seconds
+                if until < call.seconds:
+                    self._call = Call(call.name, call.began_ns, until)
+            if self._cancelling is None or not self._cancelling.is_alive():
+                self._cancelling = threading.Thread(
+                    target=_quietly, args=(driver.cancel,), daemon=True
+                )
+                self._cancelling.start()
 
     def close(self) -> None:
         """Let go of the device; whatever goes wrong with that is nobody's concern any more."""

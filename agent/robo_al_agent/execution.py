@@ -211,10 +211,13 @@ class Execution:
         return act(now_ns, due_ns)
 
     def cancel(self, ending: Ending) -> None:
-        """End what the controller executes; from another thread."""
+        """End what the controller executes; from another thread, again and again until it ends.
+
+        Once is not enough: a trajectory that is only being sent has nothing to cancel yet.
+        """
         if self._cancelled is None:
             self._cancelled = ending
-            self._door.cancel()
+        self._door.cancel()
 
     def _at(self, time_ns: int, act: Callable[[int, int], Ending | None]) -> None:
         self._ordinal += 1

@@ -56,11 +56,13 @@ def make_driver(settings: Mapping[str, Any], base: Path) -> RobotDriver:
 def find_driver(name: str, base: Path) -> Any:
     """Return a driver's class; raises `SetupError` where there is none."""
     module_name, _, attribute = name.partition(":")
+    if not attribute and name.endswith(".py"):
+        raise SetupError(f"driver {name}: say which class of it: {name}:Class")
     if not attribute:
         known = {entry.name: entry for entry in entry_points(group=GROUP)}
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = f"; did you mean {near[0]}?" if near else "."
             raise SetupError(
                 f"driver {name}: not known{hint} There are {', '.join(sorted(known))}, or give "
                 "path/robot.py:Class"
@@ -75,6 +77,8 @@ def find_driver(name: str, base: Path) -> Any:
         return getattr(module, attribute)
     except AttributeError:
         raise SetupError(f"driver {name}: {module_name} has no {attribute}") from None
+    except SetupError:
+        raise
     except Exception as error:
         raise SetupError(f"driver {name}: {type(error).__name__}: {error}") from error
 

@@ -15,7 +15,7 @@ from robo_al_agent.approval import Approvals
 from robo_al_agent.device import Device
 from robo_al_agent.door import Call, Faulted
 from robo_al_agent.envelope import Envelope
-from robo_al_agent.errors import AgentError, JournalError, WireError
+from robo_al_agent.errors import AgentError, JournalError, NotYetError, WireError
 from robo_al_agent.execution import Ending, Execution, Plan, sample_message
 from robo_al_agent.journal import Journal
 from robo_al_agent.latch import Latch
@@ -83,7 +83,8 @@ class Motion:
         self._push = push
         self._keep = keep
         self._errand: Errand | None = None
-        self._abort: tuple[str, str | None] | None = None
+        self._aborts: deque[tuple[str, str | None]] = deque()
+        """Who has said stop, and to which rollout (None: to everything), since the last tick."""
         self._tried = False
         self._look_ns = 0
         self._moves_until_ns = 0
@@ -100,7 +101,7 @@ class Motion:
             who: for the journal.
             id: only this rollout; None: all of them.
         """
-        self._abort = (who, id)
+        self._aborts.append((who, id))
 
     def watch(self, now_ns: int) -> None:
         """Cancel a trajectory that its controller executes and that must not go on.
@@ -123,6 +124,8 @@ class Motion:
         errand, self._errand = self._errand, None
         if errand is not None:
             errand.answer(WireError(f"{errand.kind}: {fault.message}"))
+        while (behind := self._next_errand()) is not None:  # asked again, it ends this process
+            behind.answer(NotYetError(f"{behind.kind}: {fault.message}"))
         moves = self.execution is not None or self.door.now_ns() < self._moves_until_ns
         if not (moves or (errand is not None and errand.kind == "recover")):
             return False
@@ -178,22 +181,24 @@ class Motion:
 
     def _interruption(self, execution: Execution, now_ns: int) -> Ending | None:
         """Return why a rollout must not go on, whatever the robot says."""
-        abort, fault, lease = self._abort, self._latch.fault, self.lease
+        fault, lease = self._latch.fault, self.lease
         if fault is not None:
             return Ending(kind_of(fault), fault.message)
-        if abort is not None and abort[1] in (None, execution.plan.id):
-            return Ending("ABORTED_OPERATOR", f"{abort[0]} stopped it")
+        for who, id in tuple(self._aborts):
+            if id in (None, execution.plan.id):
+                return Ending("ABORTED_OPERATOR", f"{who} stopped it")
         if lease is None or now_ns >= lease.until_ns:
             return Ending("LINK_LOST", f"the host was silent for {LEASE_SECONDS:g} s")
         return None
 
     def _idle(self, now_ns: int) -> bool:
         """Do what is due while nothing runs; return whether a rollout begins."""
+        self._drop()
         if not self._tried:
             self._tried = True
             self._first_time()
-        elif self.errands:
-            self._run(self.errands.popleft())
+        elif (errand := self._next_errand()) is not None:
+            self._run(errand)
         elif now_ns >= self._look_ns:
             self._look_ns = now_ns + LOOK_NS
             self._look(now_ns)
@@ -221,6 +226,13 @@ class Motion:
             self._latch.latch(fault)
 
     # ------------------------------------------------------------ what a person asks
+
+    def _next_errand(self) -> Errand | None:
+        """Take an errand; two threads do, once a call hangs."""
+        try:
+            return self.errands.popleft()
+        except IndexError:
+            return None
 
     def _run(self, errand: Errand) -> None:
         self._errand = errand
@@ -250,20 +262,23 @@ class Motion:
 
     def _recover(self, operator: str) -> None:
         self._journal.note(what="recovered", operator=operator)
-        self._abort = None
-        recover(self.door, self._envelope, lambda: self._abort is not None)
+        recover(self.door, self._envelope, lambda: bool(self._aborts))
 
     # ------------------------------------------------------------ rollouts
 
+    def _drop(self) -> None:
+        """Let nothing begin that was asked for before a person said stop."""
+        while self._aborts:
+            who, id = self._aborts.popleft()
+            told = f"{who} stopped it before it began"
+            while id is None and (errand := self._next_errand()) is not None:
+                errand.answer(WireError(f"{errand.kind}: {told}"))
+            for plan in [plan for plan in self._waiting if id in (None, plan.id)]:
+                self._waiting.refuse(plan, "ABORTED_OPERATOR", told)
+
     def _begin(self, now_ns: int) -> None:
         """Start the next rollout that may start."""
-        if self._abort is not None:
-            who, id = self._abort
-            self._abort = None
-            for dropped in [plan for plan in self._waiting if id in (None, plan.id)]:
-                self._waiting.refuse(
-                    dropped, "ABORTED_OPERATOR", f"{who} stopped it before it began"
-                )
+        self._drop()
         plan, lease = self._waiting.first, self.lease
         if plan is None:
             return
@@ -312,9 +327,10 @@ class Motion:
         """Stop the robot, then write down what happened."""
         wrong = self._device.stop()
         if wrong is not None:
-            told = f"{ending.kind} {ending.reason}; THE STOP FAILED: {wrong.message}"
-            code = wrong.code if ending.fault is None else ending.fault.code
-            ending = Ending("FAULTED", told, Fault(code, told))
+            failed = f"THE STOP FAILED: {wrong.message}"
+            fault = ending.fault or Fault(wrong.code, f"{ending.kind} {ending.reason}".strip())
+            told = Fault(fault.code, f"{fault.message}; {failed}")
+            ending = Ending("FAULTED", f"{ending.reason}; {failed}".removeprefix("; "), told)
             self._moves_until_ns = self.door.now_ns() + STOP_AGAIN_NS
         if ending.fault is not None:
             self._latch.latch(ending.fault)

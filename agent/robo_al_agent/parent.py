@@ -2,7 +2,8 @@
 
 It does nothing else, holds no connection to the robot, and starts the agent again; what was running
 is then INTERRUPTED, and a person clears the fault. It waits for nothing without a limit, and hears
-Ctrl-C and SIGTERM at any time.
+Ctrl-C, SIGTERM and a terminal that is closed at any time. The agent is in a session of its own:
+what a terminal sends goes to this process alone, which lets the agent stop the robot and end.
 """
 
 import contextlib
@@ -35,37 +36,46 @@ PAUSE_SECONDS = 10.0
 LOG_BYTES = 10_000_000
 """Of the driver's log, at the start of an agent; a longer one becomes the old one."""
 
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that end the agent in order: Ctrl-C, a terminal or a connection to it that is closed."""
+
 Say = Callable[[str], None]
 
 
 def serve(path: Path, say: Say) -> int:
-    """Run the agent of AGENT.yaml until SIGTERM or SIGINT; return its exit code.
+    """Run the agent of AGENT.yaml until one of the `ENDING` signals; return its exit code.
 
     Args:
         path: of AGENT.yaml.
-        say: told, in words, what happens.
+        say: told, in words, what happens; it may raise `OSError` where nobody reads any more.
     """
     config = load_config(path)
     # Made here, so that nothing has to be read or imported when it counts; never connected here.
     driver = make_driver(config.driver, path.resolve().parent)
     stopping: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ENDING:
         signal.signal(number, lambda number, _: stopping.append(number))
+    signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # Ctrl-Z: a robot needs who watches its agent
+
+    def tell(text: str) -> None:
+        with contextlib.suppress(OSError):  # the terminal is gone, the robot is not
+            say(text)
+
     starts: list[float] = []
     served = False
     while True:
         starts = [at for at in starts if time.monotonic() - at < 60] + [time.monotonic()]
-        run = _run(path, config, stopping, say)
+        run = _run(path, config, stopping, tell)
         served = served or run.served
         if run.served and run.code != 0:
-            stop_robot(driver, run.stop_seconds, stopping, say)
+            stop_robot(driver, run.stop_seconds, stopping, tell)
         if stopping or not served:
             return 0 if stopping else (run.code if run.code > 0 else 1)
         if not run.served or len(starts) > RESTARTS_A_MINUTE:
             _pause(stopping)
         if stopping:
             return 0
-        say("the agent is started again")
+        tell("the agent is started again")
 
 
 @dataclass(frozen=True)
@@ -91,12 +101,13 @@ def _run(path: Path, config: AgentConfig, stopping: list[int], say: Say) -> _Run
             stdin=subprocess.PIPE,
             stdout=log,
             pass_fds=[control_out, pulse.descriptor],
+            start_new_session=True,
         )
     os.close(control_out)
     said = _listen(process, control_in, pulse, stopping, say)
     code = _ended(process, END_SECONDS if said and stopping else 0.5)
     if said and not stopping:
-        say(f"the agent ended with code {code}; the robot is stopped")
+        say(f"the agent ended with code {code}; the robot is being stopped")
     run = _Run(code, said, pulse.stop_seconds)
     os.close(control_in)
     pulse.close()
@@ -192,7 +203,7 @@ def _stop(
 ) -> None:
     """Stop the robot, and tell what went wrong: a blank where nothing did."""
     os.dup2(2, 1)  # a driver may print
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
     signal.alarm(round(seconds) + 1)  # ends this process, should nobody else
     wrong = ""

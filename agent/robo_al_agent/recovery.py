@@ -13,8 +13,8 @@ from robo_al_agent.envelope import Envelope
 from robo_al_agent.robot import Array, Fault, RobotSpec
 from robo_al_agent.watching import deviation
 
-SPEED = 0.1
-"""rad/s or m/s of the way back at most; where the envelope's limit is lower, a tenth of that."""
+SPEEDS = {"rad": 0.1, "m": 0.02, "%": 5.0}
+"""unit/s, by unit, of the way back at most; a tenth of the envelope's limit where that is less."""
 INSIDE = 0.02
 """Share of a joint's range by which it ends inside its limit."""
 
@@ -60,7 +60,8 @@ def recover(door: Door, envelope: Envelope, interrupted: Callable[[], bool]) -> 
     margin = INSIDE * (envelope.high - envelope.low)
     outside = (now < envelope.low) | (now > envelope.high)
     goal = np.where(outside, np.clip(now, envelope.low + margin, envelope.high - margin), now)
-    speeds = np.minimum(SPEED, envelope.velocities / 10)
+    slow = np.array([SPEEDS[joint.unit] for joint in spec.joints])
+    speeds = np.minimum(slow, envelope.velocities / 10)
     period = 1 / spec.rate
     steps = int(np.ceil((np.abs(goal - now) / speeds).max() / period))
     way = [now + (goal - now) * k / steps for k in range(1, steps + 1)]

@@ -349,7 +349,6 @@ def main() -> None:
         traceback.print_exception(error)
         os._exit(1)
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the parent
     threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     pulse.beat()
     tell(f"serving at {config.address} (process {os.getpid()}); Ctrl-C ends it")

@@ -16,6 +16,7 @@ from robo_al_agent.conformance import (
     readings,
     stopping,
 )
+from robo_al_agent.drivers.ownership import Claim
 from robo_al_agent.errors import DriverError
 from robo_al_agent.robot import Ended, Fault, Joint, RobotSpec, Sample, Sensor
 
@@ -682,3 +683,26 @@ def test_a_controller_that_stops_when_its_program_is_killed(watched):
             assert "describe: watchdog_seconds is 0.1" in told
     finally:
         server.listener.close()
+
+
+class Claimed(Arm):
+    """An arm that nobody else may have."""
+
+    def connect(self):
+        self.claim = Claim("arm in memory")
+        super().connect()
+
+    def close(self):
+        super().close()
+        if hasattr(self, "claim"):
+            self.claim.close()
+
+
+def test_a_claim_is_no_cable_to_cut():
+    report = check_driver(Claimed(), move=True)
+    assert any("a pulled cable" in told for told in report.untried)
+    first, second = Claimed(), Claimed()
+    first.connect()
+    with pytest.raises(DriverError, match="arm in memory is in use by"):
+        second.connect()
+    first.close()

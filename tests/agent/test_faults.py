@@ -368,6 +368,23 @@ def test_recover_leads_a_joint_back_slowly(
         assert cleared.stdout == "clear: done\n", cleared
 
 
+def test_ctrl_c_twice_ends_a_recovery_whose_device_hangs(
+    lab: Callable[..., Lab], outside: Path
+) -> None:
+    rig = lab(kind="Recovering")
+    rig.helpers.end(rig.agent.process)
+    rig.misbehave(recover="hang")
+    words = [sys.executable, "-m", "robo_al_agent.cli", "recover", str(rig.agent.config)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert b"joint left is at 1.85" in process.stdout.readline()
+        for _ in range(2):
+            time.sleep(1.0)
+            process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130 and process.stderr.read() == b""
+    assert rig.log()[-1]["what"] == "stop"
+
+
 def test_recover_is_watched_at_each_step(lab: Callable[..., Lab], outside: Path) -> None:
     rig = lab(kind="Recovering", envelope={"tracking_error": 0.05})
     rig.misbehave(recover="drop")
@@ -463,6 +480,24 @@ def test_a_trajectory_is_ended_by_a_person_even_where_cancel_fails(
         assert state["kind"] == kind, state
         assert max(entry["to"][0] for entry in rig.log()) < MOVING[-1, 0] - 0.005
     assert rig.fault()["code"] == "hung"
+
+
+def test_a_trajectory_that_is_being_sent_is_ended_as_well(lab: Callable[..., Lab]) -> None:
+    rig = lab(kind="MisbehavingController")
+    client = rig.agent.client()
+    rig.misbehave(send="slow 1")
+    client.submit("run/r1", rig.helpers.content(STEPS), {"actions": MOVING})
+
+    def begun(session: Any) -> bool:
+        state = session.jobs["run/r1"].state
+        return state is not None and state.fields["state"] == "started"
+
+    assert client.wait(begun, 30)
+    time.sleep(0.3)  # on its way to the controller
+    rig.agent.operator("abort")
+    state = rig.helpers.finished(client, "run/r1", 90).state.fields
+    assert state["kind"] == "ABORTED_OPERATOR", state
+    assert max(entry["to"][0] for entry in rig.log()) < MOVING[-1, 0] - 0.005
 
 
 def _children(pid: int) -> list[int]:

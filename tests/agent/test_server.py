@@ -218,6 +218,21 @@ def test_a_killed_parent_takes_the_agent_with_it(serve: Callable[..., Any], help
     assert agent.log()[-1].endswith("stop")
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT, signal.SIGINT])
+def test_what_a_terminal_sends_stops_the_robot_first(
+    serve: Callable[..., Any], helpers: Any, number: signal.Signals
+) -> None:
+    agent = serve()
+    client = agent.client()
+    client.submit("run/r1", helpers.content(500), {"actions": np.zeros((500, 2))})
+    assert client.wait(lambda s: _state(s, "run/r1") == "started", 10)
+    (child,) = _children(agent.process.pid)
+    os.killpg(agent.process.pid, number)  # as one that is closed, or Ctrl-C in it, does
+    assert agent.process.wait(20) == 0
+    assert not _running(child)
+    assert agent.log()[-1].endswith("stop")
+
+
 def _children(pid: int) -> list[int]:
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(word) for word in text.split()]
@@ -459,7 +474,16 @@ def test_the_command_line_tells_what_is_wrong(tmp_path: Path) -> None:
     assert code == 2 and "no.yaml" in error and "Traceback" not in error
     (tmp_path / "a.yaml").write_text("driver: {name: x}\nenvelope: e\njournal: j\n")
     code, error = run("check", str(tmp_path / "a.yaml"))
-    assert code == 2 and "driver x: not known" in error and "Traceback" not in error
+    assert code == 2 and "driver x: not known. There are" in error and "Traceback" not in error
+    (tmp_path / "robot.py").write_text("class Robot:\n    pass\n")
+    for what, told in (
+        ("robot.py", "robot.py: say which class of it: "),
+        ("robt.py:Robot", f"{tmp_path / 'robt.py'}: no such file"),
+        ("robot.py:Robt", "has no Robt"),
+        ("robot.py:Robot", "it lacks describe, connect"),
+    ):
+        code, error = run("check", str(tmp_path / what))
+        assert code == 2 and told in error and "Error" not in error, error
 
 
 def test_check_moves_nothing_and_tells_the_rate(serve: Callable[..., Any], helpers: Any) -> None:

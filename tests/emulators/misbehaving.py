@@ -149,6 +149,7 @@ class MisbehavingController(Misbehaving):
     cancelled = False
 
     def execute(self, trajectory, tolerance, on_sample):
+        self.behave("send")  # the trajectory; meanwhile there is nothing to cancel
         self.cancelled = False
         began, planned = time.monotonic(), float(trajectory.seconds[-1])
         while (passed := time.monotonic() - began) < planned and not self.cancelled:

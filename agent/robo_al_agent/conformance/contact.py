@@ -78,14 +78,21 @@ def _connect(check: Check) -> None:
 
 
 def _descriptors() -> frozenset[int]:
-    """Return this process's open sockets, pipes and character devices."""
+    """Return this process's open sockets, pipes and character devices that lead somewhere."""
     found = set()
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError):  # the one that lists them
             mode = os.fstat(int(name)).st_mode
-            if stat.S_ISSOCK(mode) or stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):
+            line = stat.S_ISSOCK(mode) and not _listens(int(name))
+            if line or stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):
                 found.add(int(name))
     return frozenset(found)
+
+
+def _listens(descriptor: int) -> bool:
+    """Whether a socket waits for others: a claim (`drivers.ownership`), no line to a device."""
+    with socket.socket(fileno=os.dup(descriptor)) as found:
+        return bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 def _notices(check: Check) -> bool:
