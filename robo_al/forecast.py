@@ -1,7 +1,7 @@
 """How long a round will take: told before the first, so that nobody waits without knowing.
 
-A few steps of what a round consists of are really done and timed: retraining, imagining (with the
-planning in it), executing and evaluating. Nothing is decided by it.
+A few steps of what a round consists of are really done and timed: resetting, retraining, imagining
+(with the planning in it), executing and evaluating. Nothing is decided by it.
 """
 
 import itertools
@@ -45,16 +45,20 @@ def foresee(config: Config) -> str:
 
 
 def measure(config: Config, parts: Parts, settings: Settings) -> dict[str, float]:
-    """Return seconds of `evaluating`, `imagining`, `executing` and `retraining`."""
+    """Return seconds of `evaluating`, `imagining`, `executing`, `retraining` and `resetting`."""
     steps, task = settings.steps(parts.task), parts.task
     seconds = {"retraining": _retraining(parts, settings), "executing": 0.0, "evaluating": 0.0}
     seconds["imagining"] = _imagined_step(parts, settings, min(steps, STEPS + 1)) * steps
+    resets = 0 if task.finds_starts or task.starts is not None else settings.contexts
+    reset = 0.0 if task.starts is not None else _reset(parts)
+    seconds["resetting"] = reset * resets
     if task.held_out or not isinstance(parts.policy, SupportsAct):
         return seconds
     starts = settings.evaluation_starts if settings.evaluate_every else 0
     batch = settings.rollouts_per_round
     with make_oracle(config) as oracle:
         if isinstance(oracle, SupportsRepeat) and oracle.repeatable:
+            seconds["resetting"] = reset * (resets + batch + starts)
             seconds["executing"] = _executed_step(parts, oracle, batch, steps) * steps
             if starts:
                 step = _executed_step(parts, oracle, starts, task.horizon)
@@ -76,9 +80,14 @@ def sentence(config: Config, parts: Parts, settings: Settings, seconds: Mapping[
         "imagining": f"imagining {n} candidates x {steps:,} steps",
         "executing": f"executing {k} x {steps:,} steps",
         "retraining": "retraining",
+        "resetting": "resetting the env",
     }
+    evaluate_less = f"--evaluation.starts {max(1, starts // 2)} or --evaluation.every 5"
     less = {
-        "evaluating": f"--evaluation.starts {max(1, starts // 2)} or --evaluation.every 5",
+        "evaluating": evaluate_less,
+        "resetting": evaluate_less
+        if every and starts > settings.contexts
+        else f"--contexts {max(1, settings.contexts // 2)}",
         "imagining": f"--candidates {max(k, n // 2)}",
         "executing": f"--rollout_steps {max(1, steps // 2)}",
         "retraining": f"smaller parameters of the model {config.model.name}",
@@ -108,13 +117,21 @@ def _retraining(parts: Parts, settings: Settings) -> float:
     total = settings.initial_rollouts * steps
     tried = min(steps, TRANSITIONS)
     with borrowed(parts.task.env) as env:
-        rollouts = max(1, min(total, TRANSITIONS) // tried)
+        rollouts = max(2, min(total, TRANSITIONS) // tried)  # one may end after its first step
         transitions = random_transitions(rng, rollouts, max(tried, 2), env)
     began = time.monotonic()
     parts.model.fit(transitions, rng)
     if isinstance(parts.policy, SupportsUpdate):
         parts.policy.update(transitions, parts.model, rng)
     return (time.monotonic() - began) * max(1.0, total / (rollouts * tried))
+
+
+def _reset(parts: Parts) -> float:
+    """Return the seconds of one reset of the env, to another start than the one where it is."""
+    parts.contexts_from([0])
+    began = time.monotonic()
+    parts.contexts_from([1])
+    return time.monotonic() - began
 
 
 def _imagined_step(parts: Parts, settings: Settings, steps: int) -> float:

@@ -419,7 +419,10 @@ BROKEN_ORACLES = [
     (with_result(lambda t: replace(t, actions=t.actions.astype(int))), "poll: actions has dtype"),
     (with_result(lambda t: replace(t, proposed=t.proposed + 1)), "poll: proposed are not the"),
     (with_result(lambda t: Failure("failed", "x", replace(t, rewards=t.rewards * np.inf))), "poll"),
-    (Drifting, "Drifting.submit: executed 'a' twice with different results"),
+    (
+        Drifting,
+        "Drifting.submit: executed 'a' twice with different results; .* set `repeatable` to False",
+    ),
     (DriftingBuffer, "DriftingBuffer.submit: executed 'a' twice with different results"),
     (answering(in_one_array), "poll: answered two rollouts with the same array; copy it"),
 ]
@@ -735,7 +738,7 @@ class Unseeded(FakeEnv):
         return super().reset(seed=int(np.random.default_rng().integers(2**31)), options=options)
 
 
-class Astray(Unseeded):
+class Wandering(Unseeded):
     context = None
 
 
@@ -843,9 +846,9 @@ class Whole(FakeEnv):
 
 FOUND = [
     (FakeEnv, None),
-    (Unseeded, None),  # its options bring a start back
-    (Astray, "the env does not start where a seed asks it to"),
     (Whole, None),
+    (Unseeded, None),  # whose options bring a start back
+    (Wandering, "the env does not start where a seed asks it to"),
     (Reusing, "Reusing.reset returned an array that a later call changes"),
     (ReusingSteps, "ReusingSteps.step returned an array that a later call changes"),
     (
@@ -867,3 +870,18 @@ def test_what_a_campaign_can_do_with_is_found_and_said(env, finding):
     assert len(found) == (finding is not None)
     if finding:
         assert re.match(finding, found[0])
+
+
+class Chancy(FakeEnv):
+    """Steps as it likes from where a seed asks it to start."""
+
+    def step(self, action):
+        after, *rest = super().step(action)
+        self._state = after + np.random.default_rng().normal(size=3)
+        return self._state.copy(), *rest
+
+
+@pytest.mark.parametrize(("env", "chance"), [("FakeEnv", False), ("Chancy", True)])
+def test_what_no_seed_decides_is_found_and_said(env, chance):
+    notes = check_plugin("envs", f"{__file__}:{env}", {}, FAKE_ENV).notes
+    assert ("the same actions from the same start do not give the same" in str(notes)) is chance

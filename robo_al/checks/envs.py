@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_al.checks.oracles import CHANCE
 from robo_al.checks.subject import CheckReport, Subject
 from robo_al.errors import ConfigError, PluginError
 from robo_al.seeds import integer
@@ -13,9 +14,12 @@ from robo_al.tasks import Env, describe
 from robo_al.tasks.boxes import random_action
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.starts import FOUND
+from robo_al.tasks.trial import play
 from robo_al.types import EnvSpec
 
 Array = NDArray[np.float64]
+STEPS = 3
+"""That are tried, of one rollout."""
 _CAPABILITIES = ("context", "reward", "constraint", "termination", "dynamics")
 """What is tried where an env is described: see `robo_al.tasks.offers`."""
 
@@ -47,8 +51,9 @@ def check_env(env: Env, spec: EnvSpec, horizon: int | None = None) -> CheckRepor
         env.reset(seed=seed + 1)
         reused = _reused(subject, first, start)
         again, _ = env.reset(seed=seed)
-        same = np.array_equal(start, _observed(subject, again, shape)) or context is not None
-    for _ in range(3):
+        alike = np.array_equal(start, _observed(subject, again, shape))
+        found = () if alike or context is not None else (FOUND,)
+    for _ in range(STEPS):
         before = _observed(subject, again, shape)
         action = random_action(env.action_space, rng)
         with subject.trying("step"):
@@ -60,10 +65,19 @@ def check_env(env: Env, spec: EnvSpec, horizon: int | None = None) -> CheckRepor
         again = after
         if terminated or truncated:
             break
-    found = () if same else (FOUND,)
     report = subject.report("render", notes=(*reused, *found, *task.notes))
     offered = [name for name in _CAPABILITIES if getattr(offers_of(env), name) is not None]
     return replace(report, tried=(*report.tried, *offered))
+
+
+def by_chance(env: Env) -> tuple[str, ...]:
+    """Return a sentence if the same actions from the same start do not give the same steps."""
+    once, again = play(env, STEPS), play(env, STEPS)
+    started_alike = np.array_equal(once.observations[0], again.observations[0])
+    same = all(np.array_equal(getattr(once, n), getattr(again, n)) for n in once._fields)
+    if same or not started_alike:  # of other starts is said what follows from them
+        return ()
+    return (f"the same actions from the same start do not give the same steps; {CHANCE}",)
 
 
 def _observed(subject: Subject, value: Any, shape: tuple[int, ...]) -> Array:

@@ -23,6 +23,11 @@ from robo_al.types import (
 )
 
 _CAPABILITIES = ("acknowledge", "admits")
+CHANCE = (
+    "what no seed decides cannot be repeated: set `repeatable` to False, for an env by "
+    "oracle: {name: gymnasium, repeatable: false}"
+)
+"""What to do where the same actions from the same start have other results."""
 
 
 def check_oracle(
@@ -61,7 +66,9 @@ def check_oracle(
         with subject.trying("submit"):
             for candidate, repeated in zip(candidates, again, strict=True):
                 same = _same(first[candidate.id].result, second[repeated.id].result)
-                subject.need(same, f"executed {candidate.id!r} twice with different results")
+                subject.need(
+                    same, f"executed {candidate.id!r} twice with different results; {CHANCE}"
+                )
     if not any(isinstance(candidate.controller, Streamed) for candidate in candidates):
         subject.leave("submit of a policy that answers observations (Streamed)")
     return subject.report(*_CAPABILITIES)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from robo_al.checks.envs import check_env
+from robo_al.checks.envs import by_chance, check_env
 from robo_al.checks.models import check_model
 from robo_al.checks.oracles import check_oracle
 from robo_al.checks.policies import check_policy
@@ -51,7 +51,8 @@ def check_plugin(
         own = EnvSpec.of(spec, parameters)
         arguments(group, Component.model_validate({**parameters, "name": spec}))
         with borrowed(own) as env:
-            return check_env(env, own)
+            report = check_env(env, own)
+            return replace(report, notes=(*report.notes, *by_chance(env)))
     stage = _Stage(task_env)
     if group == "oracles":
         oracle = _build(group, spec, parameters, env=task_env)

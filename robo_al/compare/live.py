@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
 from robo_al.compare.plan import Plan, Run
-from robo_al.compare.runner import Rehearsing, Update
+from robo_al.compare.runner import Rehearsing, TaskNote, Update
 from robo_al.terminal import GAP, Listing, Prose, say
 from robo_al.words import count, duration, noun, number
 from robo_al_agent.terminal import tolerate
@@ -74,12 +74,15 @@ class Progress:
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
 
-    def __call__(self, event: Rehearsing | Update) -> None:
+    def __call__(self, event: Rehearsing | TaskNote | Update) -> None:
         """Take in one event."""
         if isinstance(event, Rehearsing):
             self._doing = f"trying whether {event.strategy} can be run on {event.task}"
             return
         self._doing = ""
+        if isinstance(event, TaskNote):
+            say(f"{event.task}: {event.text}", console=self._console)
+            return
         self._account(event)
         self._updates[event.run] = event
         if event.state in ("done", "failed"):

@@ -155,7 +155,7 @@ def load_plan(source: str | Path) -> Plan:
 
 def rehearse(
     plan: Plan, begun: Collection[tuple[str, str]], tell: Callable[[str, str], None]
-) -> None:
+) -> dict[str, tuple[str, ...]]:
     """Create one campaign of each task and strategy, in a scratch folder.
 
     Args:
@@ -163,21 +163,26 @@ def rehearse(
         begun: tasks and strategies that are known to go together.
         tell: told the task and strategy that are tried next.
 
+    Returns:
+        For each task that was tried, what is to be said of it (`robo_al.types.Task.notes`).
+
     Raises:
         ConfigError: some do not go together: all of them, and why.
     """
-    lines = []
+    lines, notes = [], dict[str, tuple[str, ...]]()
     for (task, strategy), config in plan.configs.items():
         if (task, strategy) in begun:
             continue
         tell(task, strategy)
         try:
             with TemporaryDirectory() as scratch:
-                create_campaign(config, Path(scratch) / "run").close()
+                with create_campaign(config, Path(scratch) / "run") as campaign:
+                    notes[task] = campaign.parts.task.notes
         except RoboALError as error:
             lines.append(f"task {task}, strategy {strategy}: {error}")
     if lines:
         raise ConfigError("\n  ".join(["the comparison cannot be run", *lines]))
+    return notes
 
 
 def _task_config(where: str, entry: TaskEntry, folder: Path) -> Config:

@@ -45,6 +45,14 @@ class Rehearsing:
 
 
 @dataclass(frozen=True)
+class TaskNote:
+    """What is to be known of a task before its runs begin."""
+
+    task: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Update:
     """Where a run stands."""
 
@@ -59,7 +67,7 @@ class Update:
     """Why it failed."""
 
 
-Listener: TypeAlias = Callable[[Rehearsing | Update], None]
+Listener: TypeAlias = Callable[[Rehearsing | TaskNote | Update], None]
 
 
 def run_comparison(
@@ -83,7 +91,7 @@ def run_comparison(
     check_folder(plan, folder, resume)
     records = read_records(folder, plan)
     begun = {(r.task, r.strategy) for r in records.values() if r.failed is None or r.evaluations}
-    rehearse(plan, begun, lambda task, strategy: listener(Rehearsing(task, strategy)))
+    notes = rehearse(plan, begun, lambda task, strategy: listener(Rehearsing(task, strategy)))
     with storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with lock(folder) as held:
@@ -92,6 +100,9 @@ def run_comparison(
         if not (folder / STARTED_IN).exists():
             note_start_folder(folder)
         write_atomically(folder / COMPARISON, plan.text().encode())
+        for task, texts in notes.items():
+            for text in texts:
+                listener(TaskNote(task, text))
         crew = _Crew(plan, folder, listener, held)
         for run, record in records.items():
             if record.failed is None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from robo_al.errors import ModelError
 from robo_al.models.resident import Steps
 from robo_al.types import Task
+from robo_al.words import count
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ class Inputs:
             ModelError: fewer than 2 steps, or values that are not finite.
         """
         if len(steps.actions) < 2:
-            raise ModelError(f"model: {len(steps.actions)} transitions; 2 are needed to fit it")
+            given = count(len(steps.actions), "transition")
+            raise ModelError(f"model: {given}; 2 are needed to fit it")
         x = self.features(steps.observations, steps.actions)
         y = self.targets(steps.observations, steps.next_observations, steps.rewards)
         if not (torch.isfinite(x).all() and torch.isfinite(y).all()):

@@ -9,6 +9,7 @@ from robo_al.seeds import integer
 from robo_al.tasks.boxes import random_action
 from robo_al.tasks.layers import Env
 from robo_al.tasks.offers import offers_of
+from robo_al.tasks.trial import own_copy, trying
 from robo_al.types import Context
 
 FOUND = (
@@ -26,13 +27,16 @@ def sample_contexts(env: Env, rngs: Sequence[np.random.Generator]) -> list[Conte
 
 
 def contexts_from(env: Env, seeds: Sequence[int]) -> list[Context]:
-    """Return the starts where `env.reset(seed=...)` puts the env."""
+    """Return the starts where `env.reset(seed=...)` puts the env.
+
+    Raises:
+        PluginError: the reset raises.
+    """
     context = offers_of(env).context
     contexts = []
     for seed in seeds:
-        observation, _ = env.reset(seed=seed)
-        # A copy: an env may return one array of its own again and again.
-        observation = np.array(observation, dtype=np.float64)
+        with trying(env, "reset"):
+            observation = own_copy(env.reset(seed=seed)[0])
         contexts.append(Context(observation, seed, plain_options(context()) if context else {}))
     return contexts
 
@@ -41,18 +45,22 @@ def finds_starts(env: Env) -> bool:
     """Return whether no seed and no options bring a start back: most robots, many simulators.
 
     The env is reset and stepped a few times between two resets that ask for the same.
+
+    Raises:
+        PluginError: it raises.
     """
-    rng, context = np.random.default_rng(0), offers_of(env).context
+    rng = np.random.default_rng(0)
     seed = integer(rng)
-    first = np.array(env.reset(seed=seed)[0], dtype=np.float64)
-    options = plain_options(context()) if context else {}
+    (first,) = contexts_from(env, [seed])
     for _ in range(_STEPS_BETWEEN):
-        *_, terminated, truncated, _ = env.step(random_action(env.action_space, rng))
+        with trying(env, "step"):
+            *_, terminated, truncated, _ = env.step(random_action(env.action_space, rng))
         if terminated or truncated:
             break
-    env.reset(seed=seed + 1)
-    again = np.array(env.reset(seed=seed, options=options or None)[0], dtype=np.float64)
-    return not np.array_equal(first, again)
+    with trying(env, "reset"):
+        env.reset(seed=seed + 1)
+        again = own_copy(env.reset(seed=seed, options=dict(first.options) or None)[0])
+    return not np.array_equal(first.observation, again)
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:

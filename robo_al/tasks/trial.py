@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_al.errors import PluginError
+from robo_al.errors import EnvFault, PluginError
 from robo_al.tasks.boxes import random_action
 from robo_al.tasks.layers import Env
 
@@ -99,5 +99,7 @@ def trying(env: Env, method: str) -> Iterator[None]:
         yield
     except _Wrong as error:
         raise PluginError(f"{name}: {error}") from None
+    except EnvFault as error:  # said in another process, and with words for people
+        raise PluginError(f"{name}: {error}") from error
     except Exception as error:
         raise PluginError(f"{name}: raised {type(error).__name__}: {error}") from error

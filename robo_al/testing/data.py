@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from robo_al.tasks import sample_contexts
 from robo_al.tasks.boxes import random_action
+from robo_al.tasks.trial import own_copy, trying
 from robo_al.testing.env import FakeEnv, fake_task
 from robo_al.types import ImaginedRollouts, Task, Transitions
 
@@ -17,15 +18,20 @@ Array = NDArray[np.float64]
 def random_transitions(
     rng: np.random.Generator, rollouts: int = 5, steps: int = 8, env: Any = None
 ) -> Transitions:
-    """Return what random actions in an env (a `FakeEnv`) give: B = at most rollouts * steps."""
+    """Return what random actions in an env (a `FakeEnv`) give: B = at most rollouts * steps.
+
+    Raises:
+        PluginError: the env raises.
+    """
     env = FakeEnv() if env is None else env
     rows: list[tuple[Array, Array, Array, float, int, bool]] = []
     for rollout in range(rollouts):
         observation = sample_contexts(env, [rng])[0].observation
         for _ in range(steps):
             action = random_action(env.action_space, rng)
-            after, reward, terminated, truncated, _ = env.step(action.copy())
-            after = np.array(after, dtype=np.float64)
+            with trying(env, "step"):
+                after, reward, terminated, truncated, _ = env.step(action.copy())
+            after = own_copy(after)
             rows.append((observation, action, after, float(reward), rollout, bool(terminated)))
             observation = after
             if terminated or truncated:

@@ -124,8 +124,9 @@ class Guest:
             self._env.seed(seed)
             return self._env.reset()
         first = self._env.reset(seed=seed, **({"options": dict(options)} if options else {}))
-        both = isinstance(first, tuple) and len(first) == 2 and isinstance(first[1], dict)
-        return first[0] if both else first
+        both = isinstance(first, tuple) and len(first) == 2
+        informed = both and (first[1] is None or isinstance(first[1], Mapping))
+        return first[0] if informed else first
 
     def _context(self) -> dict[str, list[float]]:
         """Return the options that bring the start back; nothing if the env's word means others."""

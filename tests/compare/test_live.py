@@ -7,7 +7,7 @@ from rich.console import Console
 
 from robo_al.compare.live import Progress, outcome
 from robo_al.compare.plan import Plan, Run, load_plan
-from robo_al.compare.runner import Rehearsing, Update
+from robo_al.compare.runner import Rehearsing, TaskNote, Update
 
 Write = Callable[..., Path]
 
@@ -49,12 +49,14 @@ def test_a_stream_gets_a_line_for_each_run_that_ended(plan: Plan) -> None:
     shown, file, _ = progress(plan)
     with shown:
         shown(Rehearsing("pendulum", "random"))
+        shown(TaskNote("pendulum", "it is given 200 steps"))
         shown(Update(Run("pendulum", "random", 0), "kept", 10, -300.0))
         shown(Update(Run("pendulum", "random", 1), "running", 1, -800.0))
         shown(Update(Run("pendulum", "random", 1), "done", 10, -210.55))
         shown(Update(Run("pendulum", "joint_information", 0), "done", 7, -120.0, solved_at=7))
         shown(Update(Run("cartpole", "random", 0), "failed", 3, None, None, "KeyError: 'joint 7'"))
     assert file.getvalue().splitlines() == [
+        "pendulum: it is given 200 steps",
         "2/12 pendulum, random, seed 1: not solved within 10 rollouts; the last evaluation "
         "was -211",
         "3/12 pendulum, joint_information, seed 0: solved after 7 rollouts",

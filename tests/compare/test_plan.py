@@ -8,6 +8,7 @@ from robo_al import plain_yaml
 from robo_al.compare.plan import Plan, Run, TaskPlan, content_hash, load_plan, rehearse
 from robo_al.config import check_config, load_config
 from robo_al.errors import ConfigError
+from robo_al.tasks.starts import FOUND
 
 Write = Callable[..., Path]
 
@@ -200,6 +201,20 @@ def test_parts_that_do_not_go_together_are_found_before_anything_is_written(
         rehearse(plan, (), lambda task, strategy: tried.append((task, strategy)))
     assert tried == [("fake", "random"), ("fake", "broken")]
     rehearse(plan, [("fake", "broken")], lambda task, strategy: None)
+
+
+def test_what_is_to_be_said_of_a_task_is_found(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "found.py").write_text(
+        "import numpy as np\n"
+        "from robo_al.testing import FakeEnv\n\n\n"
+        "class Wandering(FakeEnv):\n"
+        "    context = None\n\n"
+        "    def reset(self, *, seed=None, options=None):\n"
+        "        return super().reset(seed=int(np.random.default_rng().integers(2**31)))\n"
+    )
+    env = f"{tmp_path}/found.py:Wandering"
+    plan = load_plan(write(tasks=fake(tmp_path, env=env, oracle="simulation")))
+    assert rehearse(plan, (), lambda task, strategy: None) == {"fake": (FOUND,)}
 
 
 def only_proposes(path: Path) -> Plan:

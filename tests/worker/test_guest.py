@@ -2,10 +2,14 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from types import MappingProxyType
 
+import numpy as np
 import pytest
 
 import robo_al.worker
+from robo_al.testing import FakeEnv
+from robo_al.worker.guest import Guest
 
 FOLDER = Path(robo_al.worker.__path__[0])
 
@@ -27,3 +31,14 @@ def test_it_imports_nothing_that_the_other_python_may_not_have():
     )
     parts = ("", ".frames", ".guest", ".serving", ".watch")
     assert done.stdout.strip() == str([f"robo_al_worker{part}" for part in parts])
+
+
+@pytest.mark.parametrize("info", [{}, None, MappingProxyType({})])
+def test_whatever_stands_for_no_information_is_no_part_of_the_observation(info):
+    class Informing(FakeEnv):
+        def reset(self, **given):
+            return super().reset(**given)[0], info
+
+    answer = Guest(Informing()).reset(3, {})
+    assert answer.kind == "observation"
+    np.testing.assert_array_equal(answer.arrays[0], FakeEnv().reset(seed=3)[0])
