@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from robo_al_agent.client import Client, ask
 from robo_al_agent.wire import Message
@@ -81,3 +82,9 @@ def test_a_first_rollout_waits_for_a_person_and_runs(lab: Path) -> None:
     finally:
         client.close()
         _agent["end"](process)
+
+
+def test_the_envelope_is_what_the_command_writes(lab: Path) -> None:
+    shown = yaml.safe_load((lab / "envelope.yaml").read_text())
+    run(lab, "robo_al_agent.cli", "envelope", "--from", "my/robot.py:MyRobot", "--out", "e.yaml")
+    assert yaml.safe_load((lab / "e.yaml").read_text()) == shown

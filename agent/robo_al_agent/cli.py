@@ -18,7 +18,9 @@ from robo_al_agent.calibration import calibrate
 from robo_al_agent.client import ask
 from robo_al_agent.config import AgentConfig, load_config
 from robo_al_agent.door import Door, Faulted
+from robo_al_agent.driver import RobotDriver
 from robo_al_agent.envelope import Envelope, load_envelope
+from robo_al_agent.envelope_draft import write_draft
 from robo_al_agent.errors import AgentError, BusyError, NotYetError, SetupError
 from robo_al_agent.journal import lock
 from robo_al_agent.keys import make_keys
@@ -68,15 +70,23 @@ def _parser() -> argparse.ArgumentParser:
     servo_setup.add_arguments(
         command("setup", servo_setup.setup, "show and set what serial servos keep")
     )
+    envelope = command(
+        "envelope", _envelope, "write a first envelope for a robot; connects to nothing"
+    )
+    envelope.add_argument("--from", dest="what", required=True, metavar="AGENT.yaml|FILE.py:DRIVER")
+    envelope.add_argument(
+        "--out", type=Path, help="file to write (the one AGENT.yaml names, or envelope.yaml)"
+    )
     check = command(
         "check",
         _check,
         "connect, read and measure the rate; or say whether a driver keeps its contract",
     )
     check.add_argument("what", metavar="AGENT.yaml|FILE.py:DRIVER")
-    check.add_argument(
-        "--parameters", default="{}", metavar="JSON", help="of the driver's constructor"
-    )
+    for made in (envelope, check):
+        made.add_argument(
+            "--parameters", default="{}", metavar="JSON", help="of the driver's constructor"
+        )
     check.add_argument("--move", action="store_true", help="a driver: let the robot move a little")
     twin = with_config(
         command("twin", _twin, "serve a MuJoCo twin, in real time, through the same code")
@@ -115,13 +125,33 @@ def _keys(options: argparse.Namespace) -> None:
     )
 
 
+def _envelope(options: argparse.Namespace) -> None:
+    if _is_driver(options.what):
+        driver, path = _named_driver(options), options.out or Path("envelope.yaml")
+    else:
+        _refuse_driver_options(options)
+        config = load_config(Path(options.what))
+        driver = make_driver(config.driver, Path(options.what).resolve().parent)
+        path = options.out or config.envelope
+    write_draft(Door(driver).spec, path)
+    print(f"{path} is written: look at each of its values before anything moves")
+
+
+def _is_driver(what: str) -> bool:
+    return ":" in what and not Path(what).is_file()
+
+
+def _refuse_driver_options(options: argparse.Namespace) -> None:
+    if options.parameters != "{}" or getattr(options, "move", False):
+        raise SetupError(f"--parameters and --move are for FILE.py:DRIVER, not for {options.what}")
+
+
 def _check(options: argparse.Namespace) -> None:
     path = Path(options.what)
-    if ":" in options.what and not path.is_file():
+    if _is_driver(options.what):
         _check_driver(options)
         return
-    if options.move or options.parameters != "{}":
-        raise SetupError("--move and --parameters are for a driver: check FILE.py:DRIVER --move")
+    _refuse_driver_options(options)
     with _device(path) as (door, envelope):
         spec = door.spec
         print(f"{spec.name}: {len(spec.joints)} joints, {spec.command} commands, {spec.rate:g} Hz")
@@ -185,6 +215,12 @@ def _check_driver(options: argparse.Namespace) -> None:
     """Say whether a driver keeps its contract; see `robo_al_agent.conformance`."""
     from robo_al_agent.conformance import check_driver
 
+    print(check_driver(_named_driver(options), move=options.move))
+    print(f"{options.what} keeps the contract of a driver")
+
+
+def _named_driver(options: argparse.Namespace) -> RobotDriver:
+    """Make the driver that FILE.py:DRIVER and --parameters name."""
     try:
         parameters = json.loads(options.parameters)
     except ValueError:
@@ -192,9 +228,7 @@ def _check_driver(options: argparse.Namespace) -> None:
     if not isinstance(parameters, dict):
         example = '{"port": "/dev/ttyUSB0"}'
         raise SetupError(f"--parameters: {options.parameters!r}; give a JSON object like {example}")
-    driver = make_driver({"name": options.what, **parameters}, Path.cwd())
-    print(check_driver(driver, move=options.move))
-    print(f"{options.what} keeps the contract of a driver")
+    return make_driver({"name": options.what, **parameters}, Path.cwd())
 
 
 def _twin(options: argparse.Namespace) -> int:
