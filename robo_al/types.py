@@ -203,6 +203,20 @@ FailureKind: TypeAlias = Literal["failed", "aborted", "quarantined", "indetermin
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why an oracle would not execute a candidate."""
+
+    limit: str
+    """What is limited, the same words for the same limit: `velocity of joint elbow`."""
+    message: str
+    """In words: what it would be, when, and what it may be."""
+    excess: float
+    """How far it is beyond the limit, in the limit's unit; inf where no number says it."""
+    remedy: str
+    """What a person can change."""
+
+
+@dataclass(frozen=True)
 class Failure:
     """A rollout that did not give what was asked: data, not an exception.
 

@@ -22,7 +22,7 @@ from robo_al.types import (
     Trajectory,
 )
 
-_CAPABILITIES = ("acknowledge", "admits")
+_CAPABILITIES = ("acknowledge", "refusal")
 
 
 def check_oracle(
