@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 
 from robo_al.choosing import CANNOT, Chosen, Refuses, choose, explore
 from robo_al.clock import Clock
-from robo_al.dataset.candidates import content_hash, context_json, controller_json, restore
+from robo_al.dataset.candidates import content_hash, context_json, controller_json, restore, why
 from robo_al.dataset.dataset import Dataset, episode_file
 from robo_al.dataset.episodes import examine
 from robo_al.dataset.ledger import (
@@ -283,7 +283,7 @@ class Campaign:
         candidates = []
         for row, choice in zip(rows, chosen, strict=True):
             # As a resumed campaign would make it, where it can.
-            made = self.candidate(row) or replace(choice.candidate, id=row.id)
+            made = self.candidate(row) or replace(choice.candidate, id=row.id, why=why(row))
             self._candidates[row.id] = made
             candidates.append(made)
         return tuple(candidates)

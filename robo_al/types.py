@@ -163,6 +163,8 @@ class Candidate:
     """Of everything random while it is executed."""
     id: str = ""
     """Given by the campaign when the candidate is selected; unique within it."""
+    why: str = ""
+    """Why it was selected, for the person who watches it run; changes nothing else."""
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,7 @@ class Agent:
 
     def _submit(self, fields: requests.Submit, message: Message, now_ns: int) -> Message:
         known = self._journal.rollouts.get(fields.id)
-        hash = content_hash(Message("content", fields.content, message.arrays))
+        hash = content_hash(Message("content", requests.deed(fields.content), message.arrays))
         if known is not None and known.hash != hash:
             raise WireError(
                 f"submit: rollout {fields.id} is {known.state} already with another content; "
@@ -347,7 +347,7 @@ class Agent:
                 "running": execution.plan.id if execution else None,
                 "step": execution.step if execution else None,
                 "misses": execution.recorded.misses if execution else None,
-                "waiting": self._waiting.described(),
+                "waiting": self._waiting.described(fields.id),
                 "lease": lease.client if lease and now_ns < lease.until_ns else None,
                 "approval": self._robot.approval.mode,
                 "fault": self._fault_fields(),

@@ -2,9 +2,7 @@
 
 import argparse
 import contextlib
-import getpass
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,24 +11,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from robo_al_agent import finding, servo_setup
+from robo_al_agent import conversation, finding, servo_setup
 from robo_al_agent.calibration import calibrate
-from robo_al_agent.client import ask
-from robo_al_agent.config import AgentConfig, load_config
+from robo_al_agent.config import load_config
 from robo_al_agent.door import Door, Faulted
 from robo_al_agent.driver import RobotDriver
 from robo_al_agent.envelope import Envelope, load_envelope
 from robo_al_agent.envelope_draft import write_draft
-from robo_al_agent.errors import AgentError, BusyError, NotYetError, SetupError
+from robo_al_agent.errors import AgentError, BusyError, SetupError
 from robo_al_agent.journal import lock
 from robo_al_agent.keys import make_keys
 from robo_al_agent.loading import make_driver
 from robo_al_agent.recovery import misplaced, recover
 from robo_al_agent.terminal import tolerate
-from robo_al_agent.wire import Message
-
-ERRAND_SECONDS = 180.0
-"""Within which the device has done what a person asks of it, connecting anew included."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,16 +90,16 @@ def _parser() -> argparse.ArgumentParser:
     with_config(
         command("recover", _recover, "bring joints slowly back into their limits; Ctrl-C stops")
     )
-    with_config(command("status", _status, "tell what runs, waits, and is faulty"))
+    with_config(command("status", conversation.status, "tell what runs, waits, and is faulty"))
     for name, text in (
         ("approve", "let the waiting rollout run"),
         ("reject", "do not let the waiting rollout run"),
     ):
-        made = with_config(command(name, _say, text))
+        made = with_config(command(name, conversation.say, text))
         made.add_argument("id", nargs="?", help="of the rollout (the first that waits)")
-    with_config(command("clear", _errand, "clear a fault, after looking at the robot"))
-    with_config(command("release", _errand, "torque off: THE ARM FALLS; hold it"))
-    with_config(command("abort", _tell, "stop the robot, and drop what waits"))
+    with_config(command("clear", conversation.errand, "clear a fault, after looking at the robot"))
+    with_config(command("release", conversation.errand, "torque off: THE ARM FALLS; hold it"))
+    with_config(command("abort", conversation.tell, "stop the robot, and drop what waits"))
     return parser
 
 
@@ -196,7 +189,7 @@ def _recover(options: argparse.Namespace) -> None:
             pose = recover(door, envelope, lambda: bool(stopped))
             print("positions: " + ", ".join(f"{value:.4f}" for value in pose))
     except BusyError:
-        _errand(options)
+        conversation.errand(options)
 
 
 @contextlib.contextmanager
@@ -256,70 +249,6 @@ def _twin(options: argparse.Namespace) -> int:
     finally:
         world.send_signal(signal.SIGTERM)
         world.wait()
-
-
-# ---------------------------------------------------------------- what a person says
-
-
-def _operator(config: AgentConfig) -> str:
-    return f"ipc://{config.journal.resolve() / 'operator.sock'}"
-
-
-def _ask(config: AgentConfig, kind: str, seconds: float = 2.0, **fields: Any) -> Message:
-    name = getpass.getuser() if os.environ.get("USER") else str(os.getuid())
-    who = {"who": name} if kind == "abort" else {"operator": name}
-    return ask(_operator(config), Message(kind, {"request": 0, **who, **fields}), None, seconds)
-
-
-def _status(options: argparse.Namespace) -> None:
-    status = _ask(load_config(options.config), "status").fields
-    print(f"{status['robot']}: " + (f"runs {status['running']}" if status["running"] else "idle"))
-    if status["fault"]:
-        print(f"  FAULT {status['fault']['code']}: {status['fault']['message']}")
-        print("  nothing moves until somebody has looked at it: robo-al-agent clear")
-    if status["hangs"]:
-        print(f"  HANGS {status['hangs']}")
-    if not status["connected"]:
-        print("  the robot is not connected")
-    print(f"  held by {status['lease'] or 'nobody'}; approval: {status['approval']}")
-    for rollout in status["waiting"]:
-        seconds = rollout["horizon"] * rollout["period"]
-        print(f"  waits: {rollout['id']}, {seconds:g} s  {rollout['why']}")
-
-
-def _say(options: argparse.Namespace) -> None:
-    config = load_config(options.config)
-    waiting = _ask(config, "status").fields["waiting"]
-    chosen = [rollout for rollout in waiting if options.id in (None, rollout["id"])]
-    if not chosen:
-        raise SetupError("no such rollout waits" if options.id else "no rollout waits")
-    rollout = chosen[0]
-    _ask(config, options.command, id=rollout["id"], hash=rollout["hash"])
-    print(f"{options.command}: {rollout['id']}")
-
-
-def _errand(options: argparse.Namespace) -> None:
-    """Have the agent ask something of the device, which takes its time; Ctrl-C stops the robot."""
-    config = load_config(options.config)
-    _ask(config, "status", 10.0)  # whether there is an agent shows soon
-    until = time.monotonic() + ERRAND_SECONDS
-    while True:
-        try:
-            _ask(config, options.command, max(1.0, until - time.monotonic()))
-            print(f"{options.command}: done")
-            return
-        except NotYetError:  # the agent's process is being replaced
-            if time.monotonic() > until:
-                raise
-            time.sleep(1.0)
-        except KeyboardInterrupt:
-            _ask(config, "abort")
-            raise
-
-
-def _tell(options: argparse.Namespace) -> None:
-    _ask(load_config(options.config), options.command)
-    print(f"{options.command}: done")
 
 
 if __name__ == "__main__":

@@ -342,6 +342,7 @@ class RobotOracle:
             "horizon": candidate.horizon,
             "start": options,
             "seed": candidate.context.seed,
+            "why": candidate.why[:1000],
         }
         start, controller = self._first(candidate), candidate.controller
         if not isinstance(controller, OpenLoop):

@@ -209,6 +209,11 @@ def test_a_campaign_runs_on_a_robot_and_fetches_what_it_missed(
     with open_campaign(folder) as campaign, make_oracle(config) as oracle:
         loop.run(campaign, oracle, lambda event: None)
         rows = campaign.dataset.ledger.rows(RolloutRow)
+        made = [campaign.candidate(row) for row in rows]
+        assert all(one is not None and one.why for one in made)
+        asked = [oracle._request(one)[0]["why"] for one in made if one is not None]
+    assert asked[0] == "the explorer's" == candidate.why
+    assert asked[1].startswith("chosen by random: rank 1, score ")
     assert [row.state for row in rows] == ["recorded", "recorded"]
     assert rows[0].steps == 6
     log = agent.log()

@@ -1,0 +1,90 @@
+"""What a person at the robot's PC says to the agent that runs there, and what it answers."""
+
+import argparse
+import getpass
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from robo_al_agent.client import ask
+from robo_al_agent.config import AgentConfig, load_config
+from robo_al_agent.errors import NotYetError, SetupError
+from robo_al_agent.preview import told
+from robo_al_agent.wire import Message
+
+ERRAND_SECONDS = 180.0
+"""Within which the device has done what a person asks of it, connecting anew included."""
+
+
+def status(options: argparse.Namespace) -> None:
+    """Tell what runs, waits, and is faulty."""
+    said = _ask(load_config(options.config), "status").fields
+    print(f"{said['robot']}: " + (f"runs {said['running']}" if said["running"] else "idle"))
+    if said["fault"]:
+        print(f"  FAULT {said['fault']['code']}: {said['fault']['message']}")
+        print("  nothing moves until somebody has looked at it: robo-al-agent clear")
+    if said["hangs"]:
+        print(f"  HANGS {said['hangs']}")
+    if not said["connected"]:
+        print("  the robot is not connected")
+    print(f"  held by {said['lease'] or 'nobody'}; approval: {said['approval']}")
+    for rollout in said["waiting"]:
+        _show(rollout)
+
+
+def say(options: argparse.Namespace) -> None:
+    """Approve or reject a rollout that waits, once a person has seen its motion."""
+    config = load_config(options.config)
+    waiting = _ask(config, "status", id=options.id).fields["waiting"]
+    chosen = [rollout for rollout in waiting if options.id in (None, rollout["id"])]
+    if not chosen:
+        raise SetupError("no such rollout waits" if options.id else "no rollout waits")
+    rollout = chosen[0]
+    if options.command == "approve":
+        _show(rollout)
+        if sys.stdin.isatty() and input("let it run? [y/N] ").strip().lower() not in ("y", "yes"):
+            raise SetupError(f"{rollout['id']} waits on: nothing was said of it")
+    _ask(config, options.command, id=rollout["id"], hash=rollout["hash"])
+    print(f"{options.command}: {rollout['id']}")
+
+
+def errand(options: argparse.Namespace) -> None:
+    """Have the agent ask something of the device, which takes its time; Ctrl-C stops the robot."""
+    config = load_config(options.config)
+    _ask(config, "status", 10.0)  # whether there is an agent shows soon
+    until = time.monotonic() + ERRAND_SECONDS
+    while True:
+        try:
+            _ask(config, options.command, max(1.0, until - time.monotonic()))
+            print(f"{options.command}: done")
+            return
+        except NotYetError:  # the agent's process is being replaced
+            if time.monotonic() > until:
+                raise
+            time.sleep(1.0)
+        except KeyboardInterrupt:
+            _ask(config, "abort")
+            raise
+
+
+def tell(options: argparse.Namespace) -> None:
+    """Say something that is done at once."""
+    _ask(load_config(options.config), options.command)
+    print(f"{options.command}: done")
+
+
+def _show(rollout: Mapping[str, Any]) -> None:
+    """Print a rollout that waits: how long it is, why it was chosen, and where each joint goes."""
+    seconds = rollout["horizon"] * rollout["period"]
+    print(f"  waits: {rollout['id']}, {seconds:g} s  {rollout['why']}".rstrip())
+    for line in told(rollout["motion"]) if "motion" in rollout else ():
+        print(f"    {line}")
+
+
+def _ask(config: AgentConfig, kind: str, seconds: float = 2.0, **fields: Any) -> Message:
+    name = getpass.getuser() if os.environ.get("USER") else str(os.getuid())
+    who = {"who": name} if kind == "abort" else {"operator": name}
+    address = f"ipc://{config.journal.resolve() / 'operator.sock'}"
+    return ask(address, Message(kind, {"request": 0, **who, **fields}), None, seconds)

@@ -1,0 +1,94 @@
+"""What a person says to a running agent: the real command line, a real agent."""
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def run(config: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "robo_al_agent.cli", words[0], str(config), *words[1:]],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def answering(config: Path, answer: str, *words: str) -> tuple[int, str]:
+    """Run a command in a terminal, in which somebody answers its question."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "robo_al_agent.cli", words[0], str(config), *words[1:]],
+        stdin=its,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    os.write(ours, f"{answer}\n".encode())
+    said, _ = process.communicate(timeout=60)
+    os.close(ours)
+    os.close(its)
+    return process.returncode, said
+
+
+def submitted(client: Any, id: str, content: dict[str, Any], arrays: dict[str, Any]) -> None:
+    client.submit(id, content, arrays)
+    assert client.wait(lambda session: session.jobs[id].stage == "state", 20), client.session
+
+
+def test_the_approver_sees_where_each_joint_goes_and_why(
+    serve: Callable[..., Any], helpers: Any
+) -> None:
+    agent = serve(approval={"mode": "every"})
+    client = agent.client()
+    out_and_back = np.concatenate([np.arange(1, 6), np.arange(4, -1, -1)])
+    commands = out_and_back[:, None] * np.array([[0.01, -0.02]])
+    why = "chosen by variance: rank 1, score 0.5"
+    submitted(client, "run/r1", helpers.content(why=why), {"actions": commands})
+    said = run(agent.config, "status").stdout
+    assert "waits: run/r1, 0.2 s  " + why in said
+    head, left, right = [line.split() for line in said.splitlines()[-3:]]
+    assert head[:5] == ["joint", "start", "end", "smallest", "largest"]
+    # 0.05 rad out and back, 0.01 rad in 0.02 s; positions may be from -0.9 to 0.9
+    assert left == ["left", "0", "0", "0", "0.05", "0.85", "0.5", "2", "rad,", "rad/s"]
+    assert right == ["right", "0", "0", "-0.1", "0", "0.8", "1", "2", "rad,", "rad/s"]
+    code, said = answering(agent.config, "n", "approve")
+    assert code != 0 and "left" in said and "let it run?" in said and "waits on" in said
+    assert "run/r1" in run(agent.config, "status").stdout
+    code, said = answering(agent.config, "y", "approve")
+    assert code == 0 and "approve: run/r1" in said
+    assert helpers.finished(client, "run/r1").state.fields["kind"] == "SUCCEEDED"
+
+
+def test_what_nobody_knows_of_a_motion_is_said(serve: Callable[..., Any], helpers: Any) -> None:
+    agent = serve(approval={"mode": "every"})
+    client = agent.client()
+    submitted(client, "run/r1", helpers.content(start={}), helpers.ramp())
+    submitted(client, "run/r2", helpers.content(controller="streamed"), {})
+    said = run(agent.config, "status").stdout
+    assert "left   here  0.01     0.001     0.01" in said
+    assert said.splitlines()[-1] == "  waits: run/r2, 0.2 s"
+    _, said = answering(agent.config, "", "approve", "run/r2")
+    assert "a policy decides at each step" in said
+    done = run(agent.config, "approve", "run/r2")  # a script's: nobody is there to be asked
+    assert done.returncode == 0 and "approve: run/r2" in done.stdout
+
+
+def test_other_words_about_the_same_motion_make_no_other_rollout(
+    serve: Callable[..., Any], helpers: Any
+) -> None:
+    agent = serve(approval={"mode": "every"})
+    client = agent.client()
+    submitted(client, "run/r1", helpers.content(), helpers.ramp())
+    again = agent.client()  # the host, started anew
+    client.close()
+    again.submit("run/r1", helpers.content(why="of a newer version"), helpers.ramp())
+    assert again.wait(lambda session: session.jobs["run/r1"].stage == "state", 20)
