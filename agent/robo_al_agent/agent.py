@@ -101,6 +101,8 @@ class Agent:
             "approve": self._approve,
             "reject": self._reject,
             "status": self._status,
+            "pause": self._pause,
+            "resume": self._resume,
         }
         self._recover()
 
@@ -263,6 +265,7 @@ class Agent:
                 "state": rollout.state,
                 "queued": id in self._waiting,
                 "waits_for": self._waits_for(id, now_ns),
+                "paused": self._journal.paused,
                 "kind": rollout.kind,
                 "reason": rollout.reason,
                 "fraction": rollout.fraction,
@@ -312,6 +315,8 @@ class Agent:
         plan = self._waiting.first
         if self._latch.fault is not None:
             return "clear"
+        if self._journal.paused is not None:
+            return "resume"
         if plan is None or plan.id != id or self.motion.execution is not None:
             return "turn"
         heard = self._approvals.word(plan.id, plan.hash, now_ns) is not None
@@ -334,6 +339,14 @@ class Agent:
         self._approvals.say(rollout.id, Word(approved, rollout.hash, fields.operator, now_ns))
         return Message("ok")
 
+    def _pause(self, fields: requests.Operator, message: Message, now_ns: int) -> Message:
+        self._journal.pause(fields.operator)
+        return Message("ok")
+
+    def _resume(self, fields: requests.Operator, message: Message, now_ns: int) -> Message:
+        self._journal.resume(fields.operator)
+        return Message("ok")
+
     def _status(self, fields: requests.Operator, message: Message, now_ns: int) -> Message:
         motion = self.motion
         execution, lease = motion.execution, motion.lease
@@ -350,6 +363,7 @@ class Agent:
                 "waiting": self._waiting.described(fields.id),
                 "lease": lease.client if lease and now_ns < lease.until_ns else None,
                 "approval": self._robot.approval.mode,
+                "paused": self._journal.paused,
                 "fault": self._fault_fields(),
             },
         )

@@ -99,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("id", nargs="?", help="of the rollout (the first that waits)")
     with_config(command("clear", conversation.errand, "clear a fault, after looking at the robot"))
     with_config(command("release", conversation.errand, "torque off: THE ARM FALLS; hold it"))
+    with_config(
+        command("pause", conversation.tell, "let what runs end, and start nothing until `resume`")
+    )
+    with_config(command("resume", conversation.tell, "let rollouts start again after `pause`"))
     with_config(command("abort", conversation.tell, "stop the robot, and drop what waits"))
     return parser
 

@@ -25,6 +25,8 @@ def status(options: argparse.Namespace) -> None:
     if said["fault"]:
         print(f"  FAULT {said['fault']['code']}: {said['fault']['message']}")
         print("  nothing moves until somebody has looked at it: robo-al-agent clear")
+    if said["paused"]:
+        print(f"  PAUSED by {said['paused']}: no rollout starts until robo-al-agent resume")
     if said["hangs"]:
         print(f"  HANGS {said['hangs']}")
     if not said["connected"]:

@@ -269,6 +269,8 @@ class Motion:
             return
         if now_ns > plan.not_after_ns:
             self._waiting.refuse(plan, "EXPIRED", "it was to begin earlier")
+        elif self._journal.paused is not None:
+            return
         elif self.may_start and lease is not None and now_ns < lease.until_ns:
             word = self._approvals.word(plan.id, plan.hash, now_ns)
             asked = self._approvals.needed(plan.commands)

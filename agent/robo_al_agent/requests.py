@@ -126,10 +126,12 @@ KINDS: dict[str, type[Fields]] = {
     "release": Operator,
     "recover": Operator,
     "status": Operator,
+    "pause": Operator,
+    "resume": Operator,
 }
 ERRANDS = {"clear", "release", "recover"}
 """What the device itself is asked; the answer takes its time."""
-OPERATOR_KINDS = {"approve", "reject", "status", "abort"} | ERRANDS
+OPERATOR_KINDS = {"approve", "reject", "status", "abort", "pause", "resume"} | ERRANDS
 """What is taken from the operator's socket, which only this machine has."""
 
 Model = TypeVar("Model", bound=BaseModel)

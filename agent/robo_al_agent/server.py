@@ -270,7 +270,7 @@ class Server:
                 operator=socket is self._operator,
                 later=functools.partial(self._answer_later, socket, identity),
             )
-            if message.kind in ("submit", "approve", "abort", *ERRANDS):
+            if message.kind in ("submit", "approve", "abort", "resume", *ERRANDS):
                 self._wake.set()
             if answer is None:
                 continue

@@ -9,6 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+
+from robo_al.oracles.waiting import cause
+from robo_al_agent.client import ask
+from robo_al_agent.errors import WireError
+from robo_al_agent.wire import Message
 
 
 def run(config: Path, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -92,3 +98,49 @@ def test_other_words_about_the_same_motion_make_no_other_rollout(
     client.close()
     again.submit("run/r1", helpers.content(why="of a newer version"), helpers.ramp())
     assert again.wait(lambda session: session.jobs["run/r1"].stage == "state", 20)
+
+
+def test_a_paused_agent_ends_what_runs_and_starts_nothing(
+    serve: Callable[..., Any], helpers: Any
+) -> None:
+    agent = serve()
+    client = agent.client()
+    client.submit("run/r1", helpers.content(200), helpers.ramp(200))
+
+    def moves(session: Any) -> bool:
+        state = session.jobs["run/r1"].state
+        return state is not None and (state.fields["step"] or 0) > 5
+
+    assert client.wait(moves, 30)
+    assert run(agent.config, "pause").stdout == "pause: done\n"
+    submitted(client, "run/r2", helpers.content(), helpers.ramp())
+    assert helpers.finished(client, "run/r1").state.fields["kind"] == "SUCCEEDED"
+    moved = len(agent.log())
+
+    def told(session: Any, id: str = "run/r2") -> bool:
+        state = session.jobs[id].state
+        return state is not None and state.fields["waits_for"] == "resume"
+
+    assert client.wait(told, 10)
+    said = cause(client.session, "tcp://x", ["run/r2"], 0.0)
+    assert said is not None and "has paused the robot" in said and "resume" in said
+    assert "PAUSED by " in run(agent.config, "status").stdout
+    client.close()
+    helpers.end(agent.process)
+    agent.process = helpers.run_agent(agent.config)  # it is paused after a restart as well
+    again = agent.client()
+    again.submit("run/r3", helpers.content(), helpers.ramp())
+    assert again.wait(lambda session: told(session, "run/r3"), 20)
+    assert not [line for line in agent.log()[moved:] if "command 0.01" in line]
+    assert run(agent.config, "resume").returncode == 0
+    assert helpers.finished(again, "run/r3").state.fields["kind"] == "SUCCEEDED"
+    journal = (agent.folder / "journal" / "journal.log").read_text()
+    assert journal.count('"record":"paused","operator":') == 1
+    assert journal.count('"record":"resumed","operator":') == 1
+
+
+def test_a_host_neither_pauses_nor_resumes(serve: Callable[..., Any]) -> None:
+    agent = serve()
+    for kind in ("pause", "resume"):
+        with pytest.raises(WireError, match="only a person at the robot"):
+            ask(agent.address, Message(kind, {"request": 1, "operator": "host"}), None)
