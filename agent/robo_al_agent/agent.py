@@ -26,9 +26,10 @@ from robo_al_agent.errors import AgentError, LeaseError, NotYetError, WireError
 from robo_al_agent.execution import Ending, Recorded
 from robo_al_agent.journal import Journal
 from robo_al_agent.latch import Latch
+from robo_al_agent.leading import jog_goal, park_goal
 from robo_al_agent.lease import LEASE_SECONDS, Lease
 from robo_al_agent.motion import Errand, Motion
-from robo_al_agent.robot import Fault
+from robo_al_agent.robot import Array, Fault
 from robo_al_agent.waiting import Waiting
 from robo_al_agent.wire import Message, content_hash
 
@@ -45,6 +46,8 @@ class Robot:
     """The envelope for the host: see `envelope.as_fields`."""
     rate: Rate | None = None
     """None: it is measured once the robot is connected."""
+    park: Array | None = None
+    """[J] The pose that it is led to on a person's word, if there is one."""
 
 
 class Agent:
@@ -186,7 +189,12 @@ class Agent:
                 reply = said if isinstance(said, Message) else requests.error_message(said)
                 later(Message(reply.kind, {**reply.fields, "request": number}, reply.arrays))
 
-        self.motion.errands.append(Errand(kind, fields.operator, answer))
+        goal = None
+        if kind == "park":
+            goal = park_goal(self._robot.park)
+        elif kind == "jog":
+            goal = jog_goal(self._robot.door.spec, fields.joint, fields.delta)
+        self.motion.errands.append(Errand(kind, fields.operator, answer, goal))
 
     def _hello(self, fields: requests.Hello, message: Message, now_ns: int) -> Message:
         robot, rate = self._robot, self._device.rate
@@ -364,9 +372,19 @@ class Agent:
                 "lease": lease.client if lease and now_ns < lease.until_ns else None,
                 "approval": self._robot.approval.mode,
                 "paused": self._journal.paused,
+                "places": self._places(),
                 "fault": self._fault_fields(),
             },
         )
+
+    def _places(self) -> list[dict[str, Any]]:
+        """Return where each joint was when it was last looked at; nothing where it never was."""
+        seen = self._device.seen
+        positions = [] if seen is None else seen.positions.tolist()
+        return [
+            {"joint": joint.name, "at": at, "unit": joint.unit}
+            for joint, at in zip(self._robot.door.spec.joints, positions, strict=False)
+        ]
 
     def _fault_fields(self) -> Mapping[str, str] | None:
         fault = self._latch.fault

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from robo_al_agent.envelope_draft import write_draft
 from robo_al_agent.errors import AgentError, BusyError, SetupError
 from robo_al_agent.journal import lock
 from robo_al_agent.keys import make_keys
+from robo_al_agent.leading import jog_goal, lead, park_goal, park_pose
 from robo_al_agent.loading import make_driver
 from robo_al_agent.recovery import misplaced, recover
 from robo_al_agent.terminal import tolerate
@@ -90,6 +92,14 @@ def _parser() -> argparse.ArgumentParser:
     with_config(
         command("recover", _recover, "bring joints slowly back into their limits; Ctrl-C stops")
     )
+    with_config(
+        command("park", _lead, "bring it slowly to the pose `park` of AGENT.yaml; Ctrl-C stops")
+    )
+    jog = with_config(command("jog", _lead, "move one joint slowly by a little; Ctrl-C stops"))
+    jog.add_argument("joint", metavar="JOINT")
+    jog.add_argument(
+        "delta", metavar="DELTA", type=_finite, help="rad, m or %%, as the joint has it"
+    )
     with_config(command("status", conversation.status, "tell what runs, waits, and is faulty"))
     for name, text in (
         ("approve", "let the waiting rollout run"),
@@ -98,13 +108,20 @@ def _parser() -> argparse.ArgumentParser:
         made = with_config(command(name, conversation.say, text))
         made.add_argument("id", nargs="?", help="of the rollout (the first that waits)")
     with_config(command("clear", conversation.errand, "clear a fault, after looking at the robot"))
-    with_config(command("release", conversation.errand, "torque off: THE ARM FALLS; hold it"))
+    with_config(command("release", conversation.release, "torque off: THE ARM FALLS; hold it"))
     with_config(
         command("pause", conversation.tell, "let what runs end, and start nothing until `resume`")
     )
     with_config(command("resume", conversation.tell, "let rollouts start again after `pause`"))
     with_config(command("abort", conversation.tell, "stop the robot, and drop what waits"))
     return parser
+
+
+def _finite(text: str) -> float:
+    """Return a number that argparse takes for an argument."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -191,6 +208,24 @@ def _recover(options: argparse.Namespace) -> None:
             wrong = misplaced(envelope, door.spec, door.read().positions)
             print(wrong.message if wrong else "every joint is inside its limits", flush=True)
             pose = recover(door, envelope, lambda: bool(stopped))
+            print("positions: " + ", ".join(f"{value:.4f}" for value in pose))
+    except BusyError:
+        conversation.errand(options)
+
+
+def _lead(options: argparse.Namespace) -> None:
+    """Move the robot slowly: by the agent that has it, or without one."""
+    try:
+        with _device(options.config) as (door, envelope):
+            if options.command == "park":
+                park = load_config(options.config).park
+                goal = park_goal(park_pose(park, door.spec, envelope))
+            else:
+                goal = jog_goal(door.spec, options.joint, options.delta)
+            stopped: list[int] = []
+            signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
+            door.connect()
+            pose = lead(door, envelope, goal, lambda: bool(stopped))
             print("positions: " + ", ".join(f"{value:.4f}" for value in pose))
     except BusyError:
         conversation.errand(options)

@@ -6,6 +6,7 @@
     envelope: envelope.yaml
     journal: journal
     approval: {mode: first-n, n: 10}
+    park: {base: 0.0, elbow: 0.6}      # where it falls from least; may be left out
 
 Paths are relative to the file.
 """
@@ -33,6 +34,8 @@ class AgentConfig(BaseModel):
     envelope: Path
     journal: Path
     approval: Approval = Field(default_factory=Approval)
+    park: dict[str, float] = Field(default_factory=dict)
+    """Where `robo-al-agent park` leads it: a position for each joint, by its name."""
 
     @property
     def abort_address(self) -> str:

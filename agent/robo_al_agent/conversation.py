@@ -46,7 +46,7 @@ def say(options: argparse.Namespace) -> None:
     rollout = chosen[0]
     if options.command == "approve":
         _show(rollout)
-        if sys.stdin.isatty() and input("let it run? [y/N] ").strip().lower() not in ("y", "yes"):
+        if sys.stdin.isatty() and not _confirmed("let it run? [y/N] "):
             raise SetupError(f"{rollout['id']} waits on: nothing was said of it")
     _ask(config, options.command, id=rollout["id"], hash=rollout["hash"])
     print(f"{options.command}: {rollout['id']}")
@@ -55,11 +55,13 @@ def say(options: argparse.Namespace) -> None:
 def errand(options: argparse.Namespace) -> None:
     """Have the agent ask something of the device, which takes its time; Ctrl-C stops the robot."""
     config = load_config(options.config)
+    jog = options.command == "jog"
+    fields = {"joint": options.joint, "delta": options.delta} if jog else {}
     _ask(config, "status", 10.0)  # whether there is an agent shows soon
     until = time.monotonic() + ERRAND_SECONDS
     while True:
         try:
-            _ask(config, options.command, max(1.0, until - time.monotonic()))
+            _ask(config, options.command, max(1.0, until - time.monotonic()), **fields)
             print(f"{options.command}: done")
             return
         except NotYetError:  # the agent's process is being replaced
@@ -69,6 +71,35 @@ def errand(options: argparse.Namespace) -> None:
         except KeyboardInterrupt:
             _ask(config, "abort")
             raise
+
+
+def release(options: argparse.Namespace) -> None:
+    """Switch torque off, after a person has been told what falls, and offered to park first."""
+    config = load_config(options.config)
+    said = _ask(config, "status", 10.0).fields
+    places = ", ".join(f"{one['joint']} at {one['at']:.3g} {one['unit']}" for one in said["places"])
+    print(f"torque goes off at every joint of {said['robot']} ({places or 'places not known'}):")
+    print("what a motor holds up falls, and what a gripper holds: hold the arm")
+    if not config.park:
+        print(
+            "`park:` in AGENT.yaml, a pose from which little falls, would let it be led there first"
+        )
+    elif not sys.stdin.isatty():
+        print("`robo-al-agent park` first would bring it to a pose from which little falls")
+    elif _confirmed("bring it to its park pose first? [y/N] "):
+        options.command = "park"
+        errand(options)
+        options.command = "release"
+    if not sys.stdin.isatty() or _confirmed("torque off now? [y/N] "):
+        errand(options)
+
+
+def _confirmed(question: str) -> bool:
+    """Return whether a person in a terminal says yes."""
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def tell(options: argparse.Namespace) -> None:

@@ -19,8 +19,9 @@ from robo_al_agent.errors import AgentError, JournalError, WireError
 from robo_al_agent.execution import Ending, Execution, Plan, sample_message
 from robo_al_agent.journal import Journal
 from robo_al_agent.latch import Latch
+from robo_al_agent.leading import Goal, lead
 from robo_al_agent.lease import LEASE_SECONDS, Lease
-from robo_al_agent.recovery import recover
+from robo_al_agent.recovery import ABORTED, recover
 from robo_al_agent.robot import Array, Fault, Sample
 from robo_al_agent.waiting import Waiting
 from robo_al_agent.watching import kind_of
@@ -30,6 +31,8 @@ IDLE_NS = 10_000_000
 """How often an idle agent looks around."""
 LOOK_NS = 500_000_000
 """How often an idle robot is read, to see whether it is still there."""
+MOVING = {"recover", "park", "jog"}
+"""Errands that move the robot."""
 STOP_AGAIN_NS = 5_000_000_000
 """For how long a stop that failed is tried again."""
 
@@ -39,9 +42,11 @@ class Errand:
     """Something that a person asks of the device, and who is told what came of it."""
 
     kind: str
-    """`clear`, `release` or `recover`."""
+    """`clear`, `release`, `recover`, `park` or `jog`."""
     operator: str
     answer: Callable[[Message | AgentError], None]
+    goal: Goal | None = None
+    """Of `park` and `jog`."""
 
 
 class Motion:
@@ -124,7 +129,7 @@ class Motion:
         if errand is not None:
             errand.answer(WireError(f"{errand.kind}: {fault.message}"))
         moves = self.execution is not None or self.door.now_ns() < self._moves_until_ns
-        if not (moves or (errand is not None and errand.kind == "recover")):
+        if not (moves or (errand is not None and errand.kind in MOVING)):
             return False
         if not self.door.condemn(call):
             return False
@@ -227,7 +232,10 @@ class Motion:
         do = {"clear": self._clear, "release": self._release, "recover": self._recover}
         answer: Message | AgentError = Message("ok")
         try:
-            do[errand.kind](errand.operator)
+            if errand.goal is not None:
+                self._lead(errand, errand.goal)
+            else:
+                do[errand.kind](errand.operator)
         except AgentError as error:
             answer = WireError(f"{errand.kind}: {error}")
         if self._errand is errand:  # not answered yet
@@ -252,6 +260,20 @@ class Motion:
         self._journal.note(what="recovered", operator=operator)
         self._abort = None
         recover(self.door, self._envelope, lambda: self._abort is not None)
+
+    def _lead(self, errand: Errand, goal: Goal) -> None:
+        if not self.may_start:
+            raise WireError(
+                "the robot has a fault, or is not connected: see to that first, `clear`"
+            )
+        self._journal.note(what=errand.kind, operator=errand.operator)
+        self._abort = None
+        try:
+            lead(self.door, self._envelope, goal, lambda: self._abort is not None)
+        except Faulted as error:
+            if error.fault.code != ABORTED:
+                self._latch.latch(error.fault)
+            raise
 
     # ------------------------------------------------------------ rollouts
 

@@ -95,6 +95,7 @@ def _run(path: Path, config: AgentConfig, stopping: list[int], say: Say) -> _Run
     os.close(control_out)
     said = _listen(process, control_in, pulse, stopping, say)
     code = _ended(process, END_SECONDS if said and stopping else 0.5)
+    _pass_on(control_in, say)
     if said and not stopping:
         say(f"the agent ended with code {code}; the robot is stopped")
     run = _Run(code, said, pulse.stop_seconds)
@@ -126,6 +127,15 @@ def _listen(
             say(f"the agent does not begin to serve within {START_SECONDS:g} s")
             return begun
     return begun
+
+
+def _pass_on(control: int, say: Say) -> None:
+    """Pass on what an agent has said last."""
+    said = b""
+    while select.select([control], [], [], 0)[0] and (more := os.read(control, 4096)):
+        said += more
+    for line in said.splitlines():
+        say(line.decode(errors="replace"))
 
 
 def _ended(process: "subprocess.Popen[bytes]", seconds: float) -> int:

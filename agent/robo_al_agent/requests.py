@@ -110,6 +110,14 @@ class Operator(Fields):
     hash: str | None = None
 
 
+class Jog(Operator):
+    """Asks for a small motion of one joint."""
+
+    joint: Name
+    delta: float
+    """In the joint's unit."""
+
+
 KINDS: dict[str, type[Fields]] = {
     "hello": Hello,
     "lease": Lease,
@@ -125,11 +133,13 @@ KINDS: dict[str, type[Fields]] = {
     "clear": Operator,
     "release": Operator,
     "recover": Operator,
+    "park": Operator,
+    "jog": Jog,
     "status": Operator,
     "pause": Operator,
     "resume": Operator,
 }
-ERRANDS = {"clear", "release", "recover"}
+ERRANDS = {"clear", "release", "recover", "park", "jog"}
 """What the device itself is asked; the answer takes its time."""
 OPERATOR_KINDS = {"approve", "reject", "status", "abort", "pause", "resume"} | ERRANDS
 """What is taken from the operator's socket, which only this machine has."""

@@ -37,6 +37,7 @@ from robo_al_agent.driver import RobotDriver
 from robo_al_agent.envelope import as_fields, load_envelope
 from robo_al_agent.errors import AgentError, JournalError, SetupError, WireError
 from robo_al_agent.journal import FileJournal, lock
+from robo_al_agent.leading import park_pose
 from robo_al_agent.loading import make_driver
 from robo_al_agent.pulse import Pulse
 from robo_al_agent.requests import ERRANDS, error_message
@@ -87,6 +88,7 @@ class Server:
         pulse.declare(spec.connect_seconds + spec.stop_seconds + spec.call_seconds)
         envelope = load_envelope(config.envelope, self._door.spec)
         fields = as_fields(envelope, config.envelope.parent)
+        park = park_pose(config.park, spec, envelope)
         self._lock = lock(config.journal)
         self._journal = FileJournal(config.journal)
         self._context = zmq.Context()
@@ -94,7 +96,7 @@ class Server:
         try:
             self._requests, self._aborts, self._operator = self._bind()
             self._bell_in, self._bell_out = os.pipe2(os.O_NONBLOCK)
-            robot = Robot(self._door, envelope, config.approval, fields)
+            robot = Robot(self._door, envelope, config.approval, fields, park=park)
             self._agent = Agent(robot, self._journal, uuid.uuid4().hex, self._push, self._keep)
         except BaseException:
             self._let_go()
@@ -182,7 +184,21 @@ class Server:
         self._agent.tick(time.monotonic_ns())
         self._agent.tick(time.monotonic_ns())
         self._rows.put(None)
+        left = self._left_behind()
         self._door.close()
+        self._tell(left)
+
+    def _left_behind(self) -> str:
+        """Return how the robot is when nobody has it any more, in one sentence."""
+        name, fault = self._door.spec.name, self._agent.fault
+        if not self._door.connected:
+            return f"{name} was not connected: whether it holds or moves is not known"
+        if fault is not None:
+            return f"{name} was left with its fault {fault.code}: see that it stands still"
+        return (
+            f"{name} is stopped and holds where it is, torque on unless its driver is set "
+            "otherwise; nothing watches it any more, and only its emergency stop stops it"
+        )
 
     def _bind(self) -> tuple["zmq.Socket[bytes]", "zmq.Socket[bytes]", "zmq.Socket[bytes]"]:
         config, pair = self._config, None

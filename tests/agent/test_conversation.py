@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -144,3 +145,23 @@ def test_a_host_neither_pauses_nor_resumes(serve: Callable[..., Any]) -> None:
     for kind in ("pause", "resume"):
         with pytest.raises(WireError, match="only a person at the robot"):
             ask(agent.address, Message(kind, {"request": 1, "operator": "host"}), None)
+
+
+@pytest.mark.parametrize(
+    "fault, told",
+    [
+        (None, "slider is stopped and holds where it is, torque on"),
+        ("overload", "slider was left with its fault overload"),
+    ],
+)
+def test_the_end_of_the_agent_says_how_it_leaves_the_robot(
+    serve: Callable[..., Any], fault: str | None, told: str
+) -> None:
+    agent = serve()
+    if fault is not None:
+        agent.robot(fault)
+        while agent.operator("status").fields["fault"] is None:
+            assert agent.process.poll() is None
+    agent.process.send_signal(signal.SIGINT)
+    assert agent.process.wait(30) == 0
+    assert told in agent.process.stdout.read().splitlines()[-1]
