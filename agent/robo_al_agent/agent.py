@@ -10,6 +10,7 @@ before anything follows from it: a rollout is executed at most once, whatever is
 killed in between.
 """
 
+import contextlib
 import dataclasses
 import traceback
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from robo_al_agent.calibration import Rate
 from robo_al_agent.device import Device
 from robo_al_agent.door import Door
 from robo_al_agent.envelope import Envelope
-from robo_al_agent.errors import AgentError, LeaseError, NotYetError, WireError
+from robo_al_agent.errors import AgentError, JournalError, LeaseError, NotYetError, WireError
 from robo_al_agent.execution import Ending, Recorded
 from robo_al_agent.journal import Journal
 from robo_al_agent.latch import Latch
@@ -32,6 +33,14 @@ from robo_al_agent.motion import Errand, Motion
 from robo_al_agent.robot import Array, Fault
 from robo_al_agent.waiting import Waiting
 from robo_al_agent.wire import Message, content_hash
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Who is at the robot since the agent was started, and what for."""
+
+    operator: str
+    note: str
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,7 @@ class Robot:
     """None: it is measured once the robot is connected."""
     park: Array | None = None
     """[J] The pose that it is led to on a person's word, if there is one."""
+    session: Shift = Shift("nobody", "")
 
 
 class Agent:
@@ -107,6 +117,8 @@ class Agent:
             "pause": self._pause,
             "resume": self._resume,
         }
+        with contextlib.suppress(JournalError):  # a full disk is told once it keeps a rollout
+            journal.note(what="session", **dataclasses.asdict(robot.session))
         self._recover()
 
     def tick(self, now_ns: int) -> int:
@@ -373,6 +385,7 @@ class Agent:
                 "approval": self._robot.approval.mode,
                 "paused": self._journal.paused,
                 "places": self._places(),
+                "session": dataclasses.asdict(self._robot.session),
                 "fault": self._fault_fields(),
             },
         )

@@ -56,7 +56,10 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("config", type=Path, metavar="AGENT.yaml")
         return made
 
-    with_config(command("serve", _serve, "serve the robot until Ctrl-C"))
+    def with_note(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--note", default="", metavar="TEXT", help="of this session, to keep")
+
+    with_note(with_config(command("serve", _serve, "serve the robot until Ctrl-C")))
     keys = command("keys", _keys, "make CURVE keys for an agent and a host")
     keys.add_argument("folder", type=Path, metavar="FOLDER")
     finding.add_arguments(
@@ -83,9 +86,8 @@ def _parser() -> argparse.ArgumentParser:
             "--parameters", default="{}", metavar="JSON", help="of the driver's constructor"
         )
     check.add_argument("--move", action="store_true", help="a driver: let the robot move a little")
-    twin = with_config(
-        command("twin", _twin, "serve a MuJoCo twin, in real time, through the same code")
-    )
+    twin = command("twin", _twin, "serve a MuJoCo twin, in real time, through the same code")
+    with_note(with_config(twin))
     twin.add_argument(
         "--model", type=Path, required=True, metavar="MJCF", help="of robot and scene"
     )
@@ -128,7 +130,7 @@ def _serve(options: argparse.Namespace) -> int:
     from robo_al_agent.parent import serve
 
     load_config(options.config)
-    return serve(options.config, lambda text: print(text, flush=True))
+    return serve(options.config, options.note, lambda text: print(text, flush=True))
 
 
 def _keys(options: argparse.Namespace) -> None:
@@ -284,7 +286,7 @@ def _twin(options: argparse.Namespace) -> int:
             if world.poll() is not None or time.monotonic() > deadline:
                 raise SetupError(f"the simulated robot of {options.model} did not start")
             time.sleep(0.05)
-        return serve(options.config, lambda text: print(text, flush=True))
+        return serve(options.config, options.note, lambda text: print(text, flush=True))
     finally:
         world.send_signal(signal.SIGTERM)
         world.wait()

@@ -22,6 +22,9 @@ def status(options: argparse.Namespace) -> None:
     """Tell what runs, waits, and is faulty."""
     said = _ask(load_config(options.config), "status").fields
     print(f"{said['robot']}: " + (f"runs {said['running']}" if said["running"] else "idle"))
+    session = said["session"]
+    note = f": {session['note']}" if session["note"] else ""
+    print(f"  session of {session['operator']}{note}")
     if said["fault"]:
         print(f"  FAULT {said['fault']['code']}: {said['fault']['message']}")
         print("  nothing moves until somebody has looked at it: robo-al-agent clear")
@@ -116,8 +119,13 @@ def _show(rollout: Mapping[str, Any]) -> None:
         print(f"    {line}")
 
 
+def operator(config: AgentConfig) -> str:
+    """Return who is at the robot."""
+    return config.operator or (getpass.getuser() if os.environ.get("USER") else str(os.getuid()))
+
+
 def _ask(config: AgentConfig, kind: str, seconds: float = 2.0, **fields: Any) -> Message:
-    name = getpass.getuser() if os.environ.get("USER") else str(os.getuid())
+    name = operator(config)
     who = {"who": name} if kind == "abort" else {"operator": name}
     address = f"ipc://{config.journal.resolve() / 'operator.sock'}"
     return ask(address, Message(kind, {"request": 0, **who, **fields}), None, seconds)

@@ -38,11 +38,12 @@ LOG_BYTES = 10_000_000
 Say = Callable[[str], None]
 
 
-def serve(path: Path, say: Say) -> int:
+def serve(path: Path, note: str, say: Say) -> int:
     """Run the agent of AGENT.yaml until SIGTERM or SIGINT; return its exit code.
 
     Args:
         path: of AGENT.yaml.
+        note: of a person, on this session.
         say: told, in words, what happens.
     """
     config = load_config(path)
@@ -55,7 +56,7 @@ def serve(path: Path, say: Say) -> int:
     served = False
     while True:
         starts = [at for at in starts if time.monotonic() - at < 60] + [time.monotonic()]
-        run = _run(path, config, stopping, say)
+        run = _run(path, note, config, stopping, say)
         served = served or run.served
         if run.served and run.code != 0:
             stop_robot(driver, run.stop_seconds, stopping, say)
@@ -80,14 +81,14 @@ class _Run:
     """Within which its robot is connected and stopped, as its driver says."""
 
 
-def _run(path: Path, config: AgentConfig, stopping: list[int], say: Say) -> _Run:
+def _run(path: Path, note: str, config: AgentConfig, stopping: list[int], say: Say) -> _Run:
     """Run one agent to its end."""
     control_in, control_out = os.pipe()
     pulse = Pulse()
     with _log(config.journal) as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "robo_al_agent.server", str(path)]
-            + [str(control_out), str(pulse.descriptor)],
+            + [str(control_out), str(pulse.descriptor), note],
             stdin=subprocess.PIPE,
             stdout=log,
             pass_fds=[control_out, pulse.descriptor],

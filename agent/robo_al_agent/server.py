@@ -6,7 +6,7 @@
     abort thread      hears aborts on a socket of its own, whatever else is going on
     writing thread    appends samples to the journal
 
-`python -m robo_al_agent.server AGENT.yaml CONTROL PULSE` is started by `robo_al_agent.parent`,
+`python -m robo_al_agent.server AGENT.yaml CONTROL PULSE NOTE` is started by `robo_al_agent.parent`,
 which stops the robot when this process ends in any other way than by itself. It ends when its stdin
 is closed. What it has to say to its parent goes over CONTROL; its stdout belongs to the driver.
 """
@@ -30,8 +30,9 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from robo_al_agent import keys, wire
-from robo_al_agent.agent import Agent, Robot
+from robo_al_agent.agent import Agent, Robot, Shift
 from robo_al_agent.config import AgentConfig, load_config
+from robo_al_agent.conversation import operator
 from robo_al_agent.door import Door
 from robo_al_agent.driver import RobotDriver
 from robo_al_agent.envelope import as_fields, load_envelope
@@ -62,6 +63,7 @@ class Server:
         driver: not yet connected.
         pulse: the sign of life for the parent.
         tell: told, in words, how the robot is.
+        note: of a person, on this session.
 
     Raises:
         AgentError: the robot cannot be described, a key or the envelope is wrong, the address or
@@ -69,7 +71,12 @@ class Server:
     """
 
     def __init__(
-        self, config: AgentConfig, driver: RobotDriver, pulse: Pulse, tell: Callable[[str], None]
+        self,
+        config: AgentConfig,
+        driver: RobotDriver,
+        pulse: Pulse,
+        tell: Callable[[str], None],
+        note: str = "",
     ) -> None:
         self._config = config
         self._pulse = pulse
@@ -96,7 +103,8 @@ class Server:
         try:
             self._requests, self._aborts, self._operator = self._bind()
             self._bell_in, self._bell_out = os.pipe2(os.O_NONBLOCK)
-            robot = Robot(self._door, envelope, config.approval, fields, park=park)
+            session = Shift(operator(config), " ".join(note.split()))
+            robot = Robot(self._door, envelope, config.approval, fields, None, park, session)
             self._agent = Agent(robot, self._journal, uuid.uuid4().hex, self._push, self._keep)
         except BaseException:
             self._let_go()
@@ -346,7 +354,7 @@ def _hurry(priority: int) -> None:
 
 
 def main() -> None:
-    """The process that `parent.serve` starts: AGENT.yaml, and two descriptors."""
+    """The process that `parent.serve` starts: AGENT.yaml, two descriptors, a person's note."""
     tolerate()
     path, control, pulse = Path(sys.argv[1]), int(sys.argv[2]), Pulse(int(sys.argv[3]))
 
@@ -357,7 +365,7 @@ def main() -> None:
     try:
         config = load_config(path)
         driver = make_driver(config.driver, path.resolve().parent)
-        server = Server(config, driver, pulse, tell)
+        server = Server(config, driver, pulse, tell, note=sys.argv[4])
     except AgentError as error:
         print(f"robo-al-agent: {error}", file=sys.stderr, flush=True)
         os._exit(error.exit_code)

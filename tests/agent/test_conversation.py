@@ -165,3 +165,15 @@ def test_the_end_of_the_agent_says_how_it_leaves_the_robot(
     agent.process.send_signal(signal.SIGINT)
     assert agent.process.wait(30) == 0
     assert told in agent.process.stdout.read().splitlines()[-1]
+
+
+def test_a_session_has_a_person_and_a_note(serve: Callable[..., Any], helpers: Any) -> None:
+    agent = serve(operator="Ana")
+    helpers.end(agent.process)
+    agent.process = helpers.run_agent(agent.config, "--note", 'the "new" gripper\nof Tuesday')
+    said = run(agent.config, "status").stdout.splitlines()
+    assert said[1] == '  session of Ana: the "new" gripper of Tuesday'
+    run(agent.config, "pause")
+    journal = (agent.folder / "journal" / "journal.log").read_text()
+    assert '"what":"session","operator":"Ana","note":"the \\"new\\" gripper of Tuesday"' in journal
+    assert '"record":"paused","operator":"Ana"' in journal
