@@ -79,6 +79,8 @@ class Motion:
         self.lease: Lease | None = None
         """Who may command the robot: replaced by the thread that answers requests."""
         self.errands: deque[Errand] = deque()
+        self.released = False
+        """Whether torque was switched off on a person's word, and nothing has moved since."""
         self._device = device
         self._envelope = envelope
         self._journal = journal
@@ -255,9 +257,11 @@ class Motion:
     def _release(self, operator: str) -> None:
         self._journal.note(what="released", operator=operator)
         self.door.release()
+        self.released = True
 
     def _recover(self, operator: str) -> None:
         self._journal.note(what="recovered", operator=operator)
+        self.released = False
         self._abort = None
         recover(self.door, self._envelope, lambda: self._abort is not None)
 
@@ -267,6 +271,7 @@ class Motion:
                 "the robot has a fault, or is not connected: see to that first, `clear`"
             )
         self._journal.note(what=errand.kind, operator=errand.operator)
+        self.released = False
         self._abort = None
         try:
             lead(self.door, self._envelope, goal, lambda: self._abort is not None)
@@ -312,6 +317,7 @@ class Motion:
             self._latch.latch(fault)
             return
         self._journal.start(plan.id, approved)
+        self.released = False
         self._waiting.remove(plan.id)
         self._approvals.ran(plan.commands, approved)
 

@@ -203,6 +203,8 @@ class Server:
             return f"{name} was not connected: whether it holds or moves is not known"
         if fault is not None:
             return f"{name} was left with its fault {fault.code}: see that it stands still"
+        if self._agent.motion.released:
+            return f"{name} was released: its torque is off, and nothing watches it any more"
         return (
             f"{name} is stopped and holds where it is, torque on unless its driver is set "
             "otherwise; nothing watches it any more, and only its emergency stop stops it"

@@ -148,20 +148,23 @@ def test_a_host_neither_pauses_nor_resumes(serve: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault, told",
+    "fault, released, told",
     [
-        (None, "slider is stopped and holds where it is, torque on"),
-        ("overload", "slider was left with its fault overload"),
+        (None, False, "slider is stopped and holds where it is, torque on"),
+        (None, True, "slider was released: its torque is off"),
+        ("overload", False, "slider was left with its fault overload"),
     ],
 )
 def test_the_end_of_the_agent_says_how_it_leaves_the_robot(
-    serve: Callable[..., Any], fault: str | None, told: str
+    serve: Callable[..., Any], fault: str | None, released: bool, told: str
 ) -> None:
     agent = serve()
     if fault is not None:
         agent.robot(fault)
         while agent.operator("status").fields["fault"] is None:
             assert agent.process.poll() is None
+    if released:
+        assert run(agent.config, "release").returncode == 0
     agent.process.send_signal(signal.SIGINT)
     assert agent.process.wait(30) == 0
     assert told in agent.process.stdout.read().splitlines()[-1]
