@@ -19,9 +19,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from robo_al.choosing import CANNOT, Admits, Chosen, choose, explore
+from robo_al.choosing import CANNOT, Chosen, Refuses, choose, explore
 from robo_al.clock import Clock
-from robo_al.dataset.candidates import content_hash, context_json, controller_json, restore
+from robo_al.dataset.candidates import content_hash, context_json, controller_json, restore, why
 from robo_al.dataset.dataset import Dataset, episode_file
 from robo_al.dataset.episodes import examine
 from robo_al.dataset.ledger import (
@@ -83,7 +83,7 @@ class Campaign:
         self.settings = settings
         self.listener: Callable[[Event], None] = _ignore
         """Told what happens."""
-        self.admits: Admits | None = None
+        self.refusal: Refuses | None = None
         """Says which candidates its oracle would execute, if it can; others are not selected."""
         self.look: Look | None = None
         """Finds the next starts at the oracle, where they cannot be asked for."""
@@ -265,7 +265,7 @@ class Campaign:
             if chosen and self.parts.task.starts is not None:
                 contexts = self._contexts(index, beside=chosen)
             chosen += explore(
-                self.parts, settings, self.clock, contexts, index, missing, self.admits
+                self.parts, settings, self.clock, contexts, index, missing, self.refusal
             )
             if reason:
                 self.emit(Explored(index, missing, reason))
@@ -283,7 +283,7 @@ class Campaign:
         candidates = []
         for row, choice in zip(rows, chosen, strict=True):
             # As a resumed campaign would make it, where it can.
-            made = self.candidate(row) or replace(choice.candidate, id=row.id)
+            made = self.candidate(row) or replace(choice.candidate, id=row.id, why=why(row))
             self._candidates[row.id] = made
             candidates.append(made)
         return tuple(candidates)
@@ -354,12 +354,18 @@ class Campaign:
         try:
             if isinstance(acquisition, SupportsData):
                 acquisition.observe(self.dataset.transitions(), self.parts.policy)
-            chosen, scores = choose(
-                self.parts, self.settings, self.clock, contexts, self.pending, index, k, self.admits
+            return choose(
+                self.parts,
+                self.settings,
+                self.clock,
+                contexts,
+                self.pending,
+                index,
+                k,
+                self.refusal,
             )
         except CANNOT as error:
             return [], [], str(error)
-        return chosen, scores, "the model's imagination left the finite numbers"
 
     def _row(self, choice: Chosen, index: int, place: int) -> RolloutRow:
         provenance, explored = self.parts.provenance, choice.rank is None

@@ -1,6 +1,7 @@
 """How a batch is chosen: propose -> imagine -> score and select. Functions, no state."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,10 +17,10 @@ from robo_al.models.imagination import imagine
 from robo_al.parts import Parts, Settings
 from robo_al.protocols import Policy
 from robo_al.seeds import Purpose, generator
-from robo_al.types import Candidate, Context, ImaginedRollouts, OpenLoop
+from robo_al.types import Candidate, Context, ImaginedRollouts, OpenLoop, Refusal
 
-Admits = Callable[[Candidate, Float[np.ndarray, "E T A"]], bool]
-"""Says whether an oracle would execute a candidate that sends these actions."""
+Refuses = Callable[[Candidate, Float[np.ndarray, "E T A"]], Refusal | None]
+"""Says why an oracle would not execute a candidate that sends these actions."""
 EXPLORED = 64
 """Proposals of the explorer that are looked at before it is given up."""
 CANNOT = (ModelError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
@@ -48,9 +49,9 @@ def choose(
     pending: Sequence[Candidate],
     round_index: int,
     k: int,
-    admits: Admits | None = None,
-) -> tuple[list[Chosen], list[float]]:
-    """Return at most k candidates chosen by the model, best first, and all N scores.
+    refuses: Refuses | None = None,
+) -> tuple[list[Chosen], list[float], str]:
+    """Return at most k candidates chosen by the model, best first, all N scores, and why not k.
 
     Fewer than k where the model's imagination of the others is not finite, where the oracle would
     not execute them, or where the strategy's cost or constraint allows no more.
@@ -68,14 +69,17 @@ def choose(
         imagined = imagine(
             candidates, model, parts.task, members, device=parts.device, advanced=clock.advanced
         )
-        if admits is not None:
-            imagined = _admitted(candidates, imagined, admits)
+        reason = "the model's imagination left the finite numbers"
+        if refuses is not None:
+            imagined, refusals = _admitted(candidates, imagined, refuses)
+            if refusals:
+                reason = f"of the policy's {len(candidates)} proposals {_summary(refusals)}"
         waiting = (
             imagine(pending, model, parts.task, members, device=parts.device) if pending else None
         )
     with clock.activity("select"):
         if not bool(imagined.finite.any()):
-            return [], []
+            return [], [], reason
         choice = parts.strategy.select(
             imagined,
             model,
@@ -100,7 +104,7 @@ def choose(
             for i, gain in zip(selection.indices, selection.gains, strict=True)
             if bool(imagined.finite[i]) and math.isfinite(gain)
         ]
-    return chosen, list(selection.scores)
+    return chosen, list(selection.scores), reason
 
 
 def explore(
@@ -110,7 +114,7 @@ def explore(
     contexts: Sequence[Context],
     round_index: int,
     k: int,
-    admits: Admits | None = None,
+    refuses: Refuses | None = None,
 ) -> list[Chosen]:
     """Return k candidates of the explorer that the oracle would execute.
 
@@ -120,38 +124,53 @@ def explore(
     with clock.activity("propose"):
         rng = generator(settings.seed, Purpose.PROPOSE, round_index, 1)
         found: list[Chosen] = []
+        refusals: list[Refusal] = []
         for _ in range(max(1, EXPLORED // k)):
             proposed = propose(parts, settings, parts.explorer, contexts, k - len(found), rng)
             for candidate in proposed:
                 controller = candidate.controller
-                refused = (
-                    admits is not None
-                    and isinstance(controller, OpenLoop)
-                    and not admits(candidate, controller.actions[None])
-                )
-                if not refused:
+                refusal = None
+                if refuses is not None and isinstance(controller, OpenLoop):
+                    refusal = refuses(candidate, controller.actions[None])
+                if refusal is None:
                     found.append(Chosen(candidate))
+                else:
+                    refusals.append(refusal)
             if len(found) == k:
                 return found
     raise UserError(
-        f"the oracle would execute {len(found)} of the explorer's proposals, and {k} are needed: "
-        "they leave the robot's envelope; let the explorer propose smoother or smaller motions "
-        "(explorer.scale, explorer.beta), or widen the envelope"
+        f"the oracle would execute {len(found)} of the explorer's {len(found) + len(refusals)} "
+        f"proposals, and {k} are needed: {_summary(refusals)}"
+    )
+
+
+def _summary(refusals: Sequence[Refusal]) -> str:
+    """Return which limit refuses most, how far beyond it the worst is, and what can be changed."""
+    limit, times = Counter(refusal.limit for refusal in refusals).most_common(1)[0]
+    worst = max(
+        (refusal for refusal in refusals if refusal.limit == limit), key=lambda one: one.excess
+    )
+    return (
+        f"{len(refusals)} are refused, {times} of them first by the limit of the {limit}; the "
+        f"worst of these: {worst.message}; {worst.remedy}"
     )
 
 
 def _admitted(
-    candidates: Sequence[Candidate], imagined: ImaginedRollouts, admits: Admits
-) -> ImaginedRollouts:
-    """Return the rollouts, those that the oracle would refuse as not to be selected."""
+    candidates: Sequence[Candidate], imagined: ImaginedRollouts, refuses: Refuses
+) -> tuple[ImaginedRollouts, list[Refusal]]:
+    """Return the rollouts, those that the oracle would refuse as not to be selected, and why."""
     actions = imagined.actions.detach().cpu().numpy().astype(np.float64)
-    allowed = [
-        bool(finite) and admits(candidate, actions[:, i, : candidate.horizon])
-        for i, (candidate, finite) in enumerate(
-            zip(candidates, imagined.finite.tolist(), strict=True)
-        )
-    ]
-    return replace(imagined, finite=torch.tensor(allowed, device=imagined.finite.device))
+    allowed, refusals = imagined.finite.tolist(), []
+    for i, candidate in enumerate(candidates):
+        if not allowed[i]:
+            continue
+        refusal = refuses(candidate, actions[:, i, : candidate.horizon])
+        if refusal is not None:
+            allowed[i] = False
+            refusals.append(refusal)
+    finite = torch.tensor(allowed, device=imagined.finite.device)
+    return replace(imagined, finite=finite), refusals
 
 
 def propose(

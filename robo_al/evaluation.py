@@ -63,6 +63,7 @@ def evaluation_candidates(campaign: Campaign, index: int, first: int = 0) -> tup
             horizon=parts.task.horizon,
             seed=integer(generator(settings.seed, Purpose.EVALUATE, 0, i)),
             id=f"e{index:04d}-{i:02d}",
+            why=f"start {i} of the evaluation after round {index}",
         )
         for i, context in enumerate(contexts, first)
     )

@@ -43,7 +43,7 @@ def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> No
     if isinstance(oracle, SupportsNotice):
         oracle.notice = campaign.notice
     if isinstance(oracle, SupportsAdmission):
-        campaign.admits = oracle.admits
+        campaign.refusal = oracle.refusal
     if isinstance(oracle, SupportsLook):
         campaign.look = oracle.look
     if campaign.rounds == 0:

@@ -30,6 +30,7 @@ from robo_al.types import (
     Limits,
     Outcome,
     Prediction,
+    Refusal,
     Selection,
     Task,
     TerminationFunction,
@@ -508,8 +509,8 @@ class SupportsNotice(Protocol):
 class SupportsAdmission(Protocol):
     """An oracle that knows beforehand what it would refuse: a robot's envelope."""
 
-    def admits(self, candidate: Candidate, actions: Float[np.ndarray, "E T A"]) -> bool:
-        """Say whether it would execute a candidate that sends these actions.
+    def refusal(self, candidate: Candidate, actions: Float[np.ndarray, "E T A"]) -> Refusal | None:
+        """Say why it would not execute a candidate that sends these actions; None: it would.
 
         Args:
             candidate: what is proposed.

@@ -163,6 +163,8 @@ class Candidate:
     """Of everything random while it is executed."""
     id: str = ""
     """Given by the campaign when the candidate is selected; unique within it."""
+    why: str = ""
+    """Why it was selected, for the person who watches it run; changes nothing else."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,20 @@ class Trajectory:
 
 
 FailureKind: TypeAlias = Literal["failed", "aborted", "quarantined", "indeterminate"]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why an oracle would not execute a candidate."""
+
+    limit: str
+    """What is limited, the same words for the same limit: `velocity of joint elbow`."""
+    message: str
+    """In words: what it would be, when, and what it may be."""
+    excess: float
+    """How far it is beyond the limit, in the limit's unit; inf where no number says it."""
+    remedy: str
+    """What a person can change."""
 
 
 @dataclass(frozen=True)

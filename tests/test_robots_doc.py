@@ -1,5 +1,6 @@
 """docs/robots.md, followed by a newcomer: driver, envelope, agent, a first approved rollout."""
 
+import dataclasses
 import re
 import runpy
 import subprocess
@@ -10,8 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from robo_al_agent.client import Client, ask
+from robo_al_agent.limits import JointLimits, Limits
+from robo_al_agent.robot import Joint, RobotSpec
 from robo_al_agent.wire import Message
 
 ROOT = Path(__file__).parent.parent
@@ -81,3 +85,20 @@ def test_a_first_rollout_waits_for_a_person_and_runs(lab: Path) -> None:
     finally:
         client.close()
         _agent["end"](process)
+
+
+def test_every_value_of_robot_and_envelope_is_in_the_tables() -> None:
+    text = (ROOT / "docs" / "robots.md").read_text(encoding="utf-8")
+    tables = text.split("### The values, and how to find yours")[1].split("\n## ")[0]
+    robot, envelope = tables.split("What a person allows")
+    named = {name for row in robot.splitlines() for name in re.findall(r"`([\w.]+)`", row)}
+    assert {field.name for field in dataclasses.fields(RobotSpec)} <= named
+    assert {f"Joint.{field.name}" for field in dataclasses.fields(Joint)} <= named
+    named = {name for row in envelope.splitlines() for name in re.findall(r"`(\w+)`", row)}
+    assert {*Limits.model_fields, *JointLimits.model_fields} <= named
+
+
+def test_the_envelope_is_what_the_command_writes(lab: Path) -> None:
+    shown = yaml.safe_load((lab / "envelope.yaml").read_text())
+    run(lab, "robo_al_agent.cli", "envelope", "--from", "my/robot.py:MyRobot", "--out", "e.yaml")
+    assert yaml.safe_load((lab / "e.yaml").read_text()) == shown

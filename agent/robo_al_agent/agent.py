@@ -10,6 +10,7 @@ before anything follows from it: a rollout is executed at most once, whatever is
 killed in between.
 """
 
+import contextlib
 import dataclasses
 import traceback
 from collections.abc import Callable, Mapping
@@ -22,15 +23,24 @@ from robo_al_agent.calibration import Rate
 from robo_al_agent.device import Device
 from robo_al_agent.door import Door
 from robo_al_agent.envelope import Envelope
-from robo_al_agent.errors import AgentError, LeaseError, NotYetError, WireError
+from robo_al_agent.errors import AgentError, JournalError, LeaseError, NotYetError, WireError
 from robo_al_agent.execution import Ending, Recorded
 from robo_al_agent.journal import Journal
 from robo_al_agent.latch import Latch
+from robo_al_agent.leading import jog_goal, park_goal
 from robo_al_agent.lease import LEASE_SECONDS, Lease
 from robo_al_agent.motion import Errand, Motion
-from robo_al_agent.robot import Fault
+from robo_al_agent.robot import Array, Fault
 from robo_al_agent.waiting import Waiting
 from robo_al_agent.wire import Message, content_hash
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Who is at the robot since the agent was started, and what for."""
+
+    operator: str
+    note: str
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,9 @@ class Robot:
     """The envelope for the host: see `envelope.as_fields`."""
     rate: Rate | None = None
     """None: it is measured once the robot is connected."""
+    park: Array | None = None
+    """[J] The pose that it is led to on a person's word, if there is one."""
+    session: Shift = Shift("nobody", "")
 
 
 class Agent:
@@ -101,7 +114,11 @@ class Agent:
             "approve": self._approve,
             "reject": self._reject,
             "status": self._status,
+            "pause": self._pause,
+            "resume": self._resume,
         }
+        with contextlib.suppress(JournalError):  # a full disk is told once it keeps a rollout
+            journal.note(what="session", **dataclasses.asdict(robot.session))
         self._recover()
 
     def tick(self, now_ns: int) -> int:
@@ -184,7 +201,12 @@ class Agent:
                 reply = said if isinstance(said, Message) else requests.error_message(said)
                 later(Message(reply.kind, {**reply.fields, "request": number}, reply.arrays))
 
-        self.motion.errands.append(Errand(kind, fields.operator, answer))
+        goal = None
+        if kind == "park":
+            goal = park_goal(self._robot.park)
+        elif kind == "jog":
+            goal = jog_goal(self._robot.door.spec, fields.joint, fields.delta)
+        self.motion.errands.append(Errand(kind, fields.operator, answer, goal))
 
     def _hello(self, fields: requests.Hello, message: Message, now_ns: int) -> Message:
         robot, rate = self._robot, self._device.rate
@@ -233,7 +255,7 @@ class Agent:
 
     def _submit(self, fields: requests.Submit, message: Message, now_ns: int) -> Message:
         known = self._journal.rollouts.get(fields.id)
-        hash = content_hash(Message("content", fields.content, message.arrays))
+        hash = content_hash(Message("content", requests.deed(fields.content), message.arrays))
         if known is not None and known.hash != hash:
             raise WireError(
                 f"submit: rollout {fields.id} is {known.state} already with another content; "
@@ -263,6 +285,7 @@ class Agent:
                 "state": rollout.state,
                 "queued": id in self._waiting,
                 "waits_for": self._waits_for(id, now_ns),
+                "paused": self._journal.paused,
                 "kind": rollout.kind,
                 "reason": rollout.reason,
                 "fraction": rollout.fraction,
@@ -312,6 +335,8 @@ class Agent:
         plan = self._waiting.first
         if self._latch.fault is not None:
             return "clear"
+        if self._journal.paused is not None:
+            return "resume"
         if plan is None or plan.id != id or self.motion.execution is not None:
             return "turn"
         heard = self._approvals.word(plan.id, plan.hash, now_ns) is not None
@@ -334,6 +359,14 @@ class Agent:
         self._approvals.say(rollout.id, Word(approved, rollout.hash, fields.operator, now_ns))
         return Message("ok")
 
+    def _pause(self, fields: requests.Operator, message: Message, now_ns: int) -> Message:
+        self._journal.pause(fields.operator)
+        return Message("ok")
+
+    def _resume(self, fields: requests.Operator, message: Message, now_ns: int) -> Message:
+        self._journal.resume(fields.operator)
+        return Message("ok")
+
     def _status(self, fields: requests.Operator, message: Message, now_ns: int) -> Message:
         motion = self.motion
         execution, lease = motion.execution, motion.lease
@@ -347,12 +380,24 @@ class Agent:
                 "running": execution.plan.id if execution else None,
                 "step": execution.step if execution else None,
                 "misses": execution.recorded.misses if execution else None,
-                "waiting": self._waiting.described(),
+                "waiting": self._waiting.described(fields.id),
                 "lease": lease.client if lease and now_ns < lease.until_ns else None,
                 "approval": self._robot.approval.mode,
+                "paused": self._journal.paused,
+                "places": self._places(),
+                "session": dataclasses.asdict(self._robot.session),
                 "fault": self._fault_fields(),
             },
         )
+
+    def _places(self) -> list[dict[str, Any]]:
+        """Return where each joint was when it was last looked at; nothing where it never was."""
+        seen = self._device.seen
+        positions = [] if seen is None else seen.positions.tolist()
+        return [
+            {"joint": joint.name, "at": at, "unit": joint.unit}
+            for joint, at in zip(self._robot.door.spec.joints, positions, strict=False)
+        ]
 
     def _fault_fields(self) -> Mapping[str, str] | None:
         fault = self._latch.fault

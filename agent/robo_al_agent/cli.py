@@ -2,9 +2,8 @@
 
 import argparse
 import contextlib
-import getpass
 import json
-import os
+import math
 import signal
 import subprocess
 import sys
@@ -13,22 +12,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from robo_al_agent import finding, servo_setup
+from robo_al_agent import conversation, finding, servo_setup
 from robo_al_agent.calibration import calibrate
-from robo_al_agent.client import ask
-from robo_al_agent.config import AgentConfig, load_config
+from robo_al_agent.config import load_config
 from robo_al_agent.door import Door, Faulted
+from robo_al_agent.driver import RobotDriver
 from robo_al_agent.envelope import Envelope, load_envelope
-from robo_al_agent.errors import AgentError, BusyError, NotYetError, SetupError
+from robo_al_agent.envelope_draft import write_draft
+from robo_al_agent.errors import AgentError, BusyError, SetupError
 from robo_al_agent.journal import lock
 from robo_al_agent.keys import make_keys
+from robo_al_agent.leading import jog_goal, lead, park_goal, park_pose
 from robo_al_agent.loading import make_driver
 from robo_al_agent.recovery import misplaced, recover
 from robo_al_agent.terminal import tolerate
-from robo_al_agent.wire import Message
-
-ERRAND_SECONDS = 180.0
-"""Within which the device has done what a person asks of it, connecting anew included."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +56,10 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("config", type=Path, metavar="AGENT.yaml")
         return made
 
-    with_config(command("serve", _serve, "serve the robot until Ctrl-C"))
+    def with_note(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--note", default="", metavar="TEXT", help="of this session, to keep")
+
+    with_note(with_config(command("serve", _serve, "serve the robot until Ctrl-C")))
     keys = command("keys", _keys, "make CURVE keys for an agent and a host")
     keys.add_argument("folder", type=Path, metavar="FOLDER")
     finding.add_arguments(
@@ -68,43 +68,69 @@ def _parser() -> argparse.ArgumentParser:
     servo_setup.add_arguments(
         command("setup", servo_setup.setup, "show and set what serial servos keep")
     )
+    envelope = command(
+        "envelope", _envelope, "write a first envelope for a robot; connects to nothing"
+    )
+    envelope.add_argument("--from", dest="what", required=True, metavar="AGENT.yaml|FILE.py:DRIVER")
+    envelope.add_argument(
+        "--out", type=Path, help="file to write (the one AGENT.yaml names, or envelope.yaml)"
+    )
     check = command(
         "check",
         _check,
         "connect, read and measure the rate; or say whether a driver keeps its contract",
     )
     check.add_argument("what", metavar="AGENT.yaml|FILE.py:DRIVER")
-    check.add_argument(
-        "--parameters", default="{}", metavar="JSON", help="of the driver's constructor"
-    )
+    for made in (envelope, check):
+        made.add_argument(
+            "--parameters", default="{}", metavar="JSON", help="of the driver's constructor"
+        )
     check.add_argument("--move", action="store_true", help="a driver: let the robot move a little")
-    twin = with_config(
-        command("twin", _twin, "serve a MuJoCo twin, in real time, through the same code")
-    )
+    twin = command("twin", _twin, "serve a MuJoCo twin, in real time, through the same code")
+    with_note(with_config(twin))
     twin.add_argument(
         "--model", type=Path, required=True, metavar="MJCF", help="of robot and scene"
     )
     with_config(
         command("recover", _recover, "bring joints slowly back into their limits; Ctrl-C stops")
     )
-    with_config(command("status", _status, "tell what runs, waits, and is faulty"))
+    with_config(
+        command("park", _lead, "bring it slowly to the pose `park` of AGENT.yaml; Ctrl-C stops")
+    )
+    jog = with_config(command("jog", _lead, "move one joint slowly by a little; Ctrl-C stops"))
+    jog.add_argument("joint", metavar="JOINT")
+    jog.add_argument(
+        "delta", metavar="DELTA", type=_finite, help="rad, m or %%, as the joint has it"
+    )
+    with_config(command("status", conversation.status, "tell what runs, waits, and is faulty"))
     for name, text in (
         ("approve", "let the waiting rollout run"),
         ("reject", "do not let the waiting rollout run"),
     ):
-        made = with_config(command(name, _say, text))
+        made = with_config(command(name, conversation.say, text))
         made.add_argument("id", nargs="?", help="of the rollout (the first that waits)")
-    with_config(command("clear", _errand, "clear a fault, after looking at the robot"))
-    with_config(command("release", _errand, "torque off: THE ARM FALLS; hold it"))
-    with_config(command("abort", _tell, "stop the robot, and drop what waits"))
+    with_config(command("clear", conversation.errand, "clear a fault, after looking at the robot"))
+    with_config(command("release", conversation.release, "torque off: THE ARM FALLS; hold it"))
+    with_config(
+        command("pause", conversation.tell, "let what runs end, and start nothing until `resume`")
+    )
+    with_config(command("resume", conversation.tell, "let rollouts start again after `pause`"))
+    with_config(command("abort", conversation.tell, "stop the robot, and drop what waits"))
     return parser
+
+
+def _finite(text: str) -> float:
+    """Return a number that argparse takes for an argument."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number
 
 
 def _serve(options: argparse.Namespace) -> int:
     from robo_al_agent.parent import serve
 
     load_config(options.config)
-    return serve(options.config, lambda text: print(text, flush=True))
+    return serve(options.config, options.note, lambda text: print(text, flush=True))
 
 
 def _keys(options: argparse.Namespace) -> None:
@@ -115,13 +141,33 @@ def _keys(options: argparse.Namespace) -> None:
     )
 
 
+def _envelope(options: argparse.Namespace) -> None:
+    if _is_driver(options.what):
+        driver, path = _named_driver(options), options.out or Path("envelope.yaml")
+    else:
+        _refuse_driver_options(options)
+        config = load_config(Path(options.what))
+        driver = make_driver(config.driver, Path(options.what).resolve().parent)
+        path = options.out or config.envelope
+    write_draft(Door(driver).spec, path)
+    print(f"{path} is written: look at each of its values before anything moves")
+
+
+def _is_driver(what: str) -> bool:
+    return ":" in what and not Path(what).is_file()
+
+
+def _refuse_driver_options(options: argparse.Namespace) -> None:
+    if options.parameters != "{}" or getattr(options, "move", False):
+        raise SetupError(f"--parameters and --move are for FILE.py:DRIVER, not for {options.what}")
+
+
 def _check(options: argparse.Namespace) -> None:
     path = Path(options.what)
-    if path.suffix == ".py" or (":" in options.what and not path.is_file()):
+    if path.suffix == ".py" or _is_driver(options.what):
         _check_driver(options)
         return
-    if options.move or options.parameters != "{}":
-        raise SetupError("--move and --parameters are for a driver: check FILE.py:DRIVER --move")
+    _refuse_driver_options(options)
     with _device(path) as (door, envelope):
         spec = door.spec
         print(f"{spec.name}: {len(spec.joints)} joints, {spec.command} commands, {spec.rate:g} Hz")
@@ -171,7 +217,25 @@ def _recover(options: argparse.Namespace) -> None:
             pose = recover(door, envelope, lambda: bool(stopped))
             print("positions: " + ", ".join(f"{value:.4f}" for value in pose))
     except BusyError:
-        _errand(options)
+        conversation.errand(options)
+
+
+def _lead(options: argparse.Namespace) -> None:
+    """Move the robot slowly: by the agent that has it, or without one."""
+    try:
+        with _device(options.config) as (door, envelope):
+            if options.command == "park":
+                park = load_config(options.config).park
+                goal = park_goal(park_pose(park, door.spec, envelope))
+            else:
+                goal = jog_goal(door.spec, options.joint, options.delta)
+            stopped: list[int] = []
+            signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
+            door.connect()
+            pose = lead(door, envelope, goal, lambda: bool(stopped))
+            print("positions: " + ", ".join(f"{value:.4f}" for value in pose))
+    except BusyError:
+        conversation.errand(options)
 
 
 @contextlib.contextmanager
@@ -190,6 +254,12 @@ def _check_driver(options: argparse.Namespace) -> None:
     """Say whether a driver keeps its contract; see `robo_al_agent.conformance`."""
     from robo_al_agent.conformance import check_driver
 
+    print(check_driver(_named_driver(options), move=options.move))
+    print(f"{options.what} keeps the contract of a driver")
+
+
+def _named_driver(options: argparse.Namespace) -> RobotDriver:
+    """Make the driver that FILE.py:DRIVER and --parameters name."""
     try:
         parameters = json.loads(options.parameters)
     except ValueError:
@@ -197,9 +267,7 @@ def _check_driver(options: argparse.Namespace) -> None:
     if not isinstance(parameters, dict):
         example = '{"port": "/dev/ttyUSB0"}'
         raise SetupError(f"--parameters: {options.parameters!r}; give a JSON object like {example}")
-    driver = make_driver({"name": options.what, **parameters}, Path.cwd())
-    print(check_driver(driver, move=options.move))
-    print(f"{options.what} keeps the contract of a driver")
+    return make_driver({"name": options.what, **parameters}, Path.cwd())
 
 
 def _twin(options: argparse.Namespace) -> int:
@@ -223,74 +291,10 @@ def _twin(options: argparse.Namespace) -> int:
             if world.poll() is not None or time.monotonic() > deadline:
                 raise SetupError(f"the simulated robot of {options.model} did not start")
             time.sleep(0.05)
-        return serve(options.config, lambda text: print(text, flush=True))
+        return serve(options.config, options.note, lambda text: print(text, flush=True))
     finally:
         world.send_signal(signal.SIGTERM)
         world.wait()
-
-
-# ---------------------------------------------------------------- what a person says
-
-
-def _operator(config: AgentConfig) -> str:
-    return f"ipc://{config.journal.resolve() / 'operator.sock'}"
-
-
-def _ask(config: AgentConfig, kind: str, seconds: float = 2.0, **fields: Any) -> Message:
-    name = getpass.getuser() if os.environ.get("USER") else str(os.getuid())
-    who = {"who": name} if kind == "abort" else {"operator": name}
-    return ask(_operator(config), Message(kind, {"request": 0, **who, **fields}), None, seconds)
-
-
-def _status(options: argparse.Namespace) -> None:
-    status = _ask(load_config(options.config), "status").fields
-    print(f"{status['robot']}: " + (f"runs {status['running']}" if status["running"] else "idle"))
-    if status["fault"]:
-        print(f"  FAULT {status['fault']['code']}: {status['fault']['message']}")
-        print("  nothing moves until somebody has looked at it: robo-al-agent clear")
-    if status["hangs"]:
-        print(f"  HANGS {status['hangs']}")
-    if not status["connected"]:
-        print("  the robot is not connected")
-    print(f"  held by {status['lease'] or 'nobody'}; approval: {status['approval']}")
-    for rollout in status["waiting"]:
-        seconds = rollout["horizon"] * rollout["period"]
-        print(f"  waits: {rollout['id']}, {seconds:g} s  {rollout['why']}")
-
-
-def _say(options: argparse.Namespace) -> None:
-    config = load_config(options.config)
-    waiting = _ask(config, "status").fields["waiting"]
-    chosen = [rollout for rollout in waiting if options.id in (None, rollout["id"])]
-    if not chosen:
-        raise SetupError("no such rollout waits" if options.id else "no rollout waits")
-    rollout = chosen[0]
-    _ask(config, options.command, id=rollout["id"], hash=rollout["hash"])
-    print(f"{options.command}: {rollout['id']}")
-
-
-def _errand(options: argparse.Namespace) -> None:
-    """Have the agent ask something of the device, which takes its time; Ctrl-C stops the robot."""
-    config = load_config(options.config)
-    _ask(config, "status", 10.0)  # whether there is an agent shows soon
-    until = time.monotonic() + ERRAND_SECONDS
-    while True:
-        try:
-            _ask(config, options.command, max(1.0, until - time.monotonic()))
-            print(f"{options.command}: done")
-            return
-        except NotYetError:  # the agent's process is being replaced
-            if time.monotonic() > until:
-                raise
-            time.sleep(1.0)
-        except KeyboardInterrupt:
-            _ask(config, "abort")
-            raise
-
-
-def _tell(options: argparse.Namespace) -> None:
-    _ask(load_config(options.config), options.command)
-    print(f"{options.command}: done")
 
 
 if __name__ == "__main__":

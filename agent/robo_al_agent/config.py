@@ -6,6 +6,8 @@
     envelope: envelope.yaml
     journal: journal
     approval: {mode: first-n, n: 10}
+    operator: Ana                      # who is at the robot; may be left out
+    park: {base: 0.0, elbow: 0.6}      # where it falls from least; may be left out
 
 Paths are relative to the file.
 """
@@ -19,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from robo_al_agent.approval import Approval
 from robo_al_agent.errors import SetupError
+from robo_al_agent.requests import Name
 from robo_al_agent.settings import problems, read_settings
 
 
@@ -33,6 +36,10 @@ class AgentConfig(BaseModel):
     envelope: Path
     journal: Path
     approval: Approval = Field(default_factory=Approval)
+    operator: Name | None = None
+    """Who is at the robot, for the journal; None: whoever is logged in."""
+    park: dict[str, float] = Field(default_factory=dict)
+    """Where `robo-al-agent park` leads it: a position for each joint, by its name."""
 
     @property
     def abort_address(self) -> str:

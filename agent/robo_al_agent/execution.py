@@ -232,7 +232,8 @@ class Execution:
         self._target = np.array(start["joints"]) if "joints" in start else here
         way = np.zeros((0, len(here)))
         if self._spec.command == "position" and "joints" in start:
-            way = approach(here, self._target, self._envelope, self._pace)
+            velocities = 0.5 * self._envelope.velocities
+            way = approach(here, self._target, self._envelope, self._pace, velocities)
         if len(way):
             violation = check_trajectory(self._envelope, way, self._pace, here)
             if violation is not None:
@@ -435,15 +436,19 @@ def sample_message(id: str, step: int, sample: Sample, target: Array, deadline_n
     )
 
 
-def approach(now: Array, start: Array, envelope: Envelope, period: float) -> Array:
-    """Return a minimum-jerk way [n, J] from one pose to another at half the envelope's limits.
+def approach(
+    now: Array, start: Array, envelope: Envelope, period: float, velocities: Array
+) -> Array:
+    """Return a minimum-jerk way [n, J] from one pose to another.
+
+    It keeps to velocities [J] that are given, and to half the envelope's other limits.
 
     For a distance d in time T its largest velocity is 1.875 d / T, acceleration 5.774 d / T^2 and
     jerk 60 d / T^3 (Flash & Hogan 1985, "The coordination of arm movements").
     """
     distance = np.abs(start - now)
     seconds = max(
-        float((1.875 * distance / (0.5 * envelope.velocities)).max()),
+        float((1.875 * distance / velocities).max()),
         float(np.sqrt(5.774 * distance / (0.5 * envelope.accelerations)).max()),
         float(np.cbrt(60 * distance / (0.5 * envelope.jerks)).max()),
     )

@@ -54,6 +54,8 @@ class Journal(Protocol):
     """The highest fencing counter ever given."""
     fault: tuple[str, str] | None
     """Code and message of what is latched."""
+    paused: str | None
+    """Who wants no further rollout to begin."""
 
     def accept(self, rollout: Rollout, request: Message) -> None:
         """Note that a rollout is queued; durable when this returns."""
@@ -77,6 +79,12 @@ class Journal(Protocol):
 
     def clear(self, operator: str) -> None:
         """Note who cleared the fault; durable."""
+
+    def pause(self, operator: str) -> None:
+        """Note who wants no further rollout to begin; durable."""
+
+    def resume(self, operator: str) -> None:
+        """Note who lets rollouts begin again; durable."""
 
     def note(self, **fields: Any) -> None:
         """Note something that decides nothing: an approval, an abort; durable."""
@@ -102,6 +110,7 @@ class Records(ABC):
         self.approved = 0
         self.fencing = 0
         self.fault: tuple[str, str] | None = None
+        self.paused: str | None = None
 
     def apply(self, record: Mapping[str, Any]) -> None:
         """Take one record into account."""
@@ -128,6 +137,10 @@ class Records(ABC):
             self.fault = (record["code"], record["message"])
         elif kind == "cleared":
             self.fault = None
+        elif kind == "paused":
+            self.paused = record["operator"]
+        elif kind == "resumed":
+            self.paused = None
 
     def lease(self, fencing: int) -> None:
         """See `Journal`."""
@@ -140,6 +153,14 @@ class Records(ABC):
     def clear(self, operator: str) -> None:
         """See `Journal`."""
         self._append(record="cleared", operator=operator)
+
+    def pause(self, operator: str) -> None:
+        """See `Journal`."""
+        self._append(record="paused", operator=operator)
+
+    def resume(self, operator: str) -> None:
+        """See `Journal`."""
+        self._append(record="resumed", operator=operator)
 
     def note(self, **fields: Any) -> None:
         """See `Journal`."""

@@ -19,8 +19,9 @@ from robo_al_agent.errors import AgentError, JournalError, NotYetError, WireErro
 from robo_al_agent.execution import Ending, Execution, Plan, sample_message
 from robo_al_agent.journal import Journal
 from robo_al_agent.latch import Latch
+from robo_al_agent.leading import Goal, lead
 from robo_al_agent.lease import LEASE_SECONDS, Lease
-from robo_al_agent.recovery import recover
+from robo_al_agent.recovery import ABORTED, recover
 from robo_al_agent.robot import Array, Fault, Sample
 from robo_al_agent.waiting import Waiting
 from robo_al_agent.watching import kind_of
@@ -30,6 +31,8 @@ IDLE_NS = 10_000_000
 """How often an idle agent looks around."""
 LOOK_NS = 500_000_000
 """How often an idle robot is read, to see whether it is still there."""
+MOVING = {"recover", "park", "jog"}
+"""Errands that move the robot."""
 STOP_AGAIN_NS = 5_000_000_000
 """For how long a stop that failed is tried again."""
 
@@ -39,9 +42,11 @@ class Errand:
     """Something that a person asks of the device, and who is told what came of it."""
 
     kind: str
-    """`clear`, `release` or `recover`."""
+    """`clear`, `release`, `recover`, `park` or `jog`."""
     operator: str
     answer: Callable[[Message | AgentError], None]
+    goal: Goal | None = None
+    """Of `park` and `jog`."""
 
 
 class Motion:
@@ -74,6 +79,8 @@ class Motion:
         self.lease: Lease | None = None
         """Who may command the robot: replaced by the thread that answers requests."""
         self.errands: deque[Errand] = deque()
+        self.released = False
+        """Whether torque was switched off on a person's word, and nothing has moved since."""
         self._device = device
         self._envelope = envelope
         self._journal = journal
@@ -127,7 +134,7 @@ class Motion:
         while (behind := self._next_errand()) is not None:  # asked again, it ends this process
             behind.answer(NotYetError(f"{behind.kind}: {fault.message}"))
         moves = self.execution is not None or self.door.now_ns() < self._moves_until_ns
-        if not (moves or (errand is not None and errand.kind == "recover")):
+        if not (moves or (errand is not None and errand.kind in MOVING)):
             return False
         if not self.door.condemn(call):
             return False
@@ -239,7 +246,10 @@ class Motion:
         do = {"clear": self._clear, "release": self._release, "recover": self._recover}
         answer: Message | AgentError = Message("ok")
         try:
-            do[errand.kind](errand.operator)
+            if errand.goal is not None:
+                self._lead(errand, errand.goal)
+            else:
+                do[errand.kind](errand.operator)
         except AgentError as error:
             answer = WireError(f"{errand.kind}: {error}")
         if self._errand is errand:  # not answered yet
@@ -259,10 +269,26 @@ class Motion:
     def _release(self, operator: str) -> None:
         self._journal.note(what="released", operator=operator)
         self.door.release()
+        self.released = True
 
     def _recover(self, operator: str) -> None:
         self._journal.note(what="recovered", operator=operator)
+        self.released = False
         recover(self.door, self._envelope, lambda: bool(self._aborts))
+
+    def _lead(self, errand: Errand, goal: Goal) -> None:
+        if not self.may_start:
+            raise WireError(
+                "the robot has a fault, or is not connected: see to that first, `clear`"
+            )
+        self._journal.note(what=errand.kind, operator=errand.operator)
+        self.released = False
+        try:
+            lead(self.door, self._envelope, goal, lambda: bool(self._aborts))
+        except Faulted as error:
+            if error.fault.code != ABORTED:
+                self._latch.latch(error.fault)
+            raise
 
     # ------------------------------------------------------------ rollouts
 
@@ -284,6 +310,8 @@ class Motion:
             return
         if now_ns > plan.not_after_ns:
             self._waiting.refuse(plan, "EXPIRED", "it was to begin earlier")
+        elif self._journal.paused is not None:
+            return
         elif self.may_start and lease is not None and now_ns < lease.until_ns:
             word = self._approvals.word(plan.id, plan.hash, now_ns)
             asked = self._approvals.needed(plan.commands)
@@ -303,6 +331,7 @@ class Motion:
             self._latch.latch(fault)
             return
         self._journal.start(plan.id, approved)
+        self.released = False
         self._waiting.remove(plan.id)
         self._approvals.ran(plan.commands, approved)
 

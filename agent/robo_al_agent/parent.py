@@ -42,11 +42,12 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 Say = Callable[[str], None]
 
 
-def serve(path: Path, say: Say) -> int:
+def serve(path: Path, note: str, say: Say) -> int:
     """Run the agent of AGENT.yaml until one of the `ENDING` signals; return its exit code.
 
     Args:
         path: of AGENT.yaml.
+        note: of a person, on this session.
         say: told, in words, what happens; it may raise `OSError` where nobody reads any more.
     """
     config = load_config(path)
@@ -65,7 +66,7 @@ def serve(path: Path, say: Say) -> int:
     served = False
     while True:
         starts = [at for at in starts if time.monotonic() - at < 60] + [time.monotonic()]
-        run = _run(path, config, stopping, tell)
+        run = _run(path, note, config, stopping, tell)
         served = served or run.served
         if run.served and run.code != 0:
             stop_robot(driver, run.stop_seconds, stopping, tell)
@@ -90,14 +91,14 @@ class _Run:
     """Within which its robot is connected and stopped, as its driver says."""
 
 
-def _run(path: Path, config: AgentConfig, stopping: list[int], say: Say) -> _Run:
+def _run(path: Path, note: str, config: AgentConfig, stopping: list[int], say: Say) -> _Run:
     """Run one agent to its end."""
     control_in, control_out = os.pipe()
     pulse = Pulse()
     with _log(config.journal) as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "robo_al_agent.server", str(path)]
-            + [str(control_out), str(pulse.descriptor)],
+            + [str(control_out), str(pulse.descriptor), note],
             stdin=subprocess.PIPE,
             stdout=log,
             pass_fds=[control_out, pulse.descriptor],
@@ -106,6 +107,7 @@ def _run(path: Path, config: AgentConfig, stopping: list[int], say: Say) -> _Run
     os.close(control_out)
     said = _listen(process, control_in, pulse, stopping, say)
     code = _ended(process, END_SECONDS if said and stopping else 0.5)
+    _pass_on(control_in, say)
     if said and not stopping:
         say(f"the agent ended with code {code}; the robot is being stopped")
     run = _Run(code, said, pulse.stop_seconds)
@@ -137,6 +139,15 @@ def _listen(
             say(f"the agent does not begin to serve within {START_SECONDS:g} s")
             return begun
     return begun
+
+
+def _pass_on(control: int, say: Say) -> None:
+    """Pass on what an agent has said last."""
+    said = b""
+    while select.select([control], [], [], 0)[0] and (more := os.read(control, 4096)):
+        said += more
+    for line in said.splitlines():
+        say(line.decode(errors="replace"))
 
 
 def _ended(process: "subprocess.Popen[bytes]", seconds: float) -> int:

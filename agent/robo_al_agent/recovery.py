@@ -13,8 +13,10 @@ from robo_al_agent.envelope import Envelope
 from robo_al_agent.robot import Array, Fault, RobotSpec
 from robo_al_agent.watching import deviation
 
-SPEEDS = {"rad": 0.1, "m": 0.02, "%": 5.0}
-"""unit/s, by unit, of the way back at most; a tenth of the envelope's limit where that is less."""
+SPEED = {"rad": 0.1, "m": 0.02, "%": 5.0, "1": 0.1}
+"""unit/s of a slow way at most; where the envelope's limit is lower, a tenth of that."""
+ABORTED = "aborted"
+"""Code of what a person has stopped: nothing is wrong with the robot."""
 INSIDE = 0.02
 """Share of a joint's range by which it ends inside its limit."""
 
@@ -60,13 +62,11 @@ def recover(door: Door, envelope: Envelope, interrupted: Callable[[], bool]) -> 
     margin = INSIDE * (envelope.high - envelope.low)
     outside = (now < envelope.low) | (now > envelope.high)
     goal = np.where(outside, np.clip(now, envelope.low + margin, envelope.high - margin), now)
-    slow = np.array([SPEEDS[joint.unit] for joint in spec.joints])
-    speeds = np.minimum(slow, envelope.velocities / 10)
     period = 1 / spec.rate
-    steps = int(np.ceil((np.abs(goal - now) / speeds).max() / period))
+    steps = int(np.ceil((np.abs(goal - now) / slow(envelope, spec)).max() / period))
     way = [now + (goal - now) * k / steps for k in range(1, steps + 1)]
     try:
-        _follow(door, envelope, way, interrupted)
+        follow(door, envelope, way, interrupted, door.recover)
     finally:
         door.stop()
     pose = door.read().positions
@@ -76,19 +76,42 @@ def recover(door: Door, envelope: Envelope, interrupted: Callable[[], bool]) -> 
     return pose
 
 
-def _follow(
-    door: Door, envelope: Envelope, way: list[Array], interrupted: Callable[[], bool]
+def slow(envelope: Envelope, spec: RobotSpec) -> Array:
+    """Return the velocities [J] (unit/s) at which a joint is led on a person's word."""
+    most = np.array([SPEED[joint.unit] for joint in spec.joints])
+    speeds: Array = np.minimum(most, envelope.velocities / 10)
+    return speeds
+
+
+def follow(
+    door: Door,
+    envelope: Envelope,
+    way: list[Array],
+    interrupted: Callable[[], bool],
+    send: Callable[[Array, float], Array],
 ) -> None:
+    """Send a way pose by pose, watched before each.
+
+    Args:
+        door: of a driver that is connected.
+        envelope: that each reading is held against.
+        way: poses [J], one each period of the robot's rate.
+        interrupted: whether a person has said stop.
+        send: sends one: pose, s until it is to be there.
+
+    Raises:
+        Faulted: a person or what is measured ended it; the robot still has to be stopped.
+    """
     period, due_ns = 1 / door.spec.rate, door.now_ns()
     target: Array | None = None
     for pose in way:
         sample = door.read()
         if interrupted():
-            raise Faulted(Fault("aborted", "a person stopped it"))
+            raise Faulted(Fault(ABORTED, "a person stopped it"))
         wrong = door.fault() or deviation(door.spec, envelope, sample, target, door.now_ns())
         if wrong is not None:
             raise Faulted(wrong)
-        door.recover(pose, period)
+        send(pose, period)
         target = pose
         due_ns += round(period * 1e9)
         door.sleep(max(0.0, (due_ns - door.now_ns()) / 1e9))

@@ -1,6 +1,7 @@
 """What may be asked of the agent: every field of every request, checked before anything is done."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -51,7 +52,7 @@ class Submit(Fields):
     not_after_ns: int
     """On the agent's clock: it does not begin later than this."""
     content: dict[str, Any]
-    """See `Content`: what the hash is of."""
+    """See `Content`; the hash is of its `deed`."""
 
 
 class Content(BaseModel):
@@ -71,7 +72,12 @@ class Content(BaseModel):
     """`joints`: the pose that the robot is brought to first; the rest is for who sets the scene."""
     seed: int
     why: str = Field(default="", max_length=1000)
-    """Why it was chosen, for the person who approves it."""
+    """Why it was chosen, for the person who approves it; no part of what it is."""
+
+
+def deed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a rollout is, without the words about it: what its hash is of."""
+    return {key: value for key, value in content.items() if key != "why"}
 
 
 class OfRollout(Fields):
@@ -104,6 +110,14 @@ class Operator(Fields):
     hash: str | None = None
 
 
+class Jog(Operator):
+    """Asks for a small motion of one joint."""
+
+    joint: Name
+    delta: float
+    """In the joint's unit."""
+
+
 KINDS: dict[str, type[Fields]] = {
     "hello": Hello,
     "lease": Lease,
@@ -119,11 +133,15 @@ KINDS: dict[str, type[Fields]] = {
     "clear": Operator,
     "release": Operator,
     "recover": Operator,
+    "park": Operator,
+    "jog": Jog,
     "status": Operator,
+    "pause": Operator,
+    "resume": Operator,
 }
-ERRANDS = {"clear", "release", "recover"}
+ERRANDS = {"clear", "release", "recover", "park", "jog"}
 """What the device itself is asked; the answer takes its time."""
-OPERATOR_KINDS = {"approve", "reject", "status", "abort"} | ERRANDS
+OPERATOR_KINDS = {"approve", "reject", "status", "abort", "pause", "resume"} | ERRANDS
 """What is taken from the operator's socket, which only this machine has."""
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -6,7 +6,7 @@
     abort thread      hears aborts on a socket of its own, whatever else is going on
     writing thread    appends samples to the journal
 
-`python -m robo_al_agent.server AGENT.yaml CONTROL PULSE` is started by `robo_al_agent.parent`,
+`python -m robo_al_agent.server AGENT.yaml CONTROL PULSE NOTE` is started by `robo_al_agent.parent`,
 which stops the robot when this process ends in any other way than by itself. It ends when its stdin
 is closed. What it has to say to its parent goes over CONTROL; its stdout belongs to the driver.
 """
@@ -30,13 +30,15 @@ import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from robo_al_agent import keys, wire
-from robo_al_agent.agent import Agent, Robot
+from robo_al_agent.agent import Agent, Robot, Shift
 from robo_al_agent.config import AgentConfig, load_config
+from robo_al_agent.conversation import operator
 from robo_al_agent.door import Door
 from robo_al_agent.driver import RobotDriver
 from robo_al_agent.envelope import as_fields, load_envelope
 from robo_al_agent.errors import AgentError, JournalError, SetupError, WireError
 from robo_al_agent.journal import FileJournal, lock
+from robo_al_agent.leading import park_pose
 from robo_al_agent.loading import make_driver
 from robo_al_agent.pulse import Pulse
 from robo_al_agent.requests import ERRANDS, error_message
@@ -61,6 +63,7 @@ class Server:
         driver: not yet connected.
         pulse: the sign of life for the parent.
         tell: told, in words, how the robot is.
+        note: of a person, on this session.
 
     Raises:
         AgentError: the robot cannot be described, a key or the envelope is wrong, the address or
@@ -68,7 +71,12 @@ class Server:
     """
 
     def __init__(
-        self, config: AgentConfig, driver: RobotDriver, pulse: Pulse, tell: Callable[[str], None]
+        self,
+        config: AgentConfig,
+        driver: RobotDriver,
+        pulse: Pulse,
+        tell: Callable[[str], None],
+        note: str = "",
     ) -> None:
         self._config = config
         self._pulse = pulse
@@ -87,6 +95,7 @@ class Server:
         pulse.declare(spec.connect_seconds + spec.stop_seconds + spec.call_seconds)
         envelope = load_envelope(config.envelope, self._door.spec)
         fields = as_fields(envelope, config.envelope.parent)
+        park = park_pose(config.park, spec, envelope)
         self._lock = lock(config.journal)
         self._journal = FileJournal(config.journal)
         self._context = zmq.Context()
@@ -94,7 +103,8 @@ class Server:
         try:
             self._requests, self._aborts, self._operator = self._bind()
             self._bell_in, self._bell_out = os.pipe2(os.O_NONBLOCK)
-            robot = Robot(self._door, envelope, config.approval, fields)
+            session = Shift(operator(config), " ".join(note.split()))
+            robot = Robot(self._door, envelope, config.approval, fields, None, park, session)
             self._agent = Agent(robot, self._journal, uuid.uuid4().hex, self._push, self._keep)
         except BaseException:
             self._let_go()
@@ -182,7 +192,23 @@ class Server:
         self._agent.tick(time.monotonic_ns())
         self._agent.tick(time.monotonic_ns())
         self._rows.put(None)
+        left = self._left_behind()
         self._door.close()
+        self._tell(left)
+
+    def _left_behind(self) -> str:
+        """Return how the robot is when nobody has it any more, in one sentence."""
+        name, fault = self._door.spec.name, self._agent.fault
+        if not self._door.connected:
+            return f"{name} was not connected: whether it holds or moves is not known"
+        if fault is not None:
+            return f"{name} was left with its fault {fault.code}: see that it stands still"
+        if self._agent.motion.released:
+            return f"{name} was released: its torque is off, and nothing watches it any more"
+        return (
+            f"{name} is stopped and holds where it is, torque on unless its driver is set "
+            "otherwise; nothing watches it any more, and only its emergency stop stops it"
+        )
 
     def _bind(self) -> tuple["zmq.Socket[bytes]", "zmq.Socket[bytes]", "zmq.Socket[bytes]"]:
         config, pair = self._config, None
@@ -270,7 +296,7 @@ class Server:
                 operator=socket is self._operator,
                 later=functools.partial(self._answer_later, socket, identity),
             )
-            if message.kind in ("submit", "approve", "abort", *ERRANDS):
+            if message.kind in ("submit", "approve", "abort", "resume", *ERRANDS):
                 self._wake.set()
             if answer is None:
                 continue
@@ -330,7 +356,7 @@ def _hurry(priority: int) -> None:
 
 
 def main() -> None:
-    """The process that `parent.serve` starts: AGENT.yaml, and two descriptors."""
+    """The process that `parent.serve` starts: AGENT.yaml, two descriptors, a person's note."""
     tolerate()
     path, control, pulse = Path(sys.argv[1]), int(sys.argv[2]), Pulse(int(sys.argv[3]))
 
@@ -341,7 +367,7 @@ def main() -> None:
     try:
         config = load_config(path)
         driver = make_driver(config.driver, path.resolve().parent)
-        server = Server(config, driver, pulse, tell)
+        server = Server(config, driver, pulse, tell, note=sys.argv[4])
     except AgentError as error:
         print(f"robo-al-agent: {error}", file=sys.stderr, flush=True)
         os._exit(error.exit_code)

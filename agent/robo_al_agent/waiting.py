@@ -14,6 +14,7 @@ from robo_al_agent.errors import NotYetError, WireError
 from robo_al_agent.execution import Plan
 from robo_al_agent.journal import Journal, Rollout
 from robo_al_agent.policy import OnnxPolicy
+from robo_al_agent.preview import preview
 from robo_al_agent.requests import Content
 from robo_al_agent.robot import OutcomeKind, RobotSpec
 from robo_al_agent.wire import Message
@@ -155,8 +156,13 @@ class Waiting:
         violation = plan.violation(envelope, np.array(start))
         return None if violation is None else str(violation)
 
-    def described(self) -> list[dict[str, Any]]:
-        """Return what waits, for a person who looks."""
+    def described(self, id: str | None) -> list[dict[str, Any]]:
+        """Return what waits, for a person who looks, with the motion of one of them.
+
+        Args:
+            id: of the rollout whose motion is shown; None: of the next.
+        """
+        shown = id or (None if self.first is None else self.first.id)
         return [
             {
                 "id": plan.id,
@@ -165,5 +171,9 @@ class Waiting:
                 "horizon": plan.content.horizon,
                 "period": plan.content.period,
             }
+            | ({"motion": self._motion(plan)} if plan.id == shown else {})
             for plan in self
         ]
+
+    def _motion(self, plan: Plan) -> list[dict[str, Any]] | None:
+        return preview(plan, self._spec, self._envelope)

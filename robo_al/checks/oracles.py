@@ -22,7 +22,7 @@ from robo_al.types import (
     Trajectory,
 )
 
-_CAPABILITIES = ("acknowledge", "admits")
+_CAPABILITIES = ("acknowledge", "refusal")
 CHANCE = (
     "what no seed decides cannot be repeated: set `repeatable` to False, for an env by "
     "oracle: {name: gymnasium, repeatable: false}"

@@ -68,4 +68,12 @@ def restore(row: RolloutRow, policies: Mapping[str, Policy], model: Model) -> Ca
             return None
         controller = Streamed(policy, model, content["member"])
     context = context_from(json.loads(row.context))
-    return Candidate(context, controller, row.horizon, row.seed, row.id)
+    return Candidate(context, controller, row.horizon, row.seed, row.id, why(row))
+
+
+def why(row: RolloutRow) -> str:
+    """Return why a rollout was selected, in words."""
+    if row.rank is None:
+        return "the explorer's"
+    gain = "" if row.gain is None else f", expected gain {row.gain:.3g}"
+    return f"chosen by {row.acquisition}: rank {row.rank}, score {row.score:.3g}{gain}"

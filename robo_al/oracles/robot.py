@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from robo_al.errors import OracleError, UserError
 from robo_al.one_thread import one_thread
+from robo_al.oracles.refusals import refusal
 from robo_al.oracles.waiting import Notices, cause
 from robo_al.protocols import Actor, SupportsGraph, SupportsRobot
 from robo_al.ranges import Positive, Width
@@ -36,6 +37,7 @@ from robo_al.types import (
     FailureKind,
     OpenLoop,
     Outcome,
+    Refusal,
     Streamed,
     Task,
     Trajectory,
@@ -207,8 +209,8 @@ class RobotOracle:
         for name in ids:
             self._client.acknowledge(self._wire_id(name))
 
-    def admits(self, candidate: Candidate, imagined: Float[np.ndarray, "E T A"]) -> bool:
-        """Say whether the robot's envelope allows a candidate, as far as the host can know.
+    def refusal(self, candidate: Candidate, imagined: Float[np.ndarray, "E T A"]) -> Refusal | None:
+        """Say what of a candidate the robot's envelope refuses, as far as the host can know.
 
         Args:
             candidate: perhaps with a policy as controller.
@@ -216,12 +218,13 @@ class RobotOracle:
         """
         start = self._first(candidate)
         if not len(start):
-            return True  # from wherever the robot is then: the agent will say
+            return None  # from wherever the robot is then: the agent will say
         substeps, sent = self._substeps, imagined[:, : candidate.horizon]
         paths = [filled(start, self._targets(start, actions), substeps) for actions in sent]
         between = self._task.control_period / substeps
         found = check_candidates(self._envelope, np.stack(paths), between, start)
-        return all(violation is None for violation in found)
+        first = next((violation for violation in found if violation is not None), None)
+        return None if first is None else refusal(first)
 
     def close(self) -> None:
         """Give the robot back; what runs is stopped by the agent. May be called twice."""
@@ -339,6 +342,7 @@ class RobotOracle:
             "horizon": candidate.horizon,
             "start": options,
             "seed": candidate.context.seed,
+            "why": candidate.why[:1000],
         }
         start, controller = self._first(candidate), candidate.controller
         if not isinstance(controller, OpenLoop):

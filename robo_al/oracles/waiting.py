@@ -34,6 +34,11 @@ def cause(session: Session, address: str, wanted: Collection[str], silent: float
         return f"the robot is not free: {session.problem}"
     for name in wanted:
         state = session.jobs[name].state
+        if state is not None and state.fields.get("waits_for") == "resume":
+            return (
+                f"{state.fields['paused']} has paused the robot: `robo-al-agent resume AGENT.yaml` "
+                "there lets rollouts start again"
+            )
         if state is not None and state.fields.get("waits_for") == "approval":
             return (
                 f"rollout {name.rpartition('/')[2]} waits for a person: `robo-al-agent approve "

@@ -146,10 +146,10 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         end(served.process)
 
 
-def run_agent(config: Path) -> "subprocess.Popen[str]":
+def run_agent(config: Path, *options: str) -> "subprocess.Popen[str]":
     """Start the agent with its parent; returns when it serves, its robot connected or faulty."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "robo_al_agent.cli", "serve", str(config)],
+        [sys.executable, "-m", "robo_al_agent.cli", "serve", str(config), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

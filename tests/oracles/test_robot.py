@@ -1,5 +1,6 @@
 """The robot's oracle, against a real agent with a driver of a file."""
 
+import re
 import runpy
 from collections.abc import Callable
 from contextlib import closing
@@ -14,6 +15,7 @@ from robo_al.checks import check_oracle
 from robo_al.config import load_config
 from robo_al.dataset.ledger import RolloutRow
 from robo_al.errors import OracleError, UserError
+from robo_al.events import Explored
 from robo_al.oracles.robot import RobotOracle
 from robo_al.plugins import make_env
 from robo_al.run import create_campaign, make_oracle, open_campaign
@@ -146,10 +148,10 @@ def test_the_envelope_constrains_what_is_proposed(serve: Callable[..., Any]) -> 
     slow, fast = np.full((1, 8, 2), 0.1), np.zeros((1, 8, 2))
     fast[0, 4:] = 0.45
     with RobotOracle(TASK, agent.address) as oracle:
-        assert oracle.admits(candidate, slow)
+        assert oracle.refusal(candidate, slow) is None
         limits = [(joint.velocity, joint.acceleration) for joint in oracle._envelope.joints]
         assert limits == [(2.0, 100.0)] * 2
-        assert oracle.admits(candidate, fast)
+        assert oracle.refusal(candidate, fast) is None
         tight = oracle._envelope.model_copy(
             update={
                 "joints": tuple(
@@ -158,7 +160,12 @@ def test_the_envelope_constrains_what_is_proposed(serve: Callable[..., Any]) -> 
             }
         )
         oracle._envelope = tight
-        assert oracle.admits(candidate, slow) and not oracle.admits(candidate, fast)
+        assert oracle.refusal(candidate, slow) is None
+        refusal = oracle.refusal(candidate, -fast)
+    assert refusal is not None
+    assert refusal.limit == "velocity of joint left" and "limit 0.2" in refusal.message
+    assert refusal.excess == pytest.approx(0.25)
+    assert "raise `velocity` of joint left in the envelope" in refusal.remedy
 
 
 def test_a_robot_that_is_not_the_tasks_is_refused(serve: Callable[..., Any]) -> None:
@@ -173,7 +180,7 @@ def test_a_robot_that_is_not_the_tasks_is_refused(serve: Callable[..., Any]) -> 
         RobotOracle(TASK, agent.address, keys="no/such/folder")
 
 
-def campaign_config(address: str) -> Any:
+def campaign_config(address: str, *more: str) -> Any:
     return load_config(
         "pendulum",
         [
@@ -182,6 +189,7 @@ def campaign_config(address: str) -> Any:
             *("--model", "robo_al.testing:FakeModel", "--rounds", "2", "--candidates", "3"),
             *("--strategy", "random", "--imagination_members", "1"),
             *("--evaluation.starts", "1", "--contexts", "1", "--rollout_steps", "6"),
+            *more,
         ],
     )
 
@@ -201,8 +209,51 @@ def test_a_campaign_runs_on_a_robot_and_fetches_what_it_missed(
     with open_campaign(folder) as campaign, make_oracle(config) as oracle:
         loop.run(campaign, oracle, lambda event: None)
         rows = campaign.dataset.ledger.rows(RolloutRow)
+        made = [campaign.candidate(row) for row in rows]
+        assert all(one is not None and one.why for one in made)
+        asked = [oracle._request(one)[0]["why"] for one in made if one is not None]
+    assert asked[0] == "the explorer's" == candidate.why
+    assert asked[1].startswith("chosen by random: rank 1, score ")
     assert [row.state for row in rows] == ["recorded", "recorded"]
     assert rows[0].steps == 6
     log = agent.log()
     assert sum(line.endswith("stop") for line in log[:moved]) == 1
     assert len(log) > moved
+
+
+def limits(**changes: float) -> list[dict[str, Any]]:
+    """Return the slider's limits, those of the right joint changed."""
+    rows: list[dict[str, Any]] = [
+        {"name": name, "unit": "rad", "position": [-0.9, 0.9], "velocity": 2.0, "jerk": 1e4}
+        for name in ("left", "right")
+    ]
+    return [rows[0] | {"acceleration": 100.0}, rows[1] | {"acceleration": 100.0} | changes]
+
+
+def test_a_campaign_that_the_envelope_refuses_says_by_which_limit_and_how_far(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    agent = serve(envelope=SLOW | {"joints": limits(acceleration=0.01)})
+    config = campaign_config(agent.address)
+    with create_campaign(config, tmp_path / "run") as campaign, make_oracle(config) as oracle:
+        with pytest.raises(UserError) as refused:
+            loop.run(campaign, oracle, lambda event: None)
+    said = str(refused.value)
+    assert "0 of the explorer's 64 proposals" in said and "64 are refused, 64 of them" in said
+    worst = re.search(r"joint right at 0\.1 s: acceleration (-?[\d.]+) rad/s\^2, limit 0\.01", said)
+    assert worst is not None and 2 < abs(float(worst[1])) <= 5  # of 0.5 rad/s at most, in 0.1 s
+    assert "raise `acceleration` of joint right in the envelope at the robot" in said
+
+
+def test_what_the_policy_proposes_and_the_envelope_refuses_is_told_as_that(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    agent = serve(envelope=SLOW | {"joints": limits(velocity=0.02)})
+    changes = ["--explorer.scale", "0.001", "--evaluation.every", "0"]  # it keeps to the envelope
+    config = campaign_config(agent.address, *changes)
+    events: list[Any] = []
+    with create_campaign(config, tmp_path / "run") as campaign, make_oracle(config) as oracle:
+        loop.run(campaign, oracle, events.append)
+    (explored,) = [event for event in events if isinstance(event, Explored)]
+    assert "3 are refused, 3 of them first by the limit of the velocity" in explored.reason
+    assert "raise `velocity` of joint right" in explored.reason

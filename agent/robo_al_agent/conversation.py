@@ -1,0 +1,131 @@
+"""What a person at the robot's PC says to the agent that runs there, and what it answers."""
+
+import argparse
+import getpass
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from robo_al_agent.client import ask
+from robo_al_agent.config import AgentConfig, load_config
+from robo_al_agent.errors import NotYetError, SetupError
+from robo_al_agent.preview import told
+from robo_al_agent.wire import Message
+
+ERRAND_SECONDS = 180.0
+"""Within which the device has done what a person asks of it, connecting anew included."""
+
+
+def status(options: argparse.Namespace) -> None:
+    """Tell what runs, waits, and is faulty."""
+    said = _ask(load_config(options.config), "status").fields
+    print(f"{said['robot']}: " + (f"runs {said['running']}" if said["running"] else "idle"))
+    session = said["session"]
+    note = f": {session['note']}" if session["note"] else ""
+    print(f"  session of {session['operator']}{note}")
+    if said["fault"]:
+        print(f"  FAULT {said['fault']['code']}: {said['fault']['message']}")
+        print("  nothing moves until somebody has looked at it: robo-al-agent clear")
+    if said["paused"]:
+        print(f"  PAUSED by {said['paused']}: no rollout starts until robo-al-agent resume")
+    if said["hangs"]:
+        print(f"  HANGS {said['hangs']}")
+    if not said["connected"]:
+        print("  the robot is not connected")
+    print(f"  held by {said['lease'] or 'nobody'}; approval: {said['approval']}")
+    for rollout in said["waiting"]:
+        _show(rollout)
+
+
+def say(options: argparse.Namespace) -> None:
+    """Approve or reject a rollout that waits, once a person has seen its motion."""
+    config = load_config(options.config)
+    waiting = _ask(config, "status", id=options.id).fields["waiting"]
+    chosen = [rollout for rollout in waiting if options.id in (None, rollout["id"])]
+    if not chosen:
+        raise SetupError("no such rollout waits" if options.id else "no rollout waits")
+    rollout = chosen[0]
+    if options.command == "approve":
+        _show(rollout)
+        if sys.stdin.isatty() and not _confirmed("let it run? [y/N] "):
+            raise SetupError(f"{rollout['id']} waits on: nothing was said of it")
+    _ask(config, options.command, id=rollout["id"], hash=rollout["hash"])
+    print(f"{options.command}: {rollout['id']}")
+
+
+def errand(options: argparse.Namespace) -> None:
+    """Have the agent ask something of the device, which takes its time; Ctrl-C stops the robot."""
+    config = load_config(options.config)
+    jog = options.command == "jog"
+    fields = {"joint": options.joint, "delta": options.delta} if jog else {}
+    _ask(config, "status", 10.0)  # whether there is an agent shows soon
+    until = time.monotonic() + ERRAND_SECONDS
+    while True:
+        try:
+            _ask(config, options.command, max(1.0, until - time.monotonic()), **fields)
+            print(f"{options.command}: done")
+            return
+        except NotYetError:  # the agent's process is being replaced
+            if time.monotonic() > until:
+                raise
+            time.sleep(1.0)
+        except KeyboardInterrupt:
+            _ask(config, "abort")
+            raise
+
+
+def release(options: argparse.Namespace) -> None:
+    """Switch torque off, after a person has been told what falls, and offered to park first."""
+    config = load_config(options.config)
+    said = _ask(config, "status", 10.0).fields
+    places = ", ".join(f"{one['joint']} at {one['at']:.3g} {one['unit']}" for one in said["places"])
+    print(f"torque goes off at every joint of {said['robot']} ({places or 'places not known'}):")
+    print("what a motor holds up falls, and what a gripper holds: hold the arm")
+    if not config.park:
+        print(
+            "`park:` in AGENT.yaml, a pose from which little falls, would let it be led there first"
+        )
+    elif not sys.stdin.isatty():
+        print("`robo-al-agent park` first would bring it to a pose from which little falls")
+    elif _confirmed("bring it to its park pose first? [y/N] "):
+        options.command = "park"
+        errand(options)
+        options.command = "release"
+    if not sys.stdin.isatty() or _confirmed("torque off now? [y/N] "):
+        errand(options)
+
+
+def _confirmed(question: str) -> bool:
+    """Return whether a person in a terminal says yes."""
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def tell(options: argparse.Namespace) -> None:
+    """Say something that is done at once."""
+    _ask(load_config(options.config), options.command)
+    print(f"{options.command}: done")
+
+
+def _show(rollout: Mapping[str, Any]) -> None:
+    """Print a rollout that waits: how long it is, why it was chosen, and where each joint goes."""
+    seconds = rollout["horizon"] * rollout["period"]
+    print(f"  waits: {rollout['id']}, {seconds:g} s  {rollout['why']}".rstrip())
+    for line in told(rollout["motion"]) if "motion" in rollout else ():
+        print(f"    {line}")
+
+
+def operator(config: AgentConfig) -> str:
+    """Return who is at the robot."""
+    return config.operator or (getpass.getuser() if os.environ.get("USER") else str(os.getuid()))
+
+
+def _ask(config: AgentConfig, kind: str, seconds: float = 2.0, **fields: Any) -> Message:
+    name = operator(config)
+    who = {"who": name} if kind == "abort" else {"operator": name}
+    address = f"ipc://{config.journal.resolve() / 'operator.sock'}"
+    return ask(address, Message(kind, {"request": 0, **who, **fields}), None, seconds)
