@@ -13,7 +13,7 @@ import pytest
 from robo_al import footage, loop, plugins, video
 from robo_al.campaign import Campaign
 from robo_al.dataset.ledger import EvaluationRow, Ledger, RolloutRow
-from robo_al.errors import RunFolderError
+from robo_al.errors import OracleError, RunFolderError
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.parts import Parts, Settings
 from robo_al.report import write_report
@@ -310,7 +310,9 @@ def one_rollout(folder: Path) -> Path:
 
 def all_failed(folder: Path) -> Path:
     """Run a campaign in which nothing ever works."""
-    return fake_run(folder, failures=dict.fromkeys(range(100), "aborted"))
+    with pytest.raises(OracleError, match="none of 3 rollouts brought data"):
+        fake_run(folder, failures=dict.fromkeys(range(100), "aborted"))
+    return folder
 
 
 @pytest.mark.usefixtures("no_camera")

@@ -446,12 +446,12 @@ def test_velocities_that_are_not_those_of_the_positions(scale, message):
 
 
 def test_a_stop_that_does_nothing():
-    class Unstopped(Arm):
+    class Unstopped(Patient):
         def safe_stop(self):
             self.advance()
 
     told = refusal(Unstopped(), move=True)
-    assert "Unstopped.safe_stop: joint" in told and "was stopped after" in told
+    assert "Unstopped.safe_stop: the robot was stopped after" in told
 
 
 def test_readings_that_come_late_with_a_new_time():

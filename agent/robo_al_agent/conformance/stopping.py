@@ -35,25 +35,30 @@ def at_rest(check: Check) -> None:
 
 
 def in_motion(check: Check) -> None:
-    """A robot that is stopped on its way is at rest after `stop_seconds`, and does not go on."""
+    """A robot that is stopped on its way is at rest after `stop_seconds`, and does not go on.
+
+    A quick robot may come to rest just where it was sent, for it needs that far to brake. So one
+    that was there is sent another way, to a nearer goal: only one that goes on is there again.
+    """
     start = check.read().positions
-    goal = start + check.inward(start)
-    sample = _begin(check, start, goal)
-    begin, covered = time.monotonic(), _share(start, goal, sample.positions)
-    with check.trying("safe_stop"):
-        check.driver.safe_stop()
-    at_rest_after(check, "safe_stop", begin)
-    ended = _share(start, goal, check.wait(LEAP).positions)
-    if covered.max() > 0.7:
+    for part in (1.0, 0.6):
+        before = check.read().positions
+        goal = before + part * check.inward(before)
+        sample = _begin(check, before, goal)
+        begin, covered = time.monotonic(), _share(before, goal, sample.positions).max()
+        with check.trying("safe_stop"):
+            check.driver.safe_stop()
+        at_rest_after(check, "safe_stop", begin)
+        ended = _share(before, goal, check.wait(LEAP).positions)
+        arrived = bool((np.abs(ended - 1) < 0.05).all())
+        if covered > 0.7 or not arrived:
+            break
+    if covered > 0.7:
         check.untried.append("whether a stop ends a motion, for the robot was there at once")
     else:
-        joint = check.spec.joints[int(np.argmax(ended))].name
-        told = (
-            f"joint {joint} was stopped after {covered.max():.0%} of its way, and went on to "
-            f"{ended.max():.0%} of it: the robot must not reach a goal after it was stopped"
-        )
         check.method = "safe_stop"
-        check.need(ended.max() < 0.9, told)
+        told = f"the robot was stopped after {covered:.0%} of its way, twice, and went on to its"
+        check.need(not arrived, f"{told} goal: it must not reach one after it was stopped")
     check.healthy()
     _back(check, start)
 
