@@ -445,13 +445,20 @@ def test_velocities_that_are_not_those_of_the_positions(scale, message):
     assert "Wrong.read: joint shoulder moved by" in told and message in told
 
 
-def test_a_stop_that_does_nothing():
-    class Unstopped(Patient):
+@pytest.mark.parametrize(
+    ("seconds", "message"),
+    [(0.1, "still moves after stop_seconds"), (0.5, "the robot was stopped after")],
+)
+def test_a_stop_that_does_nothing(seconds, message):
+    class Unstopped(Arm):
+        speed = 0.3
+        spec = replace(SPEC, stop_seconds=seconds)
+
         def safe_stop(self):
             self.advance()
 
     told = refusal(Unstopped(), move=True)
-    assert "Unstopped.safe_stop: the robot was stopped after" in told
+    assert "Unstopped.safe_stop: " in told and message in told
 
 
 def test_readings_that_come_late_with_a_new_time():
