@@ -127,9 +127,14 @@ def test_a_folder_in_use_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_folder_is_waited_for_until_the_last_worker_has_ended(tmp_path: Path) -> None:
-    held = lock(tmp_path)
-    timer = threading.Timer(0.5, held.close)
+    held, ended = lock(tmp_path), threading.Event()
+
+    def end() -> None:
+        ended.set()
+        held.close()
+
+    timer = threading.Timer(0.5, end)
     timer.start()
     lock(tmp_path).close()
-    assert held.closed
+    assert ended.is_set()
     timer.join()
