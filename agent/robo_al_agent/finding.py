@@ -13,7 +13,7 @@ from pathlib import Path
 
 from robo_al_agent.drivers.dynamixel_registers import DYNAMIXEL
 from robo_al_agent.drivers.feetech_registers import FEETECH
-from robo_al_agent.drivers.servo_bus import NoReply, ServoBus
+from robo_al_agent.drivers.servo_bus import PATIENCE, NoReply, ServoBus
 from robo_al_agent.drivers.servo_registers import Family
 from robo_al_agent.errors import DriverError, SetupError
 
@@ -117,11 +117,12 @@ def find_motors(bus: ServoBus) -> dict[int, int]:
     heard = bus.ask_all(question, ANSWERS_SECONDS)
     if not heard:
         return {}
-    ids = {match[1][0] for match in re.finditer(answer, heard, re.DOTALL)} | set(FIRST_IDS)
+    answered = {match[1][0] for match in re.finditer(answer, heard, re.DOTALL)}
     found, model = {}, bus.family.settings["model"]
-    for number in sorted(ids):
+    for number in sorted(answered | set(FIRST_IDS)):
+        patience = PATIENCE if number in answered else ONCE  # a busy machine hears one late
         with suppress(NoReply):
-            data, _ = bus.read([number], model.address, model.size, ONCE)[0]
+            data, _ = bus.read([number], model.address, model.size, patience)[0]
             found[number] = model.decode(data, model.address)
     return found
 
