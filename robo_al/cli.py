@@ -147,13 +147,15 @@ def _run(options: argparse.Namespace) -> None:
     name = find_config(source).stem
     need_new(options.out or Path("runs") / name / "new")  # before a plugin loads torch
     config = load_config(source, overrides)
+    begun = Path("runs").exists()
     folder = options.out or _new_folder(name, config)
     try:
         campaign, told = _begun(config, folder)
     except BaseException:
-        if options.out is None:
-            with suppress(OSError):  # nothing is in it, or it is kept
-                folder.rmdir()
+        made = [] if options.out else [folder, *([] if begun else [folder.parent])]
+        with suppress(OSError):  # nothing is in it, or it is kept
+            for path in made:
+                path.rmdir()
         raise
     from robo_al.run import load_run_config
 
