@@ -170,30 +170,20 @@ device: cpu
 """
 
 
-@pytest.mark.parametrize(
-    ("how", "reason"),
-    [
-        ("bogus", "MuJoCo cannot draw with MUJOCO_GL=bogus here"),
-        ("glfw", "MUJOCO_GL=glfw"),  # there is no display
-    ],
-)
-def test_a_campaign_goes_on_without_video_where_mujoco_cannot_draw(
-    tmp_path: Path, how: str, reason: str
-) -> None:
+def test_a_campaign_goes_on_without_video_where_mujoco_cannot_draw(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(CAMPAIGN)
-    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
     done = subprocess.run(
         [sys.executable, "-m", "robo_al.cli", "run", "small.yaml", "--out", "here"],
         cwd=tmp_path,
-        env=environment | {"MUJOCO_GL": how},
+        env=os.environ | {"MUJOCO_GL": "bogus"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     page = (tmp_path / "here" / "report.html").read_text()
-    (line,) = [line for line in page.splitlines() if "No video: " in line]
-    assert reason in line and "Traceback" not in page
+    (line,) = [line for line in page.splitlines() if "There is no video: " in line]
+    assert "MuJoCo cannot draw with MUJOCO_GL=bogus here" in line and "Traceback" not in page
 
 
 def test_an_env_that_is_to_be_drawn_where_mujoco_cannot_is_refused_in_a_sentence() -> None:

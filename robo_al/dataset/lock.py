@@ -11,7 +11,8 @@ import json
 import logging
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -106,19 +107,10 @@ def _write_holders(holders: Path) -> None:
     """Say that this process uses the folder.
 
     Raises:
-        RunFolderError: another one does.
+        RunFolderError: another one does, or is just taking it.
     """
-    while True:
-        with storage(holders):
-            try:
-                descriptor = os.open(holders, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-            except FileExistsError:
-                pass
-            else:
-                with open(descriptor, "wb") as file:
-                    file.write(_line(os.getpid()))
-                return
-        _remove_of_the_dead(holders)
+    with _taking(holders), storage(holders):
+        holders.write_bytes(_line(os.getpid()))
 
 
 def _remove_of_the_dead(holders: Path) -> None:
@@ -126,6 +118,17 @@ def _remove_of_the_dead(holders: Path) -> None:
 
     Raises:
         RunFolderError: one has not, or it cannot be known.
+    """
+    with _taking(holders), storage(holders):
+        holders.unlink(missing_ok=True)
+
+
+@contextmanager
+def _taking(holders: Path) -> Iterator[None]:
+    """Let one process at a time change who uses a folder that no living process uses.
+
+    Raises:
+        RunFolderError: a living process uses it, or another one is just taking it.
     """
     _refuse_living(holders)
     taking = holders.with_name(_TAKING)
@@ -139,8 +142,8 @@ def _remove_of_the_dead(holders: Path) -> None:
     except OSError as error:
         raise RunFolderError(f"{holders.parent}: cannot be locked: {error.strerror}") from error
     try:
-        _refuse_living(holders)  # again: nobody else removes it now
-        holders.unlink(missing_ok=True)
+        _refuse_living(holders)  # again: nobody else changes it now
+        yield
     finally:
         taking.rmdir()
 
