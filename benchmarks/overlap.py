@@ -26,12 +26,14 @@ from statistics import median
 from typing import Any, Self
 from unittest import mock
 
-from robo_al import loop, overlapped
-from robo_al.campaign import Campaign
-from robo_al.config import Config, load_config
+from robo_al import loop
+from robo_al.build import create_campaign
+from robo_al.campaign.campaign import Campaign
+from robo_al.config.load import load_config
+from robo_al.config.schema import Config
 from robo_al.dataset.ledger import EvaluationRow
+from robo_al.loop import overlapped
 from robo_al.oracles.simulation import SimulationOracle
-from robo_al.run import create_campaign
 from robo_al.types import Candidate, EnvSpec, Outcome
 
 MODES = ("sequential", "overlapped")

@@ -20,13 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from robo_al.config import Config, load_config
+from robo_al.build import create_campaign, make_oracle, open_campaign
+from robo_al.config.load import load_config
+from robo_al.config.schema import Config
+from robo_al.dataset.events import Event, RoundDone
 from robo_al.dataset.folders import CONFIG
 from robo_al.dataset.ledger import EvaluationRow
-from robo_al.events import Event, RoundDone
-from robo_al.loop import run
+from robo_al.loop.sequential import run
 from robo_al.plugins import make_env
-from robo_al.run import create_campaign, make_oracle, open_campaign
 from robo_al.types import EnvSpec
 
 ROOT = Path(__file__).parent.parent

@@ -4,29 +4,49 @@ Importing this package loads neither torch nor mujoco: names are looked up when 
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robo_al.build import create_campaign, make_oracle, open_campaign
+    from robo_al.campaign.campaign import Campaign
+    from robo_al.config.load import load_config
+    from robo_al.config.schema import Config
+    from robo_al.types import Candidate, EnvSpec, Failure, Outcome, Trajectory
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "Campaign": "robo_al.campaign",
-    "Candidate": "robo_al.types",
-    "Config": "robo_al.config",
-    "EnvSpec": "robo_al.types",
-    "Failure": "robo_al.types",
-    "Outcome": "robo_al.types",
-    "Trajectory": "robo_al.types",
-    "create_campaign": "robo_al.run",
-    "load_config": "robo_al.config",
-    "make_oracle": "robo_al.run",
-    "open_campaign": "robo_al.run",
-}
+__all__ = [
+    "Campaign",
+    "Candidate",
+    "Config",
+    "EnvSpec",
+    "Failure",
+    "Outcome",
+    "Trajectory",
+    "create_campaign",
+    "load_config",
+    "make_oracle",
+    "open_campaign",
+]
 
-__all__ = list(_HOME)
+_HOME = {
+    "Campaign": "robo_al.campaign.campaign",
+    "Config": "robo_al.config.schema",
+    "create_campaign": "robo_al.build",
+    "load_config": "robo_al.config.load",
+    "make_oracle": "robo_al.build",
+    "open_campaign": "robo_al.build",
+}
+"""The module of each public name that is not in `robo_al.types`."""
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name from where it lives."""
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+    if name in __all__:
+        return getattr(import_module(_HOME.get(name, "robo_al.types")), name)
     raise AttributeError(f"module 'robo_al' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name what is public, whether or not it was used yet."""
+    return sorted({*globals(), *__all__})

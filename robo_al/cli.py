@@ -19,9 +19,9 @@ from robo_al.errors import PluginError, RoboALError, StorageError, UserError
 from robo_al_agent.terminal import tolerate
 
 if TYPE_CHECKING:
-    from robo_al.campaign import Campaign
+    from robo_al.campaign.campaign import Campaign
     from robo_al.compare.plan import Plan
-    from robo_al.config import Config
+    from robo_al.config.schema import Config
 
 GROUPS = ("envs", "policies", "models", "acquisitions", "selectors", "costs", "oracles", "drivers")
 """Kinds of plugins."""
@@ -139,9 +139,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from robo_al.config import find_config, load_config
+    from robo_al.config.load import find_config, load_config
+    from robo_al.config.overrides import split_arguments
     from robo_al.dataset.folders import need_new
-    from robo_al.overrides import split_arguments
 
     source, overrides = split_arguments(options.arguments)
     name = find_config(source).stem
@@ -157,7 +157,7 @@ def _run(options: argparse.Namespace) -> None:
             for path in made:
                 path.rmdir()
         raise
-    from robo_al.run import load_run_config
+    from robo_al.build import load_run_config
 
     with campaign:
         print(told, flush=True)
@@ -170,8 +170,8 @@ def _begun(config: "Config", folder: Path) -> "tuple[Campaign, str]":
 
     trying = f"{config.env.name}: all parts are tried on a few steps before the run begins"
     with Console().status(trying):  # in a terminal, at once; torch takes seconds to load
-        from robo_al.forecast import foresee
-        from robo_al.run import create_campaign, load_run_config
+        from robo_al.build import create_campaign, load_run_config
+        from robo_al.report.forecast import foresee
 
         campaign = create_campaign(config, folder)
         try:
@@ -183,13 +183,13 @@ def _begun(config: "Config", folder: Path) -> "tuple[Campaign, str]":
 
 def _resume(options: argparse.Namespace) -> None:
     from robo_al.dataset.folders import need_run
-    from robo_al.start_folder import started_in, what_is_gone, where_from
+    from robo_al.dataset.start_folder import started_in, what_is_gone, where_from
 
     need_run(options.folder)
     here = Path.cwd()
     _tell(what_is_gone(options.folder))
     with started_in(options.folder) as folder:
-        from robo_al.run import load_run_config, open_campaign
+        from robo_al.build import load_run_config, open_campaign
 
         config = load_run_config(folder)
         _tell(where_from(config.plugins, here))
@@ -226,8 +226,8 @@ def _new_folder(name: str, config: "Config") -> Path:
 def _turn(campaign: "Campaign", config: "Config") -> None:
     """Turn the loop, write the report, and say what was learned."""
     from robo_al import loop
-    from robo_al.progress import Progress
-    from robo_al.run import make_oracle
+    from robo_al.build import make_oracle
+    from robo_al.report.progress import Progress
 
     folder = campaign.dataset.folder
     title = f"{config.env.name}, {config.strategy.short_name}, seed {config.seed} -> {folder}"
@@ -243,9 +243,9 @@ def _turn(campaign: "Campaign", config: "Config") -> None:
         raise StorageError(
             f"{error}; nothing recorded is lost; go on with: robo-al resume {folder}"
         ) from error
-    from robo_al.report import write_report  # plots: not before they are needed
-    from robo_al.summary import summarise, verdict
-    from robo_al.terminal import say
+    from robo_al.report.page import write_report  # plots: not before they are needed
+    from robo_al.report.summary import summarise, verdict
+    from robo_al.report.terminal import say
 
     report = write_report(folder)
     say(verdict(summarise(folder)))
@@ -259,9 +259,9 @@ class Stopped(RoboALError):
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from robo_al.config import find_config
+    from robo_al.config.load import find_config
     from robo_al.dataset.folders import need_new_or_comparison
-    from robo_al.start_folder import started_in, what_is_gone
+    from robo_al.dataset.start_folder import started_in, what_is_gone
 
     jobs = len(os.sched_getaffinity(0)) if options.jobs is None else options.jobs
     if jobs < 1:
@@ -284,7 +284,7 @@ def _run_comparison(
     from robo_al.compare.live import Progress
     from robo_al.compare.plan import load_plan
     from robo_al.compare.runner import run_comparison
-    from robo_al.start_folder import where_from
+    from robo_al.dataset.start_folder import where_from
 
     plan = load_plan(source)
     specs = [spec for config in plan.configs.values() for spec in config.plugins]
@@ -298,7 +298,7 @@ def _run_comparison(
         raise Stopped(f"stopped; go on with: {again}") from None
     failed = _conclude(plan, folder)
     if failed:
-        from robo_al.words import count
+        from robo_al.report.words import count
 
         raise RoboALError(f"{count(failed, 'run')} failed, see above; try again with: {again}")
 
@@ -326,7 +326,7 @@ def _conclude(plan: "Plan", folder: Path) -> int:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from robo_al.summary import render, summarise
+    from robo_al.report.summary import render, summarise
 
     summary = summarise(options.folder)
     if options.json:
@@ -340,10 +340,10 @@ def _show(options: argparse.Namespace) -> None:
 def _inbox(options: argparse.Namespace) -> None:
     from contextlib import closing
 
-    from robo_al import inbox
+    from robo_al.dataset import decisions as inbox
     from robo_al.dataset.dataset import Dataset
-    from robo_al.terminal import say
-    from robo_al.words import count
+    from robo_al.report.terminal import say
+    from robo_al.report.words import count
 
     with closing(Dataset(options.folder)) as dataset:
         for row in dataset.take_back():

@@ -2,7 +2,7 @@
 
 A spec is the name of an entry point (`reacher`), `package.module:Class`, or `path/to/file.py:Class`
 (a file, no packaging). Relative paths, and modules that are not installed, are looked up from the
-current folder: see `robo_al.start_folder` for a run that goes on.
+current folder: see `robo_al.dataset.start_folder` for a run that goes on.
 """
 
 import difflib
@@ -89,7 +89,7 @@ def env_maker(spec: EnvSpec) -> "Callable[[], gymnasium.Env[Any, Any]]":
     """
     factory: Callable[..., Any]
     if spec.python is not None:
-        from robo_al.foreign import ForeignEnv
+        from robo_al.foreign.env import ForeignEnv
 
         return partial(ForeignEnv, spec)
     where = f"env {spec.name!r}"

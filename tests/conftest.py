@@ -19,8 +19,8 @@ CHECKED = [
     "robo_al.models",
     "robo_al.oracles",
     "robo_al.dataset",
-    "robo_al.campaign",
-    "robo_al.loop",
+    "robo_al.campaign.campaign",
+    "robo_al.loop.sequential",
     "robo_al_envs",
     "robo_al_policies",
 ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from robo_al.cli import main
-from robo_al.summary import summarise
+from robo_al.report.summary import summarise
 
 FAKE = """
 env: robo_al.testing:FakeEnv
@@ -190,8 +190,8 @@ def test_ctrl_c_stops_and_says_how_to_go_on(robo_al: Run, tmp_path: Path) -> Non
 
 
 def test_a_second_process_is_refused(robo_al: Run, tmp_path: Path) -> None:
-    from robo_al.config import load_config
-    from robo_al.run import create_campaign
+    from robo_al.build import create_campaign
+    from robo_al.config.load import load_config
 
     with create_campaign(load_config("fake.yaml"), "here"):
         code, _, err = robo_al("resume", "here")

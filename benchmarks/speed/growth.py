@@ -23,10 +23,10 @@ import psutil
 from measure import Result, Timing, device
 
 from robo_al import loop
-from robo_al.campaign import Campaign
-from robo_al.config import load_config
+from robo_al.build import create_campaign, make_oracle
+from robo_al.campaign.campaign import Campaign
+from robo_al.config.load import load_config
 from robo_al.dataset.ledger import RolloutRow, RoundRow, to_json
-from robo_al.run import create_campaign, make_oracle
 from robo_al.types import Trajectory
 
 SETTINGS = [

@@ -15,8 +15,8 @@ from typing import Any
 from measure import Result, Timing, device
 
 from robo_al import loop
-from robo_al.config import load_config
-from robo_al.run import create_campaign, make_oracle
+from robo_al.build import create_campaign, make_oracle
+from robo_al.config.load import load_config
 
 METHODS = {
     "model": ("fit", "predict", "step", "mixture", "features", "feature_posterior", "covariance"),

@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from robo_al.config.ranges import Count, Factor, NonNegative, Positive, Share, Width
 from robo_al.errors import ConfigError
 from robo_al.models.ends import termination_of
 from robo_al.protocols import Model
-from robo_al.ranges import Count, Factor, NonNegative, Positive, Share, Width
 from robo_al.seeds import integer
 from robo_al.types import MEAN, Candidate, Context, Streamed, Task
 from robo_al_policies.noise import colour

@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from robo_al.config.ranges import Count, Positive, PositiveShare, Width
 from robo_al.errors import ConfigError
 from robo_al.protocols import Model, SupportsRobot
-from robo_al.ranges import Count, Positive, PositiveShare, Width
 from robo_al.seeds import integer
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.shelf import borrowed

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from robo_al.config.ranges import NonNegative, Positive
 from robo_al.errors import ConfigError
 from robo_al.protocols import Model
-from robo_al.ranges import NonNegative, Positive
 from robo_al.seeds import integer
 from robo_al.types import Candidate, Context, OpenLoop, Task
 from robo_al_policies.noise import coloured_noise

@@ -22,12 +22,12 @@ from pydantic import Field
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import Tensor
 
+from robo_al.config.ranges import Count, Positive, Share, Width
 from robo_al.errors import ConfigError, ModelError
 from robo_al.models.resident import Resident, Steps
 from robo_al.protocols import Model
-from robo_al.ranges import Count, Positive, Share, Width
 from robo_al.seeds import integer
-from robo_al.single import single_precision
+from robo_al.torch_defaults import single_precision
 from robo_al.types import MEAN, Candidate, Context, Streamed, Task, Transitions
 from robo_al_policies.imagined_env import ImaginedEnv
 from robo_al_policies.observer import Observer

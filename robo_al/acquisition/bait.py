@@ -30,8 +30,8 @@ from robo_al.acquisition.embedding import (
 )
 from robo_al.acquisition.information import noisy_cholesky
 from robo_al.acquisition.joint import Steps, at_least_one
+from robo_al.config.ranges import Width
 from robo_al.protocols import JointGain, SupportsCovariance, SupportsFeatures
-from robo_al.ranges import Width
 from robo_al.types import ImaginedRollouts
 
 GOLDEN = 0.6180339887498949

@@ -26,7 +26,7 @@ from robo_al.acquisition.scores import after_pending, first_gains
 from robo_al.acquisition.select import Fixed
 from robo_al.errors import ConfigError, ModelError
 from robo_al.protocols import JointGain, Model, Policy, SupportsParameters
-from robo_al.single import single_precision
+from robo_al.torch_defaults import single_precision
 from robo_al.types import ImaginedRollouts, Transitions
 
 CUBE = 4.0

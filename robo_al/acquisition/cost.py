@@ -9,8 +9,8 @@ breaks the task's constraint, where the strategy has one.
 from jaxtyping import Float
 from torch import Tensor
 
+from robo_al.config.ranges import NonNegative, Positive
 from robo_al.errors import ConfigError
-from robo_al.ranges import NonNegative, Positive
 from robo_al.types import ImaginedRollouts, Task
 
 

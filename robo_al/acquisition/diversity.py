@@ -31,8 +31,8 @@ from robo_al.acquisition.information import require_covariance
 from robo_al.acquisition.joint import at_least_one
 from robo_al.acquisition.scores import first_gains
 from robo_al.acquisition.select import NewGain, Sequential, checked_scores
+from robo_al.config.ranges import Width
 from robo_al.protocols import Acquisition, JointGain, Model, SupportsCovariance
-from robo_al.ranges import Width
 from robo_al.types import ImaginedRollouts
 
 

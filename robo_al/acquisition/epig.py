@@ -19,8 +19,8 @@ from robo_al.acquisition.information import noisy_cholesky, require_covariance
 from robo_al.acquisition.joint import Steps, at_least_one
 from robo_al.acquisition.scores import chunks, only_finite
 from robo_al.acquisition.target import optimal_trajectories
+from robo_al.config.ranges import Width
 from robo_al.protocols import Model, SupportsCovariance
-from robo_al.ranges import Width
 from robo_al.types import ImaginedRollouts
 
 Inputs = tuple[Tensor, Tensor]

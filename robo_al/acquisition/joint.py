@@ -23,9 +23,9 @@ from torch import Tensor
 
 from robo_al.acquisition.information import log_determinant, noisy_cholesky, require_covariance
 from robo_al.acquisition.scores import first_gains
+from robo_al.config.ranges import Width
 from robo_al.errors import ConfigError
 from robo_al.protocols import Model, SupportsCovariance, SupportsFeatures
-from robo_al.ranges import Width
 from robo_al.types import ImaginedRollouts
 
 logger = logging.getLogger("robo_al")

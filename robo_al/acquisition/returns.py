@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robo_al.acquisition.scores import after_pending, number_between, only_finite
+from robo_al.config.ranges import NonNegative
 from robo_al.errors import ConfigError
 from robo_al.protocols import Model
-from robo_al.ranges import NonNegative
 from robo_al.types import ImaginedRollouts
 
 

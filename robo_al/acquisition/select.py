@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robo_al.acquisition.scores import first_gains
+from robo_al.config.ranges import Positive
 from robo_al.errors import ConfigError, ModelError, PluginError, UserError
 from robo_al.protocols import Acquisition, JointGain, Model, SupportsJoint
-from robo_al.ranges import Positive
 from robo_al.types import ImaginedRollouts, Limits, Selection
 
 FIRST_LOOK = 128

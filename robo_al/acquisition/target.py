@@ -20,9 +20,9 @@ from torch import Tensor
 from robo_al.acquisition.information import noisy_cholesky, require_covariance
 from robo_al.acquisition.joint import BlockGain, Steps, at_least_one
 from robo_al.acquisition.scores import first_gains
+from robo_al.config.ranges import Width
 from robo_al.errors import UserError
 from robo_al.protocols import Model, SupportsCovariance
-from robo_al.ranges import Width
 from robo_al.types import ImaginedRollouts
 
 

@@ -14,9 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robo_al.acquisition.scores import after_pending, number_between, step_by_step
+from robo_al.config.ranges import Share
 from robo_al.errors import ConfigError
 from robo_al.protocols import Model
-from robo_al.ranges import Share
 from robo_al.types import ImaginedRollouts
 
 AGGREGATIONS = ("sum", "mean", "max", "quantile")

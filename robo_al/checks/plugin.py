@@ -12,7 +12,7 @@ from robo_al.checks.oracles import check_oracle
 from robo_al.checks.policies import check_policy
 from robo_al.checks.selection import check_acquisition, check_cost, check_selector
 from robo_al.checks.subject import CheckReport, Subject
-from robo_al.components import Component, arguments
+from robo_al.config.components import Component, arguments
 from robo_al.errors import PluginError, RoboALError
 from robo_al.models.imagination import imagine
 from robo_al.plugins import load

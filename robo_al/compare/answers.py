@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from robo_al.compare.records import UNFINISHED
-from robo_al.words import count, listed, noun, number
+from robo_al.report.words import count, listed, noun, number
 
 JSON: TypeAlias = dict[str, Any]
 

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 
 from robo_al.acquisition.strategy import Strategy
-from robo_al.campaign import Campaign
-from robo_al.choosing import CANNOT
+from robo_al.campaign.campaign import Campaign
+from robo_al.campaign.selection import CANNOT
 from robo_al.dataset.episodes import examine
 from robo_al.dataset.ledger import EvaluationRow
 from robo_al.errors import ConfigError
+from robo_al.loop.rounds import execute
 from robo_al.models.held_out import held_out_error
 from robo_al.models.true_dynamics import TrueDynamics
 from robo_al.protocols import Acquisition, Model, Oracle, SupportsAct
-from robo_al.rounds import execute
 from robo_al.seeds import Purpose, generator, integer
 from robo_al.types import (
     MEAN,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from robo_al.charts import BLUE, GREEN, INK, ORANGE, RED, chart, new_axes, whole
-from robo_al.words import number
+from robo_al.report.charts import BLUE, GREEN, INK, ORANGE, RED, chart, new_axes, whole
+from robo_al.report.words import number
 
 _COLOURS = (ORANGE, GREEN, BLUE, "#CC79A7", "#56B4E9", RED)
 _LINES = ("--", "-.", "-", ":")

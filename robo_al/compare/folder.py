@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from robo_al import plain_yaml
 from robo_al.compare.plan import Plan, content_hash
+from robo_al.config import plain_yaml
 from robo_al.dataset.folders import COMPARISON, need_comparison, need_new_or_comparison
 from robo_al.dataset.lock import FolderLock, lock_folder
 from robo_al.errors import ConfigError, RunFolderError

@@ -11,8 +11,8 @@ from rich.live import Live
 
 from robo_al.compare.plan import Plan, Run
 from robo_al.compare.runner import Rehearsing, TaskNote, Update
-from robo_al.terminal import GAP, Listing, Prose, say
-from robo_al.words import count, duration, noun, number
+from robo_al.report.terminal import GAP, Listing, Prose, say
+from robo_al.report.words import count, duration, noun, number
 from robo_al_agent.terminal import tolerate
 
 _AROUND = 6

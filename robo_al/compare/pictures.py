@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from robo_al.charts import Picture
 from robo_al.compare import charts
 from robo_al.compare.answers import JSON, REFERENCE, TRUE_DYNAMICS, complete
 from robo_al.compare.charts import Bar, Curve, Look
 from robo_al.compare.tables import families
-from robo_al.words import count, noun, number, percent
+from robo_al.report.charts import Picture
+from robo_al.report.words import count, noun, number, percent
 
 
 def of_task(name: str, result: JSON) -> dict[str, Any]:

@@ -18,12 +18,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from robo_al import plain_yaml
+from robo_al.build import create_campaign
 from robo_al.compare.entries import TaskEntry, read_entries, refuse
-from robo_al.components import as_component
-from robo_al.config import Config, check_config, load_config
+from robo_al.config import plain_yaml
+from robo_al.config.components import as_component
+from robo_al.config.load import check_config, load_config
+from robo_al.config.schema import Config
 from robo_al.errors import ConfigError, RoboALError
-from robo_al.run import create_campaign
 from robo_al.tasks import describe
 from robo_al.tasks.shelf import borrowed
 from robo_al.types import EnvSpec

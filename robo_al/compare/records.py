@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from robo_al import plain_yaml
+from robo_al.config import plain_yaml
 from robo_al.dataset.files import is_there, storage, write_atomically
 from robo_al.dataset.folders import CONFIG, LEDGER, read_config_text
 from robo_al.dataset.ledger import EvaluationRow, Ledger, RolloutRow, RoundRow, solved_at

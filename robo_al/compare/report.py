@@ -21,8 +21,8 @@ from robo_al.compare.plan import TaskPlan
 from robo_al.compare.records import RunRecord
 from robo_al.compare.tables import Table
 from robo_al.dataset.files import write_atomically
-from robo_al.terminal import Listing, Prose
-from robo_al.words import unbroken
+from robo_al.report.terminal import Listing, Prose
+from robo_al.report.words import unbroken
 
 COLUMNS = (
     "task", "strategy", "seed", "rollouts", "transitions", "mean_return", "solved", "failed",

@@ -26,7 +26,7 @@ from robo_al.compare.records import FAILED, RunRecord, read_record, write_failur
 from robo_al.dataset.files import storage, write_atomically
 from robo_al.dataset.folders import COMPARISON
 from robo_al.dataset.lock import FolderLock
-from robo_al.start_folder import STARTED_IN, note_start_folder
+from robo_al.dataset.start_folder import STARTED_IN, note_start_folder
 
 _THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB_MAXIMUM")
 """Libraries that would each take all cores; `..._NUM_THREADS` is their setting."""

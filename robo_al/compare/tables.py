@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from robo_al.compare.answers import JSON, REFERENCE, complete, rollouts, solved
-from robo_al.words import computing, computing_unit, listed, noun, number, percent
+from robo_al.report.words import computing, computing_unit, listed, noun, number, percent
 
 NOTHING = "–"
 """In a cell: there is nothing to say."""

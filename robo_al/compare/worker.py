@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from robo_al_agent.terminal import tolerate
 
 if TYPE_CHECKING:
-    from robo_al.campaign import Campaign
-    from robo_al.events import Event
+    from robo_al.campaign.campaign import Campaign
+    from robo_al.dataset.events import Event
 
 
 def main() -> None:
@@ -59,13 +59,13 @@ def turn(request: dict[str, Any], tell: Callable[..., None]) -> None:
         RoboALError: what stops a campaign; or the folder has a campaign of another configuration.
     """
     from robo_al import loop
-    from robo_al.changes import differences, told
-    from robo_al.config import check_config
+    from robo_al.build import create_campaign, load_run_config, make_oracle, open_campaign
+    from robo_al.config.changes import differences, told
+    from robo_al.config.load import check_config
+    from robo_al.dataset.events import RoundDone
     from robo_al.dataset.files import is_there
     from robo_al.dataset.folders import CONFIG
     from robo_al.errors import RunFolderError
-    from robo_al.events import RoundDone
-    from robo_al.run import create_campaign, load_run_config, make_oracle, open_campaign
 
     folder = Path(request["folder"])
     config = check_config(request["config"], str(folder))

@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from robo_al.config.ranges import Count, NonNegative, Width
 from robo_al.errors import ConfigError, ModelError
 from robo_al.models.ends import LearnedEnds, learn_ends
 from robo_al.models.inputs import Inputs
@@ -35,7 +36,6 @@ from robo_al.models.networks import (
 from robo_al.models.playing import Player
 from robo_al.models.resident import Resident
 from robo_al.models.training import Training, train
-from robo_al.ranges import Count, NonNegative, Width
 from robo_al.seeds import integer
 from robo_al.types import FitReport, Prediction, Task, TerminationFunction, Transitions
 

@@ -26,13 +26,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from robo_al.config.ranges import Width
 from robo_al.errors import ModelError
 from robo_al.models.ends import LearnedEnds, learn_ends
 from robo_al.models.gp_fit import HYPERPARAMETERS, first_hyperparameters, fit_hyperparameters
 from robo_al.models.gp_posterior import condition, kernel, outlier_noise, planning_tensors, spread
 from robo_al.models.inputs import Inputs
 from robo_al.models.resident import Resident
-from robo_al.ranges import Width
 from robo_al.seeds import integer
 from robo_al.types import FitReport, Prediction, Task, TerminationFunction, Transitions
 

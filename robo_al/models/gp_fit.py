@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robo_al.errors import ModelError
-from robo_al.single import single_precision
+from robo_al.torch_defaults import single_precision
 
 NOISE_FLOOR = 1e-5
 """Smallest noise variance of a standardised output: what keeps float32 planning accurate."""

@@ -16,7 +16,6 @@ from torch import Tensor
 from robo_al.errors import ModelError
 from robo_al.models.resident import Steps
 from robo_al.types import Task
-from robo_al.words import count
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,9 @@ class Inputs:
             ModelError: fewer than 2 steps, or values that are not finite.
         """
         if len(steps.actions) < 2:
-            given = count(len(steps.actions), "transition")
-            raise ModelError(f"model: {given}; 2 are needed to fit it")
+            raise ModelError(
+                f"model: 2 transitions are needed to fit it, given {len(steps.actions)}"
+            )
         x = self.features(steps.observations, steps.actions)
         y = self.targets(steps.observations, steps.next_observations, steps.rewards)
         if not (torch.isfinite(x).all() and torch.isfinite(y).all()):

@@ -13,14 +13,14 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from robo_al.config.ranges import Positive, Width
 from robo_al.errors import OracleError, UserError
-from robo_al.foreign import DescribedEnv
-from robo_al.one_thread import one_thread
+from robo_al.foreign.env import DescribedEnv
+from robo_al.foreign.process import WorkerLost, WorkerProcess
 from robo_al.oracles.recording import Fault, Limits, Recordings, Step, Steps
 from robo_al.oracles.steppers import START_GONE, StartKey, start_key
-from robo_al.processes import WorkerLost, WorkerProcess
 from robo_al.protocols import Actor
-from robo_al.ranges import Positive, Width
+from robo_al.torch_defaults import one_thread
 from robo_al.types import Candidate, Context, EnvSpec, OpenLoop, Outcome, Streamed
 from robo_al.worker.frames import Frame
 

@@ -20,15 +20,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
+from robo_al.config.ranges import Positive, Width
 from robo_al.errors import OracleError, UserError
-from robo_al.one_thread import one_thread
 from robo_al.oracles.refusals import refusal
 from robo_al.oracles.waiting import Notices, cause
 from robo_al.protocols import Actor, SupportsGraph, SupportsRobot
-from robo_al.ranges import Positive, Width
 from robo_al.tasks import describe
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.shelf import borrowed
+from robo_al.torch_defaults import one_thread
 from robo_al.types import (
     MEAN,
     Candidate,

@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from robo_al.config.ranges import Threads, Width
 from robo_al.errors import OracleError, UserError
-from robo_al.one_thread import one_thread
 from robo_al.oracles.recording import Recordings
 from robo_al.oracles.steppers import Separate, make_stepper
 from robo_al.protocols import Actor
-from robo_al.ranges import Threads, Width
+from robo_al.torch_defaults import one_thread
 from robo_al.types import Candidate, Context, EnvSpec, OpenLoop, Outcome, Streamed
 
 Array = NDArray[np.float64]

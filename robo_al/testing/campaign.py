@@ -3,7 +3,7 @@
 from robo_al.acquisition.joint import JointInformation
 from robo_al.acquisition.select import GreedyJoint
 from robo_al.acquisition.strategy import Strategy
-from robo_al.parts import Parts, Settings
+from robo_al.campaign.settings import Parts, Settings
 from robo_al.tasks import contexts_from, describe
 from robo_al.testing.env import FAKE_ENV, FakeEnv
 from robo_al.testing.model import FakeModel

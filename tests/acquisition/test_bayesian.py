@@ -7,13 +7,13 @@ import torch
 
 from robo_al.acquisition.bayesian import BoTorch
 from robo_al.acquisition.select import GreedyJoint, Stochastic, TopK
+from robo_al.build import create_campaign, make_oracle, open_campaign
 from robo_al.checks import check_acquisition
-from robo_al.config import check_config
+from robo_al.config.load import check_config
 from robo_al.dataset.ledger import RolloutRow
 from robo_al.errors import ConfigError
-from robo_al.loop import run
+from robo_al.loop.sequential import run
 from robo_al.protocols import SupportsData, SupportsJoint
-from robo_al.run import create_campaign, make_oracle, open_campaign
 from robo_al.testing import FakeModel, FakePolicy, fake_task, random_imagined, random_transitions
 from robo_al.types import ImaginedRollouts, Transitions
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from robo_al.acquisition.uncertainty import Information, Variance
-from robo_al.components import Component, arguments
+from robo_al.config.components import Component, arguments
 from robo_al.errors import ConfigError
 from robo_al.testing import FakeModel, fake_task, random_imagined
 from robo_al.types import Transitions

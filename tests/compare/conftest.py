@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from robo_al import plain_yaml
+from robo_al.config import plain_yaml
 
 FAKE = {
     "env": "robo_al.testing:FakeEnv",

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from robo_al import loop
+from robo_al.build import create_campaign, make_oracle
 from robo_al.compare.bounds import MODEL_ROLLOUTS, AllKnowing, all_knowing
 from robo_al.compare.plan import Plan, Run, load_plan
 from robo_al.dataset.ledger import Ledger, RolloutRow
 from robo_al.errors import ConfigError
 from robo_al.models.held_out import held_out_error
 from robo_al.models.true_dynamics import TrueDynamics
-from robo_al.run import create_campaign, make_oracle
 from robo_al.seeds import Purpose, generator, integer
 from robo_al.testing import FakeOracle
 from robo_al.types import MEAN, Candidate, Streamed, Transitions
@@ -84,7 +84,7 @@ def test_it_can_be_resumed(plan: Plan, tmp_path: Path) -> None:
             if not interrupted:
                 loop.run(campaign, oracle, lambda event: None)
         if interrupted:
-            from robo_al.run import open_campaign
+            from robo_al.build import open_campaign
 
             with open_campaign(tmp_path / name) as campaign, make_oracle(config) as oracle:
                 all_knowing(campaign, oracle)

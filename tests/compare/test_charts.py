@@ -4,9 +4,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from robo_al.charts import BLUE
 from robo_al.compare import charts
 from robo_al.compare.charts import Bar, Curve, looks
+from robo_al.report.charts import BLUE
 
 CURVE = Curve([1, 2, 4], [-3.0, -2.0, -1.0], [-4.0, -3.0, -2.0], [-2.0, -1.0, 0.0], 10)
 

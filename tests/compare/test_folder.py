@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from robo_al import plain_yaml
 from robo_al.compare import folder as module
 from robo_al.compare.folder import check_folder, differences, lock
 from robo_al.compare.plan import load_plan
+from robo_al.config import plain_yaml
 from robo_al.errors import RunFolderError
 
 Write = Callable[..., Path]

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from robo_al import plain_yaml
 from robo_al.compare.plan import Plan, Run, TaskPlan, content_hash, load_plan, rehearse
-from robo_al.config import check_config, load_config
+from robo_al.config import plain_yaml
+from robo_al.config.load import check_config, load_config
 from robo_al.errors import ConfigError
 from robo_al.tasks.starts import FOUND
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from robo_al import loop
+from robo_al.build import create_campaign, make_oracle, open_campaign
 from robo_al.compare.records import (
     UNFINISHED,
     Evaluation,
@@ -14,9 +15,8 @@ from robo_al.compare.records import (
     read_record,
     write_failure,
 )
-from robo_al.config import check_config
+from robo_al.config.load import check_config
 from robo_al.dataset.ledger import EvaluationRow, RolloutRow
-from robo_al.run import create_campaign, make_oracle, open_campaign
 
 FAKE: dict[str, Any] = {
     "env": "robo_al.testing:FakeEnv",

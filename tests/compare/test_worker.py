@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from robo_al import loop
+from robo_al.build import create_campaign, make_oracle, open_campaign
 from robo_al.compare.plan import Run, load_plan
 from robo_al.compare.records import UNFINISHED, read_record
 from robo_al.compare.worker import turn
-from robo_al.config import Config
+from robo_al.config.schema import Config
 from robo_al.dataset.lock import lock_folder
 from robo_al.errors import RunFolderError
-from robo_al.run import create_campaign, make_oracle, open_campaign
 
 Write = Callable[..., Path]
 

@@ -18,10 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import robo_al.dataset.dataset as dataset_module
-from robo_al.campaign import Campaign
+from robo_al.campaign.campaign import Campaign
 from robo_al.dataset import files
-from robo_al.events import RolloutDone
-from robo_al.loop import run
+from robo_al.dataset.events import RolloutDone
+from robo_al.loop.sequential import run
 from robo_al.testing import FakeOracle
 from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
 

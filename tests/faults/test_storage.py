@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from robo_al.campaign import Campaign
+from robo_al.campaign.campaign import Campaign
 from robo_al.dataset import files
 from robo_al.errors import StorageError
-from robo_al.loop import run
+from robo_al.loop.sequential import run
 from robo_al.testing import FakeOracle
 from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from robo_al import loop
-from robo_al.config import Config
+from robo_al.build import create_campaign, make_oracle, open_campaign
+from robo_al.config.schema import Config
 from robo_al.dataset.ledger import RolloutRow
 from robo_al.models.ends import LearnedEnds, learn_ends, termination_of
 from robo_al.models.ensemble import Ensemble
 from robo_al.models.gp import GaussianProcess
 from robo_al.models.inputs import Inputs
 from robo_al.models.resident import Resident
-from robo_al.run import create_campaign, make_oracle, open_campaign
 from robo_al.testing import FakeModel, fake_task, random_transitions
 from robo_al.types import Channel, Transitions
 

@@ -284,7 +284,7 @@ def test_two_transitions_are_enough_and_one_is_not(data):
     few = Ensemble(TASK, **(SMALL | {"max_steps": 20}))
     two, one = (data.of_rollouts(np.arange(len(data)) < n) for n in (2, 1))
     assert np.isfinite(few.fit(two, np.random.default_rng(0)).loss)
-    with pytest.raises(ModelError, match="1 transition; 2 are needed"):
+    with pytest.raises(ModelError, match="2 transitions are needed to fit it, given 1"):
         few.fit(one, np.random.default_rng(0))
 
 

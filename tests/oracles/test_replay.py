@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from robo_al import loop
-from robo_al.campaign import Campaign
+from robo_al.build import create_campaign, make_oracle, open_campaign
+from robo_al.campaign.campaign import Campaign
 from robo_al.checks import check_oracle
-from robo_al.config import Config
+from robo_al.config.schema import Config
 from robo_al.dataset.ledger import EvaluationRow, RolloutRow
 from robo_al.errors import ConfigError, OracleError, UserError
 from robo_al.oracles.replay import ReplayOracle
 from robo_al.plugins import make_env
-from robo_al.run import create_campaign, make_oracle, open_campaign
 from robo_al.tasks import contexts_from
 from robo_al.testing import FAKE_ENV
 from robo_al.types import Candidate, EnvSpec, Failure, OpenLoop, Trajectory

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from robo_al import loop
+from robo_al.build import create_campaign, make_oracle, open_campaign
 from robo_al.checks import check_oracle
-from robo_al.config import load_config
+from robo_al.config.load import load_config
+from robo_al.dataset.events import Explored
 from robo_al.dataset.ledger import RolloutRow
 from robo_al.errors import OracleError, UserError
-from robo_al.events import Explored
 from robo_al.oracles.robot import RobotOracle
 from robo_al.plugins import make_env
-from robo_al.run import create_campaign, make_oracle, open_campaign
 from robo_al.tasks import contexts_from, describe
 from robo_al.testing import FakeModel, FakePolicy
 from robo_al.types import MEAN, Candidate, EnvSpec, Failure, OpenLoop, Streamed, Trajectory

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from robo_al import loop
+from robo_al.build import create_campaign, make_oracle
 from robo_al.checks import check_policy
-from robo_al.config import Config
+from robo_al.config.schema import Config
 from robo_al.errors import ConfigError
 from robo_al.plugins import make_env
-from robo_al.run import create_campaign, make_oracle
 from robo_al.tasks import contexts_from, describe
 from robo_al.testing import FakeModel, fake_task, random_transitions
 from robo_al.types import EnvSpec, OpenLoop

@@ -12,12 +12,13 @@ from gymnasium import spaces
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
-from robo_al.campaign import Campaign
+from robo_al.campaign.campaign import Campaign
+from robo_al.campaign.weights import load_weights, save_weights
 from robo_al.checks import check_policy
+from robo_al.dataset.events import Activity, RolloutDone
 from robo_al.dataset.ledger import FitRow, RolloutRow
 from robo_al.errors import ConfigError, ModelError, UserError
-from robo_al.events import Activity, RolloutDone
-from robo_al.loop import run
+from robo_al.loop.sequential import run
 from robo_al.models.true_dynamics import TrueDynamics
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.plugins import make_env
@@ -25,7 +26,6 @@ from robo_al.tasks import describe, sample_contexts
 from robo_al.testing import FAKE_ENV, FakeEnv, FakeModel, fake_task, random_transitions
 from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
 from robo_al.types import MEAN, EnvSpec
-from robo_al.weights import load_weights, save_weights
 from robo_al_policies.sb3 import SB3
 from robo_al_policies.sb3_files import load_policy, save_policy
 from robo_al_policies.sb3_training import MixedReplayBuffer, make_algorithm

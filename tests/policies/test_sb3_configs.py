@@ -3,9 +3,9 @@
 import pytest
 
 from robo_al import loop
-from robo_al.config import load_config
+from robo_al.build import create_campaign, make_oracle
+from robo_al.config.load import load_config
 from robo_al.dataset.ledger import EvaluationRow, FitRow, RolloutRow
-from robo_al.run import create_campaign, make_oracle
 
 QUICK = """--rounds 2 --rollout_steps 12 --initial_rollouts 2 --rollouts_per_round 1 --candidates 3
 --contexts 2 --evaluation.starts 1 --evaluation.every 2 --model.max_steps 20 --model.hidden 8

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from robo_al import loop
+from robo_al.build import create_campaign, load_run_config, make_oracle
 from robo_al.cli import main
-from robo_al.config import Config, load_config
+from robo_al.config.load import load_config
+from robo_al.config.schema import Config
 from robo_al.dataset.dataset import Dataset
 from robo_al.dataset.episodes import decode
+from robo_al.dataset.events import Noted
 from robo_al.dataset.ledger import EvaluationRow, RolloutRow
-from robo_al.events import Noted
-from robo_al.run import create_campaign, load_run_config, make_oracle
 
 FOREIGN = Path(__file__).with_name("foreign_envs.py")
 SMALL = {
@@ -166,14 +167,14 @@ def counts(tmp_path, monkeypatch):
 
 
 def test_one_env_is_made_where_making_it_takes_long(tmp_path, counts, monkeypatch):
-    monkeypatch.setattr("robo_al.run.SLOW_SECONDS", 0.0)
+    monkeypatch.setattr("robo_al.build.SLOW_SECONDS", 0.0)
     run(tmp_path / "run", "Counted", rollouts_per_round=3, initial_rollouts=3)
     assert counts("made") == 1
     assert load_run_config(tmp_path / "run").oracle.parameters == {"envs": 1}
 
 
 def test_it_is_made_for_each_rollout_of_a_batch_otherwise(tmp_path, counts, monkeypatch):
-    monkeypatch.setattr("robo_al.run.SLOW_SECONDS", 3600.0)
+    monkeypatch.setattr("robo_al.build.SLOW_SECONDS", 3600.0)
     run(tmp_path / "run", "Counted", rollouts_per_round=3, initial_rollouts=3)
     assert counts("made") == 3
     assert load_run_config(tmp_path / "run").oracle.parameters == {}
@@ -182,7 +183,7 @@ def test_it_is_made_for_each_rollout_of_a_batch_otherwise(tmp_path, counts, monk
 def test_it_is_reset_for_each_rollout_and_each_start_that_is_looked_at(
     tmp_path, counts, monkeypatch
 ):
-    monkeypatch.setattr("robo_al.run.SLOW_SECONDS", 0.0)
+    monkeypatch.setattr("robo_al.build.SLOW_SECONDS", 0.0)
     config = Config.model_validate(
         SMALL | {"env": f"{FOREIGN}:Counted", "contexts": 1, "rounds": 3}
     )

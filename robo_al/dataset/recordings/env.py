@@ -8,10 +8,10 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from robo_al.config.ranges import Share
 from robo_al.dataset.recordings.reading import read_recording
 from robo_al.dataset.recordings.recording import Array
 from robo_al.errors import UserError
-from robo_al.ranges import Share
 from robo_al.types import Trajectory
 
 _SPLIT = 0

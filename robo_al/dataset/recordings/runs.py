@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from robo_al import plain_yaml
+from robo_al.config import plain_yaml
 from robo_al.dataset.episodes import decode
 from robo_al.dataset.files import read_verified
 from robo_al.dataset.folders import CONFIG, LEDGER, need_run

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from robo_al import loop
-from robo_al.config import Config
-from robo_al.run import create_campaign, make_oracle
+from robo_al.build import create_campaign, make_oracle
+from robo_al.config.schema import Config
 
 
 @pytest.fixture

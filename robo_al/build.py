@@ -1,0 +1,311 @@
+"""From a configuration to a campaign: builds its parts, and tries them before anything is written.
+
+config = load_config("pendulum", ["--seed", "3"])
+with create_campaign(config, "runs/mine") as campaign, make_oracle(config) as oracle:
+    loop.run(campaign, oracle, print)
+"""
+
+import platform
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robo_al import plugins
+from robo_al.acquisition.constraint import ChanceConstraint
+from robo_al.acquisition.strategy import Strategy
+from robo_al.campaign.campaign import Campaign
+from robo_al.campaign.settings import Parts, Settings
+from robo_al.checks import (
+    check_acquisition,
+    check_cost,
+    check_env,
+    check_model,
+    check_oracle,
+    check_policy,
+    check_selector,
+)
+from robo_al.config.changes import continued
+from robo_al.config.components import GROUPS, Component, arguments
+from robo_al.config.load import load_config, resolve
+from robo_al.config.schema import Config
+from robo_al.dataset.folders import CONFIG, LEDGER, need_run
+from robo_al.dataset.ledger import ConfigurationRow, Ledger
+from robo_al.dataset.start_folder import note_start_folder
+from robo_al.errors import ConfigError, PluginError, RoboALError
+from robo_al.models.imagination import imagine
+from robo_al.oracles.steppers import is_batched
+from robo_al.protocols import Oracle, SupportsData, SupportsLook, SupportsRepeat
+from robo_al.tasks import contexts_from, describe, sample_contexts
+from robo_al.tasks.shelf import borrowed, seconds_to_make
+from robo_al.tasks.starts import FOUND, finds_starts
+from robo_al.testing import random_transitions
+from robo_al.torch_defaults import one_thread
+from robo_al.types import Candidate, Context, EnvSpec, Task
+
+VERSIONS_OF = ("robo-al", "torch", "mujoco", "gymnasium", "numpy")
+"""Distributions whose versions are part of the record."""
+SLOW_SECONDS = 0.5
+"""An env that takes longer to be made is made once, and its rollouts follow one another."""
+
+
+@one_thread
+def create_campaign(config: Config, folder: str | Path) -> Campaign:
+    """Begin a campaign in a new or empty folder.
+
+    Raises:
+        ConfigError: the configuration asks for what cannot be; nothing was written.
+        PluginError: a part is missing or breaks its contract; nothing was written.
+        RunFolderError: the folder is not empty; nothing was written.
+    """
+    config = resolve(config)
+    task = _task(config)
+    evaluation = {"starts": config.evaluation.starts_for(task.horizon)}
+    known = {
+        "starts": "found" if task.finds_starts else "asked",
+        "horizon": task.horizon,
+        "threshold": task.threshold,
+        "evaluation": config.evaluation.model_copy(update=evaluation),
+        "oracle": _oracle(config),
+    }
+    config = config.model_copy(update=known)
+    device = _device(config)
+    rehearse(config)
+    campaign = Campaign.create(
+        Path(folder), _parts(config, task, device), _settings(config, task), config.text()
+    )
+    try:
+        note_start_folder(campaign.dataset.folder)
+    except BaseException:
+        campaign.close()
+        raise
+    return campaign
+
+
+@one_thread
+def open_campaign(folder: str | Path) -> Campaign:
+    """Open the campaign in a run folder, to go on with it.
+
+    Raises:
+        RunFolderError: no run, another version's, or in use by another process.
+    """
+    config = load_run_config(folder)
+    campaign = Campaign.open(Path(folder), *parts_of(config))
+    campaign.dataset.note_configuration(config.text())
+    return campaign
+
+
+def parts_of(config: Config) -> tuple[Parts, Settings]:
+    """Make the parts of a campaign, and its numbers, of a configuration that was recorded."""
+    task = _task(config)
+    return _parts(config, task, _device(config)), _settings(config, task)
+
+
+def load_run_config(folder: str | Path) -> Config:
+    """Return the configuration with which a run goes on.
+
+    Raises:
+        RunFolderError: no run, another version's, or its configuration was changed to that of
+            another experiment: see `robo_al.config.changes`.
+    """
+    path = Path(folder) / CONFIG
+    need_run(Path(folder))
+    with Ledger.open(Path(folder) / LEDGER, read_only=True) as ledger:
+        recorded = ledger.last(ConfigurationRow)
+    config = load_config(path)
+    return config if recorded is None else continued(recorded.text, config, path)
+
+
+def make_oracle(config: Config) -> closing[Oracle]:
+    """Make the oracle that executes a configuration's rollouts, to be closed by `with`.
+
+    A campaign that goes on in another process is given its folder's (`load_run_config`).
+
+    Raises:
+        PluginError: it cannot be made, or has not the methods of one.
+    """
+    config = config.model_copy(update={"oracle": _oracle(config)})
+    oracle = _build("oracle", config, env=_env_spec(config))
+    methods = ("submit", "poll", "close")
+    missing = [name for name in methods if not callable(getattr(oracle, name, None))]
+    if missing:
+        raise PluginError(f"oracle {config.oracle.name}: it has no method {', '.join(missing)}")
+    return closing(oracle)
+
+
+@one_thread
+def rehearse(config: Config) -> None:
+    """Try all parts together on a few steps, so that none fails after the first rollout.
+
+    An oracle that cannot undo what it does executes nothing here.
+
+    Raises:
+        PluginError: a part breaks its contract, or does not go with the others; says which.
+    """
+    config, task, rng = resolve(config), _task(config), np.random.default_rng(0)
+    with borrowed(task.env) as env:
+        check_env(env, task.env, task.horizon)
+        contexts = sample_contexts(env, [rng, rng])
+        transitions = random_transitions(rng, rollouts=3, steps=3, env=env)
+    parts, settings = _parts(config, task, "cpu"), _settings(config, task)
+    parts.strategy.require(parts.model, task, settings.imagination_members, settings.steps(task))
+    check_model(parts.model, task, transitions)
+    if config.imagination_members > parts.model.members:
+        raise ConfigError(
+            f"imagination_members: expected {parts.model.members} at most, the members of model "
+            f"{config.model.name}, given {config.imagination_members}"
+        )
+    for policy in (parts.explorer, parts.policy):
+        check_policy(policy, task, parts.model, contexts, transitions)
+    proposed = parts.policy.propose(3, contexts, 2, parts.model, rng)
+    members = range(config.imagination_members)
+    imagined = imagine(proposed, parts.model, task, members if len(members) > 1 else None)
+    strategy = parts.strategy
+    if isinstance(strategy.acquisition, SupportsData):
+        strategy.acquisition.observe(transitions, parts.policy)
+    if strategy.acquisition is not None:
+        check_acquisition(strategy.acquisition, imagined, parts.model)
+    if strategy.cost is not None:
+        check_cost(strategy.cost, imagined, task)
+    check_selector(strategy.selector, strategy.acquisition, imagined, parts.model)
+    play = partial(imagine, proposed, parts.model, task)
+    strategy.select(imagined, parts.model, task, None, 2, rng, play)
+    explored = parts.explorer.propose(2, contexts, 2, parts.model, rng)
+    with make_oracle(config) as oracle:
+        repeatable = isinstance(oracle, SupportsRepeat) and oracle.repeatable
+        named = [replace(c, id=f"rehearsal-{i}") for i, c in enumerate(explored)]
+        if task.finds_starts:
+            named = _where_found(oracle, named)
+        check_oracle(oracle, named if repeatable else ())
+
+
+def _where_found(oracle: Oracle, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return candidates that begin where the oracle's envs are, as many as there are starts.
+
+    Raises:
+        PluginError: the oracle cannot look where its envs are.
+    """
+    if not isinstance(oracle, SupportsLook):
+        raise PluginError(
+            f"oracle {type(oracle).__name__}: the starts of this task cannot be asked for, and the "
+            "oracle cannot say which it finds; it needs a method `look` (robo_al.protocols)"
+        )
+    found = oracle.look(range(len(candidates)))
+    return [replace(c, context=context) for c, context in zip(candidates, found, strict=False)]
+
+
+def _env_spec(config: Config) -> EnvSpec:
+    return EnvSpec.of(config.env.name, config.env.parameters)
+
+
+def _task(config: Config) -> Task:
+    """Describe the env; the configuration's horizon and threshold, if any, are in place of its."""
+    arguments("envs", config.env)
+    with borrowed(_env_spec(config)) as env:
+        task = describe(env, _env_spec(config), config.horizon)
+        found = config.starts == "found" if config.starts else finds_starts(env)
+    if found:
+        task = replace(task, finds_starts=True, notes=(*task.notes, FOUND))
+    return task if config.threshold is None else replace(task, threshold=config.threshold)
+
+
+def _oracle(config: Config) -> Component:
+    """Return the oracle, for one env at a time if the simulation's takes long to be made.
+
+    So it is for an env in a Python of its own, each of which is a process. It is recorded with the
+    configuration: a resumed campaign asks no clock.
+    """
+    oracle, env = config.oracle, _env_spec(config)
+    if oracle.name != "simulation" or "envs" in oracle.parameters:
+        return oracle
+    if env.python is None and (seconds_to_make(env) <= SLOW_SECONDS or is_batched(env)):
+        return oracle
+    return Component.model_validate(oracle.model_dump() | {"envs": 1})
+
+
+def _contexts_from(spec: EnvSpec, seeds: Sequence[int]) -> list[Context]:
+    with borrowed(spec) as env:
+        return contexts_from(env, seeds)
+
+
+def _device(config: Config) -> str:
+    import torch
+
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: cuda is asked for, and torch finds none; use auto or cpu")
+    if config.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return config.device
+
+
+def _settings(config: Config, task: Task) -> Settings:
+    return Settings(
+        seed=config.seed,
+        rounds=config.rounds,
+        rollouts_per_round=config.rollouts_per_round,
+        rollout_steps=config.rollout_steps,
+        candidates=config.candidates,
+        contexts=config.contexts,
+        imagination_members=config.imagination_members,
+        initial_rollouts=config.initial_rollouts,
+        evaluation_starts=config.evaluation.starts_for(task.horizon),
+        evaluate_every=config.evaluation.every,
+        stop_when_solved=config.stop_when_solved,
+        queue=config.loop.queue if config.loop.mode == "overlapped" else None,
+    )
+
+
+def _parts(config: Config, task: Task, device: str) -> Parts:
+    return Parts(
+        task=task,
+        contexts_from=partial(_contexts_from, _env_spec(config)),
+        explorer=_build("explorer", config, task=task, device=device),
+        policy=_build("policy", config, task=task, device=device),
+        model=_build("model", config, task=task, device=device),
+        strategy=_strategy(config),
+        device=device,
+        provenance=_provenance(config),
+    )
+
+
+def _strategy(config: Config) -> Strategy:
+    wanted = config.strategy
+    constraint = wanted.constraint
+    return Strategy(
+        acquisition=_build("strategy.acquisition", config) if wanted.acquisition else None,
+        selector=_build("strategy.selector", config),
+        cost=_build("strategy.cost", config) if wanted.cost else None,
+        constraint=ChanceConstraint(**constraint.model_dump()) if constraint else None,
+    )
+
+
+def _build(part: str, config: Config, **given: Any) -> Any:
+    """Construct a part; what its constructor raises is a `PluginError`."""
+    component: Component = attrgetter(part)(config)
+    parameters = arguments(GROUPS[part], component)
+    constructor = plugins.load(GROUPS[part], component.name)
+    try:
+        return constructor(**given, **parameters)
+    except RoboALError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"{part} {component.name}: its constructor, called with "
+            f"{', '.join([*given, *parameters]) or 'nothing'}, raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _provenance(config: Config) -> Mapping[str, str]:
+    versions = [f"python {platform.python_version()}"]
+    versions += [f"{name} {version(name)}" for name in VERSIONS_OF]
+    parts = {path.rpartition(".")[2]: attrgetter(path)(config) for path in GROUPS}
+    names = {name: part.name if part else "none" for name, part in parts.items()}
+    names["strategy"] = config.strategy.short_name
+    return names | {"config_hash": config.sha256(), "versions": ", ".join(versions)}

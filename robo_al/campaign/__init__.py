@@ -1,0 +1,1 @@
+"""One experiment, as ask and tell over a ledger: `Campaign`, and what it is made of."""

@@ -1,0 +1,525 @@
+"""A campaign: one experiment, ask / tell over a run folder. The only stateful class.
+
+    with Campaign.create(folder, parts, settings, config_text) as campaign:
+        for candidate in campaign.ask(k):   # learn -> propose -> imagine -> score -> select
+            ...                             # run it somewhere
+            campaign.tell(outcome)          # durable when this returns
+
+Asks and tells may come in any interleaving: what is pending is conditioned on, and outcomes may be
+late or out of order. Every draw is counted (`robo_al.seeds`), so a campaign that was killed goes on
+to the ledger of one that was not.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from robo_al.campaign.learner import Learner
+from robo_al.campaign.selection import CANNOT, Chosen, Refuses, choose, explore
+from robo_al.campaign.setbacks import Setbacks
+from robo_al.campaign.settings import Parts, Settings
+from robo_al.dataset.candidates import content_hash, context_json, controller_json, restore, why
+from robo_al.dataset.clock import Clock
+from robo_al.dataset.dataset import Dataset, episode_file
+from robo_al.dataset.episodes import examine
+from robo_al.dataset.events import (
+    Activity,
+    Advanced,
+    Event,
+    Explored,
+    Indeterminate,
+    RolloutDone,
+    Waiting,
+    Withheld,
+)
+from robo_al.dataset.ledger import (
+    EvaluationRow,
+    FitRow,
+    RolloutRow,
+    RoundRow,
+    solved_at,
+    to_json,
+)
+from robo_al.dataset.outcomes import checked
+from robo_al.errors import IntegrityError, UserError
+from robo_al.protocols import SupportsAct, SupportsData
+from robo_al.seeds import Purpose, generator, integer
+from robo_al.torch_defaults import one_thread
+from robo_al.types import Candidate, Context, Failure, Outcome, Trajectory
+
+__all__ = ["Campaign", "Parts", "Settings"]
+
+Look: TypeAlias = Callable[[Sequence[int]], list[Context]]
+
+_OPEN = ("selected", "dispatched", "indeterminate")
+"""States in which an outcome is news."""
+
+
+def _ignore(event: Event) -> None:
+    """Tell nobody."""
+
+
+class Campaign:
+    """One experiment; made by `create` or `open`, and closed as a context manager.
+
+    Args:
+        dataset: of an open run folder.
+        parts: what it is made of, the model not yet fitted.
+        settings: its numbers.
+
+    Raises:
+        UserError: the parts do not fit the settings.
+    """
+
+    @one_thread
+    def __init__(self, dataset: Dataset, parts: Parts, settings: Settings) -> None:
+        self.dataset = dataset
+        self.parts = parts
+        self.settings = settings
+        self.listener: Callable[[Event], None] = _ignore
+        """Told what happens."""
+        self.refusal: Refuses | None = None
+        """Says which candidates its oracle would execute, if it can; others are not selected."""
+        self.look: Look | None = None
+        """Finds the next starts at the oracle, where they cannot be asked for."""
+        last = [row.record for row in dataset.ledger.rows(RoundRow) if row.record]
+        record: dict[str, Any] = json.loads(last[-1]) if last else {}
+        seconds, cpu_seconds = record.get("seconds", {}), record.get("cpu_seconds", 0.0)
+        self.clock = Clock(seconds, self._began, cpu_seconds, self._advanced)
+        self._candidates: dict[str, Candidate] = {}
+        self._dispatched: dict[str, float] = {}
+        self._evaluations: list[EvaluationRow] = []
+        """What was looked at last."""
+        self._solved: EvaluationRow | None = None
+        self.setbacks = Setbacks(dataset.ledger)
+        self.learner = Learner(dataset, parts, settings.seed, self.clock, self.emit)
+        dataset.write_metrics()
+
+    @classmethod
+    def create(cls, folder: Path, parts: Parts, settings: Settings, config_text: str) -> "Campaign":
+        """Begin a campaign in a new or empty folder.
+
+        Raises:
+            RunFolderError: the folder is not empty, or in use; nothing was written.
+            UserError: the parts do not fit the settings; nothing was written.
+            StorageError: the disk is full or refuses.
+        """
+        _check(parts, settings)
+        return cls._of(Dataset.create(folder, config_text), parts, settings)
+
+    @classmethod
+    def open(cls, folder: Path, parts: Parts, settings: Settings) -> "Campaign":
+        """Go on with a campaign where it was left, or killed.
+
+        Raises:
+            RunFolderError: no run, another version's, or in use by another process.
+            UserError: the parts do not fit the settings.
+        """
+        _check(parts, settings)
+        return cls._of(Dataset(folder), parts, settings)
+
+    @classmethod
+    def _of(cls, dataset: Dataset, parts: Parts, settings: Settings) -> "Campaign":
+        try:
+            return cls(dataset, parts, settings)
+        except BaseException:
+            dataset.close()
+            raise
+
+    def emit(self, event: Event) -> None:
+        """Tell the listener."""
+        self.listener(event)
+
+    def notice(self, what: str) -> None:
+        """Tell what the oracle waits for, and keep that with the run."""
+        self.dataset.add_notice(what)
+        self.emit(Waiting(what))
+
+    def _began(self, activity: str) -> None:
+        self.emit(Activity(activity))
+
+    def _advanced(self, step: int, steps: int) -> None:
+        self.emit(Advanced(step, steps))
+
+    def close(self) -> None:
+        """Let the folder go; may be called twice."""
+        self.dataset.close()
+
+    def __enter__(self) -> "Campaign":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------ where it stands
+
+    @property
+    def rounds(self) -> int:
+        """How many batches were selected."""
+        row = self.dataset.ledger.last(RoundRow)
+        return row.round if row else 0
+
+    @property
+    def round_complete(self) -> bool:
+        """Whether the last round has its record (or there is no round yet)."""
+        row = self.dataset.ledger.last(RoundRow)
+        return row is None or row.record is not None
+
+    @property
+    def solved(self) -> EvaluationRow | None:
+        """The evaluation at which the task was solved, the second in a row at the threshold."""
+        threshold = self.parts.task.threshold
+        if self._solved is None and threshold is not None:
+            last = self._evaluations[-1:]
+            new = self.dataset.ledger.after(EvaluationRow, last[0].round if last else -1)
+            self._evaluations = last + new
+            self._solved = solved_at(self._evaluations, threshold)
+        return self._solved
+
+    @property
+    def finished(self) -> bool:
+        """Whether no further round is to be selected, and nothing is left to do."""
+        return self.round_complete and self.enough
+
+    @property
+    def enough(self) -> bool:
+        """Whether no further round is to be selected: see `rounds`, `solved` and `setbacks`."""
+        return self.rounds >= self.settings.rounds or self.stopped or self.setbacks.too_many
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the task is solved, and the budget's rest is not to be used."""
+        return self.settings.stop_when_solved and self.solved is not None
+
+    @cached_property
+    def evaluation_contexts(self) -> list[Context]:
+        """The fixed starts, looked at once: where the env's reset puts seeds from 0 on."""
+        return self.parts.contexts_from(range(self.settings.evaluation_starts))
+
+    @property
+    def pending(self) -> tuple[Candidate, ...]:
+        """What was selected and not told; without those whose policy is not the campaign's."""
+        found = (self.candidate(row) for row in self.dataset.ledger.under_way())
+        return tuple(candidate for candidate in found if candidate is not None)
+
+    def candidate(self, row: RolloutRow) -> Candidate | None:
+        """Return the candidate of a row, made again if it is another opening's."""
+        if row.id not in self._candidates:
+            made = restore(row, self.parts.policies, self.parts.model)
+            if made is None:
+                return None
+            self._candidates[row.id] = made
+        return self._candidates[row.id]
+
+    # ------------------------------------------------------------ ask
+
+    @one_thread
+    def ask(
+        self, k: int | None = None, contexts: Sequence[Context] | None = None
+    ) -> tuple[Candidate, ...]:
+        """Retrain if there are new data, choose k candidates, and note that they will be run.
+
+        Args:
+            k: by default what the settings say.
+            contexts: the starts to choose from, for a task whose starts are found; by default the
+                oracle is asked, and for any other task they are drawn.
+
+        Raises:
+            UserError: k is below 1 or above the number of candidates, or no start is known.
+            StorageError: the disk is full or refuses; nothing was selected.
+        """
+        self._check_batch(k)
+        self.learn()
+        candidates = self.select(k, contexts)
+        self.dispatch(candidates)
+        return candidates
+
+    @one_thread
+    def select(
+        self, k: int | None = None, contexts: Sequence[Context] | None = None
+    ) -> tuple[Candidate, ...]:
+        """Choose candidates by the model that there is.
+
+        For who retrains with `learn`, and says with `dispatch` when each is about to be run.
+
+        Args:
+            k: by default what the settings say.
+            contexts: see `ask`.
+
+        Raises:
+            UserError: no start is known.
+        """
+        k = k or self._default_batch()
+        settings, index = self.settings, self.rounds + 1
+        contexts = contexts or self._contexts(index)
+        chosen, scores, reason = self._choose(contexts, index, k)
+        missing = k - len(chosen)
+        if missing and self.learner.fitted and self.parts.strategy.limited:
+            self.emit(Withheld(index, missing))  # what is not known to be allowed is not explored
+        elif missing:
+            if chosen and self.parts.task.starts is not None:
+                contexts = self._contexts(index, beside=chosen)
+            chosen += explore(
+                self.parts, settings, self.clock, contexts, index, missing, self.refusal
+            )
+            if reason:
+                self.emit(Explored(index, missing, reason))
+        rows = [self._row(choice, index, place) for place, choice in enumerate(chosen)]
+        ledger = self.dataset.ledger
+        with ledger.transaction():
+            ledger.insert(
+                RoundRow(
+                    index,
+                    to_json(scores) if scores else None,
+                    after=ledger.next_sequence() - 1 or None,
+                ),
+                *rows,
+            )
+        candidates = []
+        for row, choice in zip(rows, chosen, strict=True):
+            # As a resumed campaign would make it, where it can.
+            made = self.candidate(row) or replace(choice.candidate, id=row.id, why=why(row))
+            self._candidates[row.id] = made
+            candidates.append(made)
+        return tuple(candidates)
+
+    def dispatch(self, candidates: Sequence[Candidate]) -> None:
+        """Note, before they are run, that candidates will be: from now on they may have run."""
+        ledger = self.dataset.ledger
+        with ledger.transaction():
+            for candidate in candidates:
+                row = ledger.row(RolloutRow, candidate.id)
+                if row is not None and row.state in ("selected", "dispatched"):
+                    ledger.update(RolloutRow, row.id, state="dispatched", epoch=self.dataset.epoch)
+                    self._dispatched[row.id] = time.monotonic()
+
+    def _contexts(self, index: int, beside: Sequence[Chosen] = ()) -> list[Context]:
+        """Draw the starts of a round; of a task that has only so many, return those not used."""
+        settings, starts = self.settings, self.parts.task.starts
+        if self.parts.task.finds_starts:
+            return self.find([integer(generator(settings.seed, Purpose.CONTEXT, index))])
+        if starts is None:
+            draws = (
+                generator(settings.seed, Purpose.CONTEXT, index, i)
+                for i in range(settings.contexts)
+            )
+            return self.parts.contexts_from([integer(rng) for rng in draws])
+        used = {json.loads(row.context)["seed"] for row in self.dataset.ledger.rows(RolloutRow)}
+        left = sorted(set(range(starts)) - used)
+        if len(left) < settings.candidates:
+            raise UserError(
+                f"ask: of {starts} recorded rollouts {len(left)} are left to choose from, fewer "
+                f"than the {settings.candidates} candidates of a round"
+            )
+        taken = {choice.candidate.context.seed for choice in beside}
+        return self.parts.contexts_from([seed for seed in left if seed not in taken])
+
+    def find(self, seeds: Sequence[int]) -> list[Context]:
+        """Look where the oracle's next rollouts start; see `SupportsLook.look`.
+
+        Raises:
+            UserError: nobody can look.
+        """
+        if self.look is None:
+            raise UserError(
+                "the starts of this task cannot be asked for, and the campaign has no oracle that "
+                "looks where its envs are: give the start that is there, ask(contexts=[...])"
+            )
+        return self.look(seeds)
+
+    def _check_batch(self, k: int | None) -> None:
+        if k is not None and k < 1:
+            raise UserError(f"ask: k is {k}; it must be at least 1")
+        if k is not None and k > self.settings.candidates:
+            raise UserError(
+                f"ask: k is {k}, more than the {self.settings.candidates} candidates of a round"
+            )
+
+    def _default_batch(self) -> int:
+        first = not len(self.dataset)
+        return self.settings.initial_rollouts if first else self.settings.rollouts_per_round
+
+    def _choose(
+        self, contexts: Sequence[Context], index: int, k: int
+    ) -> tuple[list[Chosen], list[float], str | None]:
+        """Return what the model chose, all scores, and why it chose fewer than k."""
+        if not self.learner.fitted:
+            return [], [], "no model could be fitted" if len(self.dataset) else None
+        acquisition = self.parts.strategy.acquisition
+        try:
+            if isinstance(acquisition, SupportsData):
+                acquisition.observe(self.dataset.transitions(), self.parts.policy)
+            return choose(
+                self.parts,
+                self.settings,
+                self.clock,
+                contexts,
+                self.pending,
+                index,
+                k,
+                self.refusal,
+            )
+        except CANNOT as error:
+            return [], [], str(error)
+
+    def _row(self, choice: Chosen, index: int, place: int) -> RolloutRow:
+        provenance, explored = self.parts.provenance, choice.rank is None
+        controller = controller_json(choice.candidate, self.parts.policies)
+        return RolloutRow(
+            id=f"r{index:04d}-{place:02d}",
+            round=index,
+            index=place,
+            state="selected",
+            context=to_json(context_json(choice.candidate.context)),
+            controller=to_json(controller),
+            horizon=choice.candidate.horizon,
+            seed=choice.candidate.seed,
+            content_hash=content_hash(choice.candidate, controller),
+            strategy="explorer" if explored else provenance["strategy"],
+            acquisition="explorer" if explored else provenance["acquisition"],
+            selector="explorer" if explored else provenance["selector"],
+            policy=provenance["explorer" if explored else "policy"],
+            model=provenance["model"],
+            oracle=provenance["oracle"],
+            config_hash=provenance["config_hash"],
+            versions=provenance["versions"],
+            model_hash=None if explored else self.learner.model_hash,
+            score=choice.score,
+            rank=choice.rank,
+            gain=choice.gain,
+            predicted_information=choice.information,
+            predicted_seconds=choice.seconds,
+            predicted_risk=choice.risk,
+        )
+
+    # ------------------------------------------------------------ tell
+
+    @one_thread
+    def tell(self, outcome: Outcome) -> RolloutRow:
+        """Record an outcome; it is durable when this returns.
+
+        The same outcome told again changes nothing.
+
+        Returns:
+            The rollout's row; `quarantined` if what was told cannot be trusted.
+
+        Raises:
+            UserError: no rollout has this id, or what is told cannot be recorded; nothing changed.
+            IntegrityError: the rollout was recorded with another outcome.
+            StorageError: the disk is full or refuses; the rollout is as it was before.
+        """
+        outcome = checked(outcome)
+        row = self.dataset.ledger.row(RolloutRow, outcome.candidate_id)
+        if row is None:
+            raise UserError(
+                f"tell: no rollout of this campaign has the id {outcome.candidate_id!r}; "
+                "tell outcomes of what `ask` returned"
+            )
+        result = examine(row.id, outcome.result, self.parts.task, row.horizon)
+        if row.state not in _OPEN:
+            if _same(row, result):
+                return row
+            raise IntegrityError(
+                f"rollout {row.id} is {row.state} already, with another outcome; it stays as it is"
+            )
+        since = self._dispatched.pop(row.id, None)
+        row = self.dataset.record(
+            row,
+            result,
+            self.learner.information(result),
+            outcome.robot_seconds,
+            None if since is None else time.monotonic() - since,
+        )
+        self._candidates.pop(row.id, None)
+        self.setbacks.told(row)
+        self.emit(RolloutDone(row))
+        return row
+
+    def give_up(self, rollouts: Sequence[str]) -> None:
+        """Note that nobody knows whether these rollouts ran; a late outcome is still welcome."""
+        if rollouts:
+            reason = "the campaign was interrupted while it ran"
+            with self.dataset.ledger.transaction():
+                for rollout in rollouts:
+                    self.dataset.ledger.update(
+                        RolloutRow, rollout, state="indeterminate", reason=reason
+                    )
+            self.emit(Indeterminate(tuple(rollouts)))
+
+    # ------------------------------------------------------------ learn
+
+    @one_thread
+    def learn(self) -> FitRow | None:
+        """Retrain on everything recorded, if that has changed since the last time.
+
+        A model that cannot be fitted is reported, and the one before is kept.
+
+        Returns:
+            The fit's row, or None where nothing was fitted.
+
+        Raises:
+            StorageError: the disk is full or refuses; the fit is done again later.
+        """
+        return self.learner.learn(self.rounds)
+
+    def complete_round(self, record: Mapping[str, Any], index: int | None = None) -> None:
+        """Close a round, by default the last: its line goes to the ledger and to metrics.jsonl."""
+        line = to_json(record)
+        with self.dataset.ledger.transaction():
+            self.dataset.ledger.update(RoundRow, index or self.rounds, record=line)
+        self.dataset.add_metrics(line)
+
+
+def _check(parts: Parts, settings: Settings) -> None:
+    task = parts.task
+    parts.strategy.require(parts.model, task, settings.imagination_members, settings.steps(task))
+    if settings.evaluate_every and not (task.held_out or isinstance(parts.policy, SupportsAct)):
+        raise UserError(
+            f"policy {type(parts.policy).__name__} cannot control a rollout (it has no `start`), "
+            "so it cannot be evaluated: set evaluation.every to 0"
+        )
+    most = settings.candidates
+    if task.finds_starts:
+        _check_found(settings)
+    if not 1 <= settings.rollouts_per_round <= most:
+        raise UserError(
+            f"rollouts_per_round is {settings.rollouts_per_round}; it must be from 1 to the "
+            f"number of candidates, {most}"
+        )
+    if task.starts is not None:
+        chosen = settings.initial_rollouts + (settings.rounds - 2) * settings.rollouts_per_round
+        needed = most if settings.rounds == 1 else chosen + most
+        if max(needed, settings.initial_rollouts) > task.starts:
+            raise UserError(
+                f"the last of {settings.rounds} rounds needs {most} candidates beside the "
+                f"{needed - most} rollouts chosen before it, {needed} in all; {task.starts} "
+                "recorded rollouts can be chosen: lower rounds, rollouts_per_round or candidates"
+            )
+
+
+def _check_found(settings: Settings) -> None:
+    """Refuse what needs several starts at once, of a task that has one at a time."""
+    wanted = {
+        "initial_rollouts": settings.initial_rollouts,
+        "rollouts_per_round": settings.rollouts_per_round,
+    }
+    lines = [f"{name} is {value}; set it to 1" for name, value in wanted.items() if value > 1]
+    if settings.queue is not None:
+        lines.append("loop.mode is overlapped; set it to sequential")
+    if lines:
+        raise UserError(
+            "\n  ".join(["this task's starts are found one at a time, after a reset:", *lines])
+        )
+
+
+def _same(row: RolloutRow, result: Trajectory | Failure) -> bool:
+    """Whether an outcome is the one that was recorded."""
+    data, _ = episode_file(row.id, result)
+    sha256 = None if data is None else hashlib.sha256(data).hexdigest()
+    state = result.kind if isinstance(result, Failure) else "recorded"
+    return (row.state, row.sha256) == (state, sha256)

@@ -1,0 +1,1 @@
+"""A campaign's configuration: what it may say, how it is read, and what may change in it later."""

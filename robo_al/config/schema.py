@@ -1,0 +1,186 @@
+"""What a campaign's configuration may say, entry by entry, with its defaults.
+
+A config that says only `env: pendulum` is complete. Parts that can be exchanged (env, policy,
+model, ...) are *components*: a name, or a mapping of a name and its constructor's parameters.
+
+    env: reacher
+    model: {name: gp, samples: 8}
+    rounds: 20
+"""
+
+import hashlib
+import inspect
+import json
+from operator import attrgetter
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+
+from robo_al import plugins
+from robo_al.config import plain_yaml
+from robo_al.config.components import (
+    GROUPS,
+    Component,
+    Part,
+)
+from robo_al.config.ranges import Count
+from robo_al.errors import PluginError
+
+
+def as_strategy(value: object) -> object:
+    """Return what a bare name is short for: an acquisition function, or a selector."""
+    if not isinstance(value, str):
+        return value
+    return {"selector" if _names_selector(value) else "acquisition": value}
+
+
+def _names_selector(name: str) -> bool:
+    if ":" not in name:
+        return name in plugins.known("selectors") and name not in plugins.known("acquisitions")
+    try:
+        called = plugins.load("acquisitions", name).__call__
+        return "acquisition" in inspect.signature(called).parameters
+    except (PluginError, AttributeError, TypeError, ValueError):
+        return False  # told as what is wrong with an acquisition function
+
+
+FEWEST_STARTS, MOST_STARTS = 3, 20
+"""Of an evaluation of which nothing is said."""
+EVALUATED_STEPS = 4000
+"""That such an evaluation has in all, unless its fewest starts take more."""
+
+
+class Evaluation(BaseModel):
+    """How the policy is evaluated, apart from the data."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    starts: Count | None = None
+    """Fixed starts, the same for every strategy; None: as many as the task's horizon allows."""
+    every: int = Field(default=1, ge=0)
+    """Rounds between evaluations; 0: never. A round that brought no data is followed by none."""
+
+    def starts_for(self, horizon: int) -> int:
+        """Return the starts: where nothing is said 20 up to 200 steps, and fewer beyond."""
+        return self.starts or max(FEWEST_STARTS, min(MOST_STARTS, EVALUATED_STEPS // horizon))
+
+
+class Loop(BaseModel):
+    """How selecting and executing take turns."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    mode: Literal["sequential", "overlapped"] = "sequential"
+    """`overlapped`: while the oracle executes a round, the next ones are selected."""
+    queue: Count = 2
+    """Overlapped: rounds that may wait at the oracle, at the most, so that it is never idle."""
+
+
+class Constraint(BaseModel):
+    """Chance constraint: what is too likely to break the task's constraint is not selected."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    delta: float = Field(gt=0, lt=1)
+    """Largest probability for one rollout."""
+    total: float | None = Field(default=None, gt=0, lt=1)
+    """Largest sum of probabilities for a batch."""
+    draws: int | None = Field(default=None, ge=1)
+    """Monte Carlo rollouts of each candidate; None: each member of the model once."""
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    """Of the upper bound that Monte Carlo gives."""
+
+
+class Strategy(BaseModel):
+    """How the rollouts to execute are chosen; a name is short for its acquisition or selector."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    acquisition: Part | None = None
+    """None: `joint_information`, or nothing for a selector that does not look at scores."""
+    selector: Part | None = None
+    """None: `greedy_joint` where the acquisition function values sets of rollouts, else `top_k`."""
+    cost: Part | None = None
+    """What a rollout takes, so that gain per second is maximised; None: each takes the same."""
+    constraint: Constraint | None = None
+
+    @property
+    def short_name(self) -> str:
+        """The selector where it needs no scores, else acquisition and a selector not its usual."""
+        parts = [part.name for part in (self.acquisition, self.selector) if part]
+        usual = ("greedy_joint", "top_k")
+        names = [name for name in parts if name not in usual] or parts
+        names += [f"per_{self.cost.name}"] if self.cost else []
+        return "+".join(names + ["constrained"] * (self.constraint is not None))
+
+
+class Config(BaseModel):
+    """Everything that a campaign depends on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    env: Part
+    """The task."""
+    policy: Part = Component(name="icem")
+    """Proposes rollouts, and is what gets evaluated."""
+    model: Part = Component(name="gp")
+    strategy: Annotated[Strategy, BeforeValidator(as_strategy)] = Strategy()
+    """Which of the proposed rollouts are executed."""
+    oracle: Part = Component(name="simulation")
+    explorer: Part = Component(name="random")
+    """Proposes the first rollouts, before there is a model."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    rounds: Count = 10
+    """The budget: rounds after which the campaign stops."""
+    initial_rollouts: Count = 1
+    """Rollouts of the explorer in the first round."""
+    rollout_steps: Count | None = None
+    """Steps of a training rollout; None: the task's horizon, but 50 at most."""
+    candidates: Count = 16
+    """N, proposals in each round."""
+    rollouts_per_round: Count = 1
+    """K, how many of them are selected."""
+    contexts: Count = 4
+    """Starts over which the proposals of a round are spread."""
+    imagination_members: Count = 1
+    """E, members of the model in which each proposal is played."""
+    evaluation: Evaluation = Evaluation()
+    loop: Loop = Loop()
+    stop_when_solved: bool = True
+    starts: Literal["asked", "found"] | None = None
+    """`asked`: a seed or options of the env's reset decide where a rollout starts. `found`: they
+    do not: a rollout is chosen for the start that is there. None: tried when the run is created."""
+    horizon: Count | None = None
+    """Steps of an evaluation; None: the task's own."""
+    threshold: float | None = None
+    """Mean evaluation return from which the task counts as solved; None: the task's own."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @field_validator("rollouts_per_round")
+    @classmethod
+    def _selected_from_candidates(cls, value: int, info: ValidationInfo) -> int:
+        if value > info.data.get("candidates", value):
+            raise ValueError(f"at most the number of candidates, {info.data['candidates']}")
+        return value
+
+    @property
+    def plugins(self) -> list[str]:
+        """The names of its components."""
+        parts = (attrgetter(path)(self) for path in GROUPS)
+        return [part.name for part in parts if part is not None]
+
+    def text(self) -> str:
+        """Return it as YAML, with every default filled in."""
+        return plain_yaml.dump(self.model_dump())
+
+    def sha256(self) -> str:
+        """Return the hash of its canonical JSON."""
+        canonical = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()

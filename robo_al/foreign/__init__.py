@@ -1,0 +1,1 @@
+"""Envs that another process holds; `robo_al.worker` is what runs at the other end."""

@@ -1,0 +1,142 @@
+"""An env in a Python of its own, used like any other: `env: {name: ..., python: ...}`."""
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from robo_al.errors import EnvFault
+from robo_al.foreign.process import WorkerLost, WorkerProcess
+from robo_al.types import Channel, EnvSpec
+from robo_al.worker.frames import Frame
+
+Array = NDArray[Any]
+
+
+class DescribedEnv(gymnasium.Env[Array, Array]):
+    """What an env that another process holds says of itself: spaces, horizon, channels, ...
+
+    Args:
+        ready: the worker's frame.
+    """
+
+    def __init__(self, ready: Frame) -> None:
+        fields = ready.fields
+        low, high, lowest, highest = ready.arrays
+        self.action_space = _box(low, high, fields["action_dtype"])
+        self.observation_space = _box(lowest, highest, fields["observation_dtype"])
+        for name, value in fields["attributes"].items():
+            setattr(self, name, value)
+        if fields["channels"] is not None:
+            self.channels = tuple(Channel(*channel) for channel in fields["channels"])
+
+
+class ForeignEnv(DescribedEnv):
+    """Stands for an env that a process of another Python holds.
+
+    A process that hangs, dies, or whose env raised is killed, and replaced at the next `reset`.
+
+    Args:
+        spec: with `python`.
+        step_timeout: seconds that a reset or a step may take.
+        start_timeout: seconds that making the env may take.
+
+    Raises:
+        PluginError: the Python cannot be used, or makes no env with flat spaces.
+        OracleError: making it took too long.
+    """
+
+    def __init__(
+        self, spec: EnvSpec, step_timeout: float = 30.0, start_timeout: float = 60.0
+    ) -> None:
+        self._spec = spec
+        self._step_timeout = step_timeout
+        self._start_timeout = start_timeout
+        self._process: WorkerProcess | None = None
+        self._start: dict[str, Sequence[float]] = {}
+        ready = self._started()
+        super().__init__(ready)
+        if ready.fields["context"]:
+            self.context = lambda: self._start
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
+        """Start a rollout.
+
+        Raises:
+            EnvFault: the env raised, hung or died.
+        """
+        super().reset(seed=seed)
+        seed = int(self.np_random.integers(2**31 - 1)) if seed is None else seed
+        if self._process is None:
+            self._started()
+        answer = self._ask(Frame("reset", {"seed": seed, "options": options or {}}))
+        self._start = answer.fields["context"]
+        return self._observed(answer), {}
+
+    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Apply one action.
+
+        Raises:
+            EnvFault: the env raised, hung or died.
+            gymnasium.error.ResetNeeded: it did so before, and there was no reset since.
+        """
+        sent = np.asarray(action, dtype=np.float64)
+        answer = self._ask(Frame("step", {}, [sent[None]]))
+        fields = answer.fields
+        ends = fields["terminated"], fields["truncated"]
+        return self._observed(answer), fields["reward"], *ends, {}
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process = None
+            self._finalizer()
+
+    def _started(self) -> Frame:
+        """Start the process, and let it make the env."""
+        self._process = WorkerProcess(self._spec)
+        # an env that nobody closes leaves no process behind
+        self._finalizer = weakref.finalize(self, _end, self._process)
+        try:
+            return self._process.make(self._start_timeout)
+        except BaseException:
+            self.close()
+            raise
+
+    def _ask(self, frame: Frame) -> Frame:
+        if self._process is None:
+            raise gymnasium.error.ResetNeeded(f"env {self._spec.name}: reset it before a step")
+        try:
+            self._process.send(frame, self._step_timeout)
+            answer = self._process.receive(self._step_timeout)
+        except WorkerLost as lost:
+            self.close()
+            raise EnvFault("failed", str(lost)) from lost
+        except BaseException:  # Ctrl-C: an answer that comes later is to no question of ours
+            self.close()
+            raise
+        if answer.kind == "fault":
+            fault = EnvFault(answer.fields["failure"], answer.fields["reason"])
+            if fault.kind == "failed":
+                self.close()
+            raise fault
+        return answer
+
+    def _observed(self, answer: Frame) -> Array:
+        return answer.arrays[0].astype(self.observation_space.dtype)
+
+
+def _end(process: WorkerProcess) -> None:
+    process.kill()
+    process.free()
+
+
+def _box(low: Array, high: Array, dtype: str) -> spaces.Box:
+    kind: Any = np.dtype(dtype).type
+    return spaces.Box(low.astype(kind), high.astype(kind), low.shape, kind)

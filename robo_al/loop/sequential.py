@@ -1,0 +1,82 @@
+"""Drives a campaign against an oracle, round after round, and goes on after an interruption."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from robo_al.campaign.campaign import Campaign
+from robo_al.dataset.events import Event, Noted
+from robo_al.errors import OracleError
+from robo_al.loop.overlapped import run_overlapped
+from robo_al.loop.rounds import complete, execute, left, repeated
+from robo_al.protocols import (
+    Oracle,
+    SupportsAdmission,
+    SupportsAdvance,
+    SupportsLook,
+    SupportsNotice,
+    SupportsRecall,
+)
+from robo_al.torch_defaults import one_thread
+from robo_al.types import Candidate, Outcome
+
+
+@one_thread
+def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> None:
+    """Turn the loop until the budget is used up or the task solved.
+
+    Each round: select -> execute and record -> retrain -> evaluate. Whatever was interrupted is
+    finished first, so that the ledger and the evaluations are those of a campaign that was not.
+    With a queue (`Settings.queue`), the next rounds are selected while one is executed.
+
+    Args:
+        campaign: new, or opened again.
+        oracle: executes training rollouts and evaluations.
+        emit: told what happens.
+
+    Raises:
+        RoboALError: what stops a campaign: a full disk, an oracle that cannot go on, rollouts or
+            evaluations that all fail.
+    """
+    campaign.listener = emit
+    if isinstance(oracle, SupportsRecall):
+        oracle.campaign = campaign.dataset.identity
+    if isinstance(oracle, SupportsNotice):
+        oracle.notice = campaign.notice
+    if isinstance(oracle, SupportsAdmission):
+        campaign.refusal = oracle.refusal
+    if isinstance(oracle, SupportsLook):
+        campaign.look = oracle.look
+    if campaign.rounds == 0:
+        for note in campaign.parts.task.notes:
+            emit(Noted(note))
+    if isinstance(oracle, SupportsAdvance):
+        oracle.advanced = campaign.clock.advanced
+    campaign.learner.recover(campaign.rounds)
+    if campaign.settings.queue is not None:
+        run_overlapped(campaign, oracle, campaign.settings.queue)
+    else:
+        _run_in_turn(campaign, oracle)
+    reason = None if campaign.stopped else campaign.setbacks.verdict()
+    if reason is not None:
+        raise OracleError(f"{campaign.dataset.folder}: {reason}")
+
+
+def _run_in_turn(campaign: Campaign, oracle: Oracle) -> None:
+    """Execute one round after the other."""
+    if not campaign.round_complete:
+        _execute_round(campaign, oracle, left(campaign, oracle), repeated(campaign))
+    while not campaign.enough:
+        campaign.learn()
+        _execute_round(campaign, oracle, campaign.select(), campaign.tell)
+
+
+def _execute_round(
+    campaign: Campaign,
+    oracle: Oracle,
+    candidates: Sequence[Candidate],
+    tell: Callable[[Outcome], Any],
+) -> None:
+    with campaign.clock.activity("feedback"):
+        execute(candidates, oracle, campaign, tell)
+    if not campaign.setbacks.too_many:
+        complete(campaign, oracle, campaign.rounds, campaign.tell)

@@ -1,0 +1,97 @@
+"""Which recorded rollouts a report shows, and how true the pictures are."""
+
+import base64
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robo_al import plugins
+from robo_al.dataset.dataset import read_evaluation
+from robo_al.dataset.ledger import EvaluationRow
+from robo_al.report.video import Video, VideoError, film
+from robo_al.report.words import count, duration, number
+from robo_al.types import EnvSpec
+
+EXACT = 1e-6
+"""A replay whose observations are this near to the record is told as exact."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video for a page."""
+
+    base64: str
+    """An MP4 file."""
+    caption: str
+
+
+def first_and_best(
+    folder: Path, config: Mapping[str, Any], evaluations: Sequence[EvaluationRow]
+) -> list[Clip]:
+    """Film one start in the first and in the best evaluation.
+
+    It is the start with the median return in the best: neither the luckiest nor the unluckiest.
+
+    Args:
+        folder: of a run.
+        config: its configuration.
+        evaluations: of the run, in the order of rounds.
+
+    Raises:
+        IntegrityError: an evaluation's file is not what was written.
+        PluginError: the oracle's plugin is not here.
+        VideoError: the env cannot be drawn here, or must not move for a picture.
+    """
+    complete = [row for row in evaluations if row.mean_return is not None]
+    if not complete:
+        raise VideoError("there is no complete evaluation yet")
+    _refuse_robot(config["oracle"])
+    first, best = complete[0], max(complete, key=lambda row: row.mean_return or 0.0)
+    shown = {"First and best": best} if best is first else {"First": first, "Best": best}
+    returns = json.loads(best.returns)
+    start = sorted(range(len(returns)), key=returns.__getitem__)[len(returns) // 2]
+    evaluated = [read_evaluation(folder, row) for row in shown.values()]
+    if not all(evaluated):
+        raise VideoError("the model was evaluated on recorded rollouts: nothing was executed")
+    rollouts = [rollout[start][:2] for rollout in evaluated]
+    env = config["env"]
+    spec = EnvSpec.of(env["name"], env)
+    captions = [
+        f"{name} evaluation, after {count(row.rollouts, 'rollout')}. The video shows start "
+        f"{start + 1}, with a return of {number(trajectory.total_reward)}; the mean over all "
+        f"starts is {number(row.mean_return or 0.0)}."
+        for (name, row), (_, trajectory) in zip(shown.items(), rollouts, strict=True)
+    ]
+    return [
+        Clip(base64.b64encode(video.mp4).decode(), f"{caption} {_fidelity(video)}")
+        for caption, video in zip(captions, film(spec, rollouts), strict=True)
+    ]
+
+
+def _refuse_robot(oracle: Mapping[str, Any]) -> None:
+    """Refuse to execute rollouts again where that is more than a simulation.
+
+    Raises:
+        VideoError: the oracle does not say that its rollouts can be repeated.
+    """
+    constructor = plugins.load("oracles", oracle["name"])
+    parameter = inspect.signature(constructor).parameters.get("repeatable")
+    default = parameter.default if parameter else getattr(constructor, "repeatable", False)
+    if oracle.get("repeatable", default) is not True:
+        raise VideoError(f"rollouts of the oracle {oracle['name']} are not executed again")
+
+
+def _fidelity(video: Video) -> str:
+    """Return in what a video is not exactly what was recorded."""
+    text = "It is made by executing the recorded actions again"
+    if video.seconds < 0.99 * video.of_seconds:
+        text += f", the first {video.seconds:.0f} of {duration(video.of_seconds)} only"
+    if video.deviation > EXACT:
+        text += (
+            f"; observations differ from the record by up to {number(video.deviation)}, so what "
+            "is seen is not exactly what happened"
+        )
+    return f"{text}."

@@ -1,0 +1,197 @@
+"""How long a round will take: told before the first, so that nobody waits without knowing.
+
+A few steps of what a round consists of are really done and timed: resetting, retraining, imagining
+(with the planning in it), executing and evaluating. Nothing is decided by it.
+"""
+
+import itertools
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from robo_al import plugins
+from robo_al.build import make_oracle, parts_of
+from robo_al.campaign.selection import CANNOT
+from robo_al.campaign.settings import Parts, Settings
+from robo_al.config.schema import Config
+from robo_al.models.imagination import imagine
+from robo_al.oracles.steppers import is_batched
+from robo_al.protocols import Oracle, SupportsAct, SupportsLook, SupportsRepeat, SupportsUpdate
+from robo_al.tasks.shelf import borrowed
+from robo_al.testing import random_transitions
+from robo_al.torch_defaults import one_thread
+from robo_al.types import MEAN, Candidate, OpenLoop, Trajectory
+
+STEPS = 10
+"""Timed of a rollout, after a first one in which more is done."""
+TRANSITIONS = 60
+"""Learned from, at most."""
+_ids = itertools.count()
+"""Of rollouts: an oracle may take each only once."""
+
+
+@one_thread
+def foresee(config: Config) -> str:
+    """Return in a sentence how long one of the first rounds takes, and what to write for less.
+
+    Args:
+        config: as it was recorded when the campaign was created.
+    """
+    parts, settings = parts_of(config)
+    try:
+        return sentence(config, parts, settings, measure(config, parts, settings))
+    except CANNOT as error:
+        return f"How long a round takes cannot be foreseen: {error}."
+
+
+def measure(config: Config, parts: Parts, settings: Settings) -> dict[str, float]:
+    """Return seconds of `evaluating`, `imagining`, `executing`, `retraining` and `resetting`."""
+    steps, task = settings.steps(parts.task), parts.task
+    seconds = {"retraining": _retraining(parts, settings), "executing": 0.0, "evaluating": 0.0}
+    seconds["imagining"] = _imagined_step(parts, settings, min(steps, STEPS + 1)) * steps
+    resets = 0 if task.finds_starts or task.starts is not None else settings.contexts
+    reset = 0.0 if task.starts is not None else _reset(parts)
+    seconds["resetting"] = reset * resets
+    if task.held_out or not isinstance(parts.policy, SupportsAct):
+        return seconds
+    starts = settings.evaluation_starts if settings.evaluate_every else 0
+    batch = settings.rollouts_per_round
+    # A robot does one rollout after another, in its own time.
+    seconds["executing"] = task.control_period * batch * steps
+    seconds["evaluating"] = task.control_period * starts * task.horizon
+    if hasattr(plugins.load("oracles", config.oracle.name), "acknowledge"):
+        return seconds  # it remembers what it executed: a robot, which is not called for this
+    with make_oracle(config) as oracle:
+        if isinstance(oracle, SupportsRepeat) and oracle.repeatable:
+            seconds["resetting"] = reset * (resets + batch + starts)
+            seconds["executing"] = _executed_step(parts, oracle, batch, steps) * steps
+            step = _executed_step(parts, oracle, starts, task.horizon) if starts else 0.0
+            seconds["evaluating"] = step * task.horizon
+    return seconds
+
+
+def sentence(config: Config, parts: Parts, settings: Settings, seconds: Mapping[str, float]) -> str:
+    """Return what `measure` found in a sentence, the longest part first."""
+    steps, horizon = settings.steps(parts.task), parts.task.horizon
+    starts, n, k = settings.evaluation_starts, settings.candidates, settings.rollouts_per_round
+    every = settings.evaluate_every
+    what = {
+        "evaluating": f"evaluating {starts} starts x {horizon:,} steps"
+        + (f" (in one round of {every})" if every > 1 else ""),
+        "imagining": f"imagining {n} candidates x {steps:,} steps",
+        "executing": f"executing {k} x {steps:,} steps",
+        "retraining": "retraining",
+        "resetting": "resetting the env",
+    }
+    evaluate_less = f"--evaluation.starts {max(1, starts // 2)} or --evaluation.every 5"
+    less = {
+        "evaluating": evaluate_less,
+        "resetting": evaluate_less
+        if every and starts > settings.contexts
+        else f"--contexts {max(1, settings.contexts // 2)}",
+        "imagining": f"--candidates {max(k, n // 2)}",
+        "executing": f"--rollout_steps {max(1, steps // 2)}",
+        "retraining": f"smaller parameters of the model {config.model.name}",
+    }
+    total = sum(seconds.values())
+    if total < 1.0:
+        return "A round takes less than a second at first, and longer as the model grows."
+    ordered = sorted(what, key=lambda name: -seconds[name])
+    named = [f"{said(seconds[name])} for {what[name]}" for name in ordered if seconds[name] >= 0.05]
+    of_it = f" ({', '.join(named)})" if named else ""
+    return (
+        f"A round takes about {said(total)} at first{of_it}, and longer as the "
+        f"model grows; for less: {less[ordered[0]]}."
+    )
+
+
+def said(seconds: float) -> str:
+    """Return a time as people say it."""
+    if seconds < 9.5:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:,.0f} min"
+
+
+def _retraining(parts: Parts, settings: Settings) -> float:
+    """Return the seconds of the first retraining, in proportion where a part of it is tried."""
+    steps, rng = settings.steps(parts.task), np.random.default_rng(0)
+    total = settings.initial_rollouts * steps
+    tried = min(steps, TRANSITIONS)
+    with borrowed(parts.task.env) as env:
+        rollouts = max(2, min(total, TRANSITIONS) // tried)  # one may end after its first step
+        transitions = random_transitions(rng, rollouts, max(tried, 2), env)
+    began = time.monotonic()
+    parts.model.fit(transitions, rng)
+    if isinstance(parts.policy, SupportsUpdate):
+        parts.policy.update(transitions, parts.model, rng)
+    return (time.monotonic() - began) * max(1.0, total / (rollouts * tried))
+
+
+def _reset(parts: Parts) -> float:
+    """Return the seconds of one reset of the env, to another start than the one where it is."""
+    parts.contexts_from([0])
+    began = time.monotonic()
+    parts.contexts_from([1])
+    return time.monotonic() - began
+
+
+def _imagined_step(parts: Parts, settings: Settings, steps: int) -> float:
+    """Return the seconds in which all candidates of a round are imagined for one step."""
+    # From one start, since a reset may take long; of recorded rollouts, each is a start.
+    starts = 1 if parts.task.starts is None else settings.candidates
+    candidates = parts.policy.propose(
+        settings.candidates,
+        parts.contexts_from(range(starts)),
+        steps,
+        parts.model,
+        np.random.default_rng(0),
+    )
+    members = range(min(settings.imagination_members, parts.model.members))
+    ticks: list[float] = []
+    imagine(
+        candidates,
+        parts.model,
+        parts.task,
+        members if len(members) > 1 else None,
+        device=parts.device,
+        advanced=lambda step, of: ticks.append(time.monotonic()),
+    )
+    return (ticks[-1] - ticks[0]) / max(1, len(ticks) - 1)
+
+
+def _executed_step(parts: Parts, oracle: Oracle, rollouts: int, horizon: int) -> float:
+    """Return the seconds in which so many simulated rollouts of the policy advance by one step."""
+    together = 1 if is_batched(parts.task.env) else rollouts
+    return _acted_step(parts, rollouts) + _simulated_step(parts, oracle, horizon) * together
+
+
+def _acted_step(parts: Parts, rollouts: int) -> float:
+    """Return the seconds in which the policy answers the observations of so many rollouts."""
+    assert isinstance(parts.policy, SupportsAct)
+    (context,) = parts.contexts_from([0])
+    actor = parts.policy.start(parts.model, [MEAN] * rollouts, list(range(rollouts)))
+    observations = np.tile(context.observation, (rollouts, 1))
+    actor.act(observations)  # the first time, more is done
+    began = time.monotonic()
+    for _ in range(STEPS):
+        actor.act(observations)
+    return (time.monotonic() - began) / STEPS
+
+
+def _simulated_step(parts: Parts, oracle: Oracle, horizon: int) -> float:
+    """Return the seconds of one step of one rollout, its reset left out."""
+    middle = (parts.task.action_low + parts.task.action_high) / 2
+    times, lengths = [], []
+    for steps in (1, min(horizon, STEPS + 1)):
+        if parts.task.finds_starts and isinstance(oracle, SupportsLook):
+            (context,) = oracle.look([0])
+        else:
+            (context,) = parts.contexts_from([0])
+        plan = OpenLoop(np.tile(middle, (steps, 1)))
+        began = time.monotonic()
+        oracle.submit(Candidate(context, plan, steps, 0, f"forecast-{next(_ids)}"))
+        result = oracle.poll()[0].result
+        times.append(time.monotonic() - began)
+        lengths.append(result.steps if isinstance(result, Trajectory) else 1)
+    return max(0.0, times[1] - times[0]) / max(1, lengths[1] - lengths[0])

@@ -1,0 +1,235 @@
+"""What a running campaign shows: a live panel in a terminal, plain lines anywhere else."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+
+from robo_al.dataset.events import (
+    Activity,
+    Advanced,
+    Diverged,
+    Evaluated,
+    EvaluationFailed,
+    Event,
+    Explored,
+    Indeterminate,
+    ModelFailed,
+    Noted,
+    Quarantined,
+    RolloutDone,
+    RoundDone,
+    TakenBack,
+    Waiting,
+    Withheld,
+    WorseModel,
+)
+from robo_al.report.summary import amount, became, time_shares
+from robo_al.report.terminal import Prose, say
+from robo_al.report.words import count, duration, number
+from robo_al_agent.terminal import tolerate
+
+DOING = {
+    "feedback": "waiting for rollouts",
+    "propose": "proposing rollouts",
+    "imagine": "imagining rollouts in the model",
+    "select": "selecting the most informative rollouts",
+    "train": "retraining on what was recorded",
+    "evaluate": "evaluating the policy",
+    "other": "keeping the record",
+}
+QUIET = 10.0
+"""Seconds without a word after which, without a terminal, what goes on is said."""
+
+
+class Progress:
+    """Shows the events of one campaign; a context manager, called with each event.
+
+    Args:
+        title: of the run: task, strategy, seed.
+        rounds: the budget.
+        done: rounds, rollouts and transitions that are recorded already.
+        threshold: mean evaluation return from which the task counts as solved.
+        console: where to show it; standard output by default.
+        quiet: seconds without a word after which, without a terminal, what goes on is said.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        rounds: int,
+        done: tuple[int, int, int] = (0, 0, 0),
+        threshold: float | None = None,
+        console: Console | None = None,
+        quiet: float = QUIET,
+    ) -> None:
+        self._title, self._budget, self._threshold = title, rounds, threshold
+        self._round, self._rollouts, self._transitions = done
+        if console is None:
+            tolerate()
+        self._console = console or Console()
+        self._doing = "starting"
+        self._quiet = quiet
+        self._said_at = time.monotonic()
+        self._last_return = self._last_evaluation = ""
+        self._record: Mapping[str, Any] = {}
+        self._since = time.monotonic()
+        self._live = Live(
+            console=self._console, get_renderable=self._panel, refresh_per_second=4, transient=True
+        )
+
+    def __enter__(self) -> "Progress":
+        say(self._title, "bold", self._console)
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take in one event."""
+        match event:
+            case Activity(name):
+                self._doing = DOING[name]
+                self._say_what_goes_on()
+            case Advanced(step, steps):
+                self._doing = f"{self._doing.partition(':')[0]}: step {step:,} of {steps:,}"
+                self._say_what_goes_on()
+            case RolloutDone(rollout):
+                if rollout.state == "recorded":
+                    self._rollouts += 1
+                    self._transitions += rollout.steps or 0
+                    self._last_return = _return(rollout.total_reward)
+                else:
+                    self._say(f"rollout {rollout.id} {became(rollout.state)}: {rollout.reason}")
+            case Evaluated(evaluation):
+                self._last_evaluation = _return(evaluation.mean_return)
+            case RoundDone(record):
+                self._record, self._round = record, record["round"]
+                self._doing = DOING["other"]
+                self._print(round_line(record, self._budget), "")
+            case _:
+                self._say(remark(event))
+
+    def _say(self, text: str) -> None:
+        self._print(text, "yellow")
+
+    def _say_what_goes_on(self) -> None:
+        """Without a panel that shows it, say what goes on where nothing was said for a while."""
+        silent = time.monotonic() - self._said_at
+        if not self._console.is_terminal and silent >= self._quiet:
+            self._print(self._now(), "")
+
+    def _print(self, text: str, style: str) -> None:
+        say(text, style, self._console)
+        self._said_at = time.monotonic()
+
+    def _now(self) -> str:
+        going = min(self._round + 1, self._budget)
+        return f"round {going} of {self._budget}: {self._doing}"
+
+    def _panel(self) -> RenderableType:
+        """Return what is shown now."""
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="bright_black", no_wrap=True)
+        table.add_column()
+        for name, value in self._facts().items():
+            table.add_row(name, Prose(value))
+        return Group(table)
+
+    def _facts(self) -> dict[str, str]:
+        elapsed = duration(time.monotonic() - self._since)
+        facts = {
+            "now": self._now(),
+            "so far": f"{amount(self._rollouts, self._transitions)} in {elapsed}",
+        }
+        returns = []
+        if self._last_return:
+            returns.append(f"last rollout {self._last_return}")
+        if self._last_evaluation:
+            returns.append(f"evaluation {self._last_evaluation}")
+        if returns and self._threshold is not None:
+            returns.append(f"threshold {self._threshold:g}")
+        if returns:
+            facts["return"] = ", ".join(returns)
+        information = informed(self._record)
+        if information:
+            facts["gained"] = information
+        if self._record:
+            facts["time"] = time_shares(self._record["seconds"])
+        return facts
+
+
+def remark(event: Event) -> str:
+    """Return what an event that a person should know of means, in a sentence."""
+    match event:
+        case Noted(text):
+            pass
+        case Quarantined(what, reason):
+            text = f"{what} is quarantined, and nothing is learned from it: {reason}"
+        case TakenBack(rollout):
+            text = f"{rollout} is taken back: its file is what was written again"
+        case Waiting(what):
+            text = what
+        case EvaluationFailed(in_round, reasons):
+            told = "; ".join(f"{name} {reason}" for name, reason in reasons.items())
+            text = f"round {in_round}: its evaluation failed: {told}"
+        case Indeterminate(rollouts):
+            text = f"nobody knows whether {', '.join(rollouts)} ran; nothing of it is run again"
+        case Diverged(rollout):
+            text = (
+                f"rollout {rollout} was executed again and went differently; the first record is "
+                "kept"
+            )
+        case Explored(in_round, rollouts, reason):
+            proposed = count(rollouts, "rollout")
+            text = f"round {in_round}: the explorer proposed {proposed}: {reason}"
+        case Withheld(in_round, rollouts):
+            kept = count(rollouts, "rollout")
+            text = f"round {in_round}: {kept} less than asked for, because of cost or constraint"
+        case ModelFailed(in_round, reason):
+            text = (
+                f"round {in_round}: the model could not be retrained, so the last one stays: "
+                f"{reason}"
+            )
+        case WorseModel(in_round, _):
+            text = (
+                f"round {in_round}: on held-out rollouts, the new model is worse than the one "
+                "before it"
+            )
+        case _:
+            text = str(event)
+    return text
+
+
+def round_line(record: Mapping[str, Any], rounds: int) -> str:
+    """Return a completed round in one line."""
+    parts = [f"round {record['round']}/{rounds}"]
+    parts.append(f"{amount(record['rollouts'], record['transitions'])} recorded")
+    returns = [value for value in record["returns"] if value is not None]
+    if returns:
+        parts.append(f"return {number(sum(returns) / len(returns))}")
+    if informed(record):
+        parts.append(informed(record))
+    if record.get("evaluation"):
+        parts.append(f"evaluation {_return(record['evaluation']['mean_return'])}")
+    return " · ".join(parts)
+
+
+def informed(record: Mapping[str, Any]) -> str:
+    """Return the information that a round gained, predicted and realised; empty if unknown."""
+    sums = []
+    for which in ("predicted", "realised"):
+        values = [value for value in record.get(f"{which}_information") or () if value is not None]
+        if values:
+            sums.append(f"{number(sum(values))} nat {which}")
+    return ", ".join(sums)
+
+
+def _return(value: float | None) -> str:
+    """Return a return in words: there is none where a rollout failed."""
+    return "failed" if value is None else number(value)

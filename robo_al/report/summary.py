@@ -1,0 +1,177 @@
+"""What a run has come to, from its folder alone; a running campaign can be looked at too."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robo_al.config import plain_yaml
+from robo_al.dataset.clock import ACTIVITIES
+from robo_al.dataset.folders import LEDGER, read_config_text
+from robo_al.dataset.ledger import LOST, EvaluationRow, Ledger, RoundRow, solved_at
+from robo_al.report.words import count, duration, listed, number, percent
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def summarise(folder: str | Path) -> dict[str, Any]:
+    """Return what a run has come to, as JSON can say it.
+
+    `solved` is null where nobody can know: the task has no threshold, or the policy was not
+    evaluated.
+
+    Raises:
+        RunFolderError: no run, or another version's.
+    """
+    folder = Path(folder)
+    config = plain_yaml.parse(read_config_text(folder))
+    with Ledger.open(folder / LEDGER, read_only=True) as ledger:
+        rollouts, transitions, robot_seconds = ledger.totals()
+        evaluations = ledger.rows(EvaluationRow)
+        records = [row.record for row in ledger.rows(RoundRow) if row.record]
+        states = ledger.states()
+    solved = solved_at(evaluations, config["threshold"])
+    judged = evaluations and config["threshold"] is not None
+    last = json.loads(records[-1]) if records else {}
+    return {
+        "task": _name(config["env"]),
+        "strategy": _strategy(config["strategy"]),
+        "seed": config["seed"],
+        "rounds": len(records),
+        "budget": config["rounds"],
+        "rollouts": rollouts,
+        "transitions": transitions,
+        "robot_seconds": robot_seconds,
+        "threshold": config["threshold"],
+        "evaluated_every": config["evaluation"]["every"],
+        "evaluations": [_evaluation(row) for row in evaluations],
+        "solved": (solved is not None) if judged else None,
+        "solved_at": None
+        if solved is None
+        else {"rollouts": solved.rollouts, "transitions": solved.transitions},
+        "states": states,
+        "seconds": dict.fromkeys(ACTIVITIES, 0.0) | last.get("seconds", {}),
+    }
+
+
+def verdict(summary: Mapping[str, Any]) -> str:
+    """Return in one or two sentences what was learned."""
+    solved, threshold = summary["solved_at"], summary["threshold"]
+    if solved:
+        return f"Solved after {amount(**solved)}."
+    if not summary["rollouts"]:
+        gone = {state: summary["states"][state] for state in LOST if summary["states"][state]}
+        lost = [f"{count(n, 'rollout')} {became(state, n)}" for state, n in gone.items()]
+        return f"No rollout has been recorded{': ' + listed(lost) if lost else ' yet'}."
+    said = amount(summary["rollouts"], summary["transitions"])
+    rows = summary["evaluations"]
+    if not rows:
+        return f"Recorded {said}. {not_evaluated(summary['evaluated_every'])}"
+    means = [row["mean_return"] for row in rows if row["mean_return"] is not None]
+    best = f"The best evaluation was {number(max(means))}" if means else "Every evaluation failed"
+    if threshold is None:
+        return f"Recorded {said}. {best}; the task has no threshold from which it counts as solved."
+    return (
+        f"Not solved within {said}. {best}; the task counts as solved when two evaluations in a "
+        f"row reach {threshold:g}."
+    )
+
+
+def not_evaluated(every: int) -> str:
+    """Return why there is no evaluation, in a sentence.
+
+    Args:
+        every: how many rounds lie between two evaluations; 0 for no evaluation at all.
+    """
+    if every == 0:
+        return "The policy was not evaluated: the configuration says evaluation.every: 0."
+    return "The policy has not been evaluated yet."
+
+
+def amount(rollouts: int, transitions: int) -> str:
+    """Return how much was recorded, in words."""
+    return f"{count(rollouts, 'rollout')} and {count(transitions, 'transition')}"
+
+
+def became(state: str, rollouts: int = 1) -> str:
+    """Return what became of rollouts that gave no data, as the predicate of a sentence."""
+    if state == "failed":
+        return "failed"
+    if state == "indeterminate":
+        return "may or may not have run"
+    return f"{'was' if rollouts == 1 else 'were'} {state}"
+
+
+def time_shares(seconds: Mapping[str, float]) -> str:
+    """Return how a time was shared among activities: `train 68 %, feedback 20 %`, longest first."""
+    total = sum(seconds.values())
+    ranked = sorted(seconds.items(), key=lambda item: -item[1])
+    return ", ".join(
+        f"{name} {percent(value / total)}" for name, value in ranked if value > 0.005 * total
+    )
+
+
+def render(summary: Mapping[str, Any]) -> "RenderableType":
+    """Return a summary as tables for a terminal."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from robo_al.report.terminal import Listing, Prose
+
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bright_black", no_wrap=True)
+    facts.add_column()
+    states = [f"{found} {state}" for state, found in summary["states"].items() if found]
+    shares = time_shares(summary["seconds"])
+    computer_time = duration(sum(summary["seconds"].values()))
+    for name, value in (
+        ("task", summary["task"]),
+        ("strategy", summary["strategy"]),
+        ("seed", str(summary["seed"])),
+        ("rounds", f"{summary['rounds']} of {summary['budget']}"),
+        ("recorded", amount(summary["rollouts"], summary["transitions"])),
+        ("states", ", ".join(states) or "no rollouts yet"),
+        ("robot time", duration(summary["robot_seconds"])),
+        ("computer time", f"{computer_time}: {shares}" if shares else computer_time),
+    ):
+        facts.add_row(name, Prose(value))
+    columns = ("rollouts", "transitions", "mean return")
+    evaluations = Listing(columns, [_cells(row) for row in summary["evaluations"]], columns)
+    shown: list[RenderableType] = [evaluations, Text()] if summary["evaluations"] else []
+    return Group(facts, Text(), *shown, Prose(verdict(summary), "bold"))
+
+
+def _cells(evaluation: Mapping[str, Any]) -> list[str]:
+    mean = evaluation["mean_return"]
+    return [
+        str(evaluation["rollouts"]),
+        str(evaluation["transitions"]),
+        "failed" if mean is None else number(mean),
+    ]
+
+
+def _name(component: Mapping[str, Any]) -> str:
+    """Return a component in one word: `variance(aggregation=mean)`."""
+    values = [f"{key}={value}" for key, value in component.items() if key != "name"]
+    return str(component["name"]) + (f"({', '.join(values)})" if values else "")
+
+
+def _strategy(entries: Mapping[str, Any]) -> str:
+    """Return all of a strategy in one line: `variance+top_k, cost seconds(budget=5.0)`."""
+    parts = [_name(entries[key]) for key in ("acquisition", "selector") if entries[key]]
+    said = ["+".join(parts)]
+    said += [f"cost {_name(entries['cost'])}"] if entries["cost"] else []
+    if entries["constraint"]:
+        limits = {key: value for key, value in entries["constraint"].items() if value is not None}
+        said.append("constraint " + ", ".join(f"{key}={value}" for key, value in limits.items()))
+    return ", ".join(said)
+
+
+def _evaluation(row: EvaluationRow) -> dict[str, Any]:
+    return {
+        "rollouts": row.rollouts,
+        "transitions": row.transitions,
+        "mean_return": row.mean_return,
+    }

@@ -1,0 +1,162 @@
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from robo_al import loop
+from robo_al.build import create_campaign, make_oracle
+from robo_al.campaign.campaign import Campaign
+from robo_al.config.schema import Config
+from robo_al.dataset.clock import ACTIVITIES
+from robo_al.dataset.ledger import STATES
+from robo_al.errors import RunFolderError
+from robo_al.report.summary import render, summarise, verdict
+
+
+def fakes(**changes: Any) -> Config:
+    """Return the configuration of a quick campaign of fakes."""
+    parts = {
+        "env": "robo_al.testing:FakeEnv",
+        "policy": {"name": "robo_al.testing:FakePolicy", "streamed": True},
+        "explorer": "robo_al.testing:FakePolicy",
+        "model": "robo_al.testing:FakeModel",
+        "oracle": "robo_al.testing:FakeOracle",
+    }
+    numbers = {"candidates": 4, "contexts": 2, "rounds": 3, "evaluation": {"starts": 2}}
+    return Config.model_validate({"device": "cpu"} | parts | numbers | changes)
+
+
+def turn(campaign: Campaign, config: Config) -> None:
+    with make_oracle(config) as oracle:
+        loop.run(campaign, oracle, lambda event: None)
+
+
+def text(summary: dict[str, Any], width: int = 80) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(render(summary))
+    return console.export_text()
+
+
+def test_a_campaign_is_summarised_at_every_moment_of_its_life(tmp_path: Path) -> None:
+    folder, config = tmp_path / "run", fakes(stop_when_solved=False)
+    with create_campaign(config, folder) as campaign:  # and it holds the lock
+        new = summarise(folder)
+        assert (new["rollouts"], new["transitions"], new["evaluations"]) == (0, 0, [])
+        assert new["solved_at"] is None
+        assert new["seconds"] == dict.fromkeys(ACTIVITIES, 0.0)
+        assert new["states"] == dict.fromkeys(STATES, 0)
+        assert "No rollout has been recorded yet." in text(new)
+
+        campaign.ask(2)
+        asked = summarise(folder)
+        assert asked["states"]["dispatched"] == 2 and asked["rounds"] == 0
+
+        turn(campaign, config)
+    done = summarise(folder)
+    assert done["rounds"] == done["budget"] == 3
+    assert done["rollouts"] == done["states"]["recorded"] == 4
+    assert done["transitions"] == 40
+    assert done["robot_seconds"] == pytest.approx(4.0)
+    assert [row["rollouts"] for row in done["evaluations"]] == [2, 3, 4]
+    assert [row["transitions"] for row in done["evaluations"]] == [20, 30, 40]
+    assert list(done["seconds"]) == list(ACTIVITIES)
+    assert done["seconds"]["feedback"] > 0
+    assert json.loads(json.dumps(done, allow_nan=False)) == done
+
+
+def test_a_summary_names_task_and_strategy(tmp_path: Path) -> None:
+    config = fakes(strategy={"acquisition": {"name": "variance", "aggregation": "mean"}}, seed=4)
+    with create_campaign(config, tmp_path / "run"):
+        summary = summarise(tmp_path / "run")
+    assert summary["task"] == "robo_al.testing:FakeEnv"
+    assert summary["strategy"] == "variance(aggregation=mean)+top_k"
+    assert summary["seed"] == 4
+
+
+def test_solved_is_two_evaluations_in_a_row_at_the_threshold(tmp_path: Path) -> None:
+    config = fakes(threshold=-1000)
+    with create_campaign(config, tmp_path / "run") as campaign:
+        turn(campaign, config)
+    summary = summarise(tmp_path / "run")
+    assert summary["solved_at"] == {"rollouts": 2, "transitions": 20}
+    assert verdict(summary) == "Solved after 2 rollouts and 20 transitions."
+    assert "Solved after 2 rollouts" in text(summary)
+
+
+def test_a_task_that_was_not_solved_is_not_said_to_be(tmp_path: Path) -> None:
+    config = fakes(threshold=0.0)  # nobody gets there: every reward is negative
+    with create_campaign(config, tmp_path / "run") as campaign:
+        turn(campaign, config)
+    summary = summarise(tmp_path / "run")
+    best = max(row["mean_return"] for row in summary["evaluations"])
+    assert summary["solved_at"] is None
+    assert verdict(summary) == (
+        f"Not solved within 3 rollouts and 30 transitions. The best evaluation was {best:.3g}; "
+        "the task counts as solved when two evaluations in a row reach 0."
+    )
+
+
+def test_a_task_without_a_threshold_is_never_solved() -> None:
+    summary = {
+        "solved_at": None,
+        "threshold": None,
+        "evaluations": [{"mean_return": None}, {"mean_return": 3.0}],
+        "rollouts": 1,
+        "transitions": 7,
+    }
+    assert verdict(summary) == (
+        "Recorded 1 rollout and 7 transitions. The best evaluation was 3; the task has no "
+        "threshold from which it counts as solved."
+    )
+    assert verdict(summary | {"evaluations": [{"mean_return": None}]}).startswith(
+        "Recorded 1 rollout and 7 transitions. Every evaluation failed; "
+    )
+
+
+def test_a_policy_that_was_not_evaluated_is_not_said_to_have_failed(tmp_path: Path) -> None:
+    config = fakes(threshold=0.0, evaluation={"every": 0, "starts": 2})
+    with create_campaign(config, tmp_path / "run") as campaign:
+        turn(campaign, config)
+    summary = summarise(tmp_path / "run")
+    assert summary["solved"] is None and summary["solved_at"] is None
+    assert verdict(summary) == (
+        "Recorded 3 rollouts and 30 transitions. The policy was not evaluated: the configuration "
+        "says evaluation.every: 0."
+    )
+
+
+@pytest.mark.parametrize(("threshold", "solved"), [(0.0, False), (-1000.0, True)])
+def test_solved_is_null_where_nobody_can_know(
+    threshold: float, solved: bool, tmp_path: Path
+) -> None:
+    config = fakes(threshold=threshold)
+    with create_campaign(config, tmp_path / "run") as campaign:
+        assert summarise(tmp_path / "run")["solved"] is None
+        turn(campaign, config)
+    assert summarise(tmp_path / "run")["solved"] is solved
+
+
+@pytest.mark.parametrize("width", [60, 40, 25])
+def test_a_summary_fits_a_narrow_terminal(width: int, tmp_path: Path) -> None:
+    config = fakes(env={"name": "robo_al.testing:FakeEnv"})
+    with create_campaign(config, tmp_path / "run") as campaign:
+        turn(campaign, config)
+    shown = text(summarise(tmp_path / "run"), width)
+    assert max(map(len, shown.splitlines())) <= width
+    for whole in ("3 rollouts and", "30 transitions", "3 recorded", "3 of 3"):
+        assert whole in shown
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(RunFolderError, match="no run here"):
+            summarise(folder)
+    (tmp_path / "config.yaml").write_text("env: pendulum")
+    with pytest.raises(RunFolderError, match="no run here"):
+        summarise(tmp_path)
+    (tmp_path / "ledger.sqlite").write_text("no ledger at all, but long enough to look like one")
+    with pytest.raises(RunFolderError, match="ledger"):
+        summarise(tmp_path)
