@@ -27,13 +27,14 @@ from robo_al.acquisition.bait import Bait
 from robo_al.acquisition.diversity import KCenter, LargestClusterMaxDist
 from robo_al.acquisition.joint import JointInformation
 from robo_al.acquisition.select import GreedyJoint
+from robo_al.testing import pool_of
 from robo_al.types import ImaginedRollouts
 
 
 class Plain(GreedyJoint):
     """Greedy that evaluates every candidate before each pick."""
 
-    shrinking = False
+    diminishing = False
 
 
 class Given:
@@ -80,7 +81,7 @@ def ours(selector, imagined, k, acquisition=None):
     """Return seconds and picks."""
     model = Given(imagined.observations.shape[-1])
     began = time.perf_counter()
-    picks = selector(acquisition, imagined, model, None, k, np.random.default_rng(0)).indices
+    picks = selector(acquisition, pool_of(imagined, model), k, np.random.default_rng(0)).indices
     return time.perf_counter() - began, list(picks)
 
 

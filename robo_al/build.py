@@ -21,6 +21,7 @@ from robo_al import plugins
 from robo_al.acquisition.constraint import ChanceConstraint
 from robo_al.acquisition.strategy import Strategy
 from robo_al.campaign.campaign import Campaign
+from robo_al.campaign.selection import owned
 from robo_al.campaign.settings import Parts, Settings
 from robo_al.checks import (
     check_acquisition,
@@ -41,7 +42,14 @@ from robo_al.dataset.start_folder import note_start_folder
 from robo_al.errors import ConfigError, PluginError, RoboALError
 from robo_al.models.imagination import imagine
 from robo_al.oracles.steppers import is_batched
-from robo_al.protocols import Oracle, SupportsData, SupportsLook, SupportsRepeat
+from robo_al.protocols import (
+    CandidatePool,
+    Oracle,
+    SupportsClosedLoop,
+    SupportsData,
+    SupportsLook,
+    SupportsRepeat,
+)
 from robo_al.tasks import contexts_from, describe, sample_contexts
 from robo_al.tasks.shelf import borrowed, seconds_to_make
 from robo_al.tasks.starts import FOUND, finds_starts
@@ -163,23 +171,32 @@ def rehearse(config: Config) -> None:
         )
     for policy in (parts.explorer, parts.policy):
         check_policy(policy, task, parts.model, contexts, transitions)
-    proposed = parts.policy.propose(3, contexts, 2, parts.model, rng)
+    proposed = [
+        owned(candidate, "policy")
+        for candidate in parts.policy.propose(3, contexts, 2, parts.model, rng)
+    ]
+    play = partial(imagine, proposed, parts.model, task, resolve=parts.resolve)
     members = range(config.imagination_members)
-    imagined = imagine(proposed, parts.model, task, members if len(members) > 1 else None)
+    imagined = play(members if len(members) > 1 else None)
     strategy = parts.strategy
     if isinstance(strategy.acquisition, SupportsData):
         strategy.acquisition.observe(transitions, parts.policy)
+    pool = CandidatePool(tuple(proposed), imagined, parts.model, task)
     if strategy.acquisition is not None:
-        check_acquisition(strategy.acquisition, imagined, parts.model)
+        check_acquisition(strategy.acquisition, pool)
     if strategy.cost is not None:
         check_cost(strategy.cost, imagined, task)
-    check_selector(strategy.selector, strategy.acquisition, imagined, parts.model)
-    play = partial(imagine, proposed, parts.model, task)
-    strategy.select(imagined, parts.model, task, None, 2, rng, play)
+    check_selector(strategy.selector, strategy.acquisition, pool)
+    strategy.select(pool, 2, rng, play)
     explored = parts.explorer.propose(2, contexts, 2, parts.model, rng)
     with make_oracle(config) as oracle:
         repeatable = isinstance(oracle, SupportsRepeat) and oracle.repeatable
-        named = [replace(c, id=f"rehearsal-{i}") for i, c in enumerate(explored)]
+        named = [
+            replace(owned(candidate, "explorer"), id=f"rehearsal-{i}")
+            for i, candidate in enumerate(explored)
+        ]
+        if isinstance(oracle, SupportsClosedLoop):
+            oracle.resolve = parts.resolve
         if task.finds_starts:
             named = _where_found(oracle, named)
         check_oracle(oracle, named if repeatable else ())

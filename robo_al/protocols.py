@@ -15,19 +15,23 @@ plugin *can* do beyond its contract is a further small Protocol (`SupportsAct`),
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from robo_al.types import (
     AnswerFunction,
+    BatchBudget,
     Candidate,
     Channel,
+    ClosedLoop,
     Context,
+    Exclusion,
     FitReport,
     ImaginedRollouts,
-    Limits,
     Outcome,
     Prediction,
     Refusal,
@@ -162,7 +166,7 @@ class Actor(Protocol):
 
 @runtime_checkable
 class SupportsAct(Protocol):
-    """A policy that can answer observations: needed for `Streamed` and to be evaluated."""
+    """A policy that can answer observations: needed for `ClosedLoop` and to be evaluated."""
 
     def start(self, model: Model, members: Sequence[int], seeds: Sequence[int]) -> Actor:
         """Begin B rollouts; row b takes `members[b]` of the model (or `MEAN`) for the truth."""
@@ -290,18 +294,51 @@ class SupportsState(Protocol):
 # ---------------------------------------------------------------- acquisition
 
 
+@dataclass(frozen=True)
+class CandidatePool:
+    """The candidates of a round, imagined, and which of them may be selected."""
+
+    candidates: tuple[Candidate, ...]
+    """N; empty where only what was imagined of them is known."""
+    imagined: ImaginedRollouts
+    """Of the N candidates."""
+    model: Model
+    """Fitted, in which they were imagined."""
+    task: Task
+    pending: ImaginedRollouts | None = None
+    """Rollouts that will be recorded too."""
+    excluded: Mapping[int, Exclusion] = field(default_factory=dict)
+    """Candidates that must not be selected though they are finite, and why."""
+
+    def __len__(self) -> int:
+        """Number of candidates, N."""
+        return len(self.imagined)
+
+    @cached_property
+    def eligible(self) -> torch.Tensor:
+        """[N] whether a candidate may be selected."""
+        eligible = self.imagined.finite.clone()
+        eligible[list(self.excluded)] = False
+        return eligible
+
+    @property
+    def exclusions(self) -> dict[int, Exclusion]:
+        """Why each candidate that is not eligible is not."""
+        lost = Exclusion("not_finite", "the model's imagination left the finite numbers")
+        unfinished = (i for i, finite in enumerate(self.imagined.finite.tolist()) if not finite)
+        return dict.fromkeys(unfinished, lost) | dict(self.excluded)
+
+    def without(self, excluded: Mapping[int, Exclusion]) -> CandidatePool:
+        """Return the pool in which these candidates must not be selected either."""
+        return replace(self, excluded={**excluded, **self.excluded})
+
+
 @runtime_checkable
 class Acquisition(Protocol):
     """Scores imagined rollouts; higher means more worth running."""
 
-    def __call__(
-        self,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
-    ) -> torch.Tensor:
-        """Return scores [N], given that `pending` rollouts will be recorded too."""
+    def __call__(self, pool: CandidatePool, rng: np.random.Generator) -> torch.Tensor:
+        """Return scores [N], given that what is pending will be recorded too."""
 
 
 @runtime_checkable
@@ -333,13 +370,11 @@ class SupportsJoint(Protocol):
     """An acquisition function that values sets of rollouts, not only each on its own.
 
     A gain never grows while others are added: selection relies on it. Where one may, the gain has
-    an attribute `shrinking` that is False, and selection evaluates everything before each pick.
+    an attribute `diminishing` that is False, and selection evaluates everything before each pick.
     """
 
-    def joint(
-        self, imagined: ImaginedRollouts, model: Model, pending: ImaginedRollouts | None
-    ) -> JointGain:
-        """Return the gain over `pending` alone, with nothing added yet."""
+    def joint(self, pool: CandidatePool) -> JointGain:
+        """Return the gain over what is pending alone, with nothing added yet."""
 
 
 @runtime_checkable
@@ -362,21 +397,19 @@ class Selector(Protocol):
     def __call__(
         self,
         acquisition: Acquisition | None,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
+        pool: CandidatePool,
         k: int,
         rng: np.random.Generator,
     ) -> Selection:
-        """Pick k of the N imagined candidates, best first; never one that is not `finite`."""
+        """Pick k of the N candidates, best first; never one that is not `eligible`."""
 
 
 @runtime_checkable
-class SupportsLimits(Protocol):
-    """A selector that can keep a batch within budgets: needed for costs and batch constraints."""
+class SupportsBudget(Protocol):
+    """A selector that can keep a batch within a budget: needed for costs and batch constraints."""
 
-    def within(self, limits: Limits) -> Selector:
-        """Return this selector, keeping to the limits; it may then pick fewer than k."""
+    def within(self, budget: BatchBudget) -> Selector:
+        """Return this selector, keeping to the budget; it may then pick fewer than k."""
 
 
 @runtime_checkable
@@ -426,6 +459,33 @@ class Oracle(Protocol):
 
     def close(self) -> None:
         """Stop whatever runs and free its resources; may be called twice."""
+
+
+class Acting(NamedTuple):
+    """What a `ClosedLoop` stands for: the policy that answers, and the model that it believes."""
+
+    policy: SupportsAct
+    model: Model
+
+
+@runtime_checkable
+class Resolver(Protocol):
+    """Finds what a controller's name stands for, where it is executed or imagined."""
+
+    def __call__(self, controller: ClosedLoop) -> Acting:
+        """Return the policy and its model, with the weights that the controller names.
+
+        Raises:
+            UserError: there is no such policy, or it cannot answer observations.
+        """
+
+
+@runtime_checkable
+class SupportsClosedLoop(Protocol):
+    """An oracle that executes policies which answer observations."""
+
+    resolve: Resolver
+    """Set by the campaign."""
 
 
 @runtime_checkable

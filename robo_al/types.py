@@ -17,8 +17,6 @@ from jaxtyping import Bool, Float, Int
 if TYPE_CHECKING:
     import torch
 
-    from robo_al.protocols import Model, SupportsAct
-
 MEAN = -1
 """In place of a member's index: the model's posterior mean rather than one of its samples."""
 
@@ -139,16 +137,23 @@ class OpenLoop:
 
 
 @dataclass(frozen=True)
-class Streamed:
-    """A controller: a policy at the host answers each observation with an action."""
+class ClosedLoop:
+    """A controller: a policy answers each observation with an action.
 
-    policy: SupportsAct
-    model: Model
+    It says which policy and holds none, so that a candidate can travel to another process or
+    machine: whoever executes it asks a `robo_al.protocols.Resolver`.
+    """
+
     member: int
     """The posterior sample that the policy takes for the truth, or `MEAN`."""
+    policy: str = ""
+    """Its role in the campaign, `policy` or `explorer`; empty: that of whoever proposed it."""
+    weights: str | None = None
+    """What tells which learned numbers it acts by, the `model_hash` of the ledger where there is
+    one; None: those of the moment."""
 
 
-Controller: TypeAlias = OpenLoop | Streamed
+Controller: TypeAlias = OpenLoop | ClosedLoop
 
 
 @dataclass(frozen=True)
@@ -313,7 +318,7 @@ class ImaginedRollouts:
     """[E, N, T] 1 for a step that is taken, 0 after the candidate's horizon, and after the step at
     which the task ended in that member."""
     finite: torch.Tensor
-    """[N] False where a member left the finite numbers: never selected."""
+    """[N] False where a member left the finite numbers."""
 
     @property
     def inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -331,7 +336,20 @@ class ImaginedRollouts:
 
 
 @dataclass(frozen=True)
-class Limits:
+class Exclusion:
+    """Why a candidate must not be selected."""
+
+    kind: Literal["not_finite", "envelope", "risk", "budget"]
+    """`not_finite`: imagination left the finite numbers. `envelope`: the oracle would refuse it.
+    `risk`: it is too likely to break the task's constraint. `budget`: alone it takes more than
+    the whole batch may."""
+    reason: str
+    refusal: Refusal | None = None
+    """The oracle's, of `envelope`."""
+
+
+@dataclass(frozen=True)
+class BatchBudget:
     """What one batch may cost in all."""
 
     seconds: Float[np.ndarray, "N"] | None = None
@@ -352,3 +370,9 @@ class Selection:
     """[N] the acquisition function's value for every candidate, each on its own."""
     gains: tuple[float, ...]
     """[K] what each pick added given those before it; the score where picks are independent."""
+    seconds: tuple[float, ...] | None = None
+    """[N] predicted, where the strategy has a cost."""
+    risks: tuple[float, ...] | None = None
+    """[N] predicted, where the strategy has a constraint."""
+    exclusions: Mapping[int, Exclusion] = field(default_factory=dict)
+    """Which candidates could not be selected, and why."""

@@ -189,13 +189,13 @@ class Model(FakeModel):
 
 
 class Acquisition(FakeAcquisition):
-    def __call__(self, imagined, model, pending, rng):
-        return super().__call__(imagined, model, pending, rng)[:-1]
+    def __call__(self, pool, rng):
+        return super().__call__(pool, rng)[:-1]
 
 
 class Selector(TopK):
-    def __call__(self, acquisition, imagined, model, pending, k, rng):
-        return super().__call__(acquisition, imagined, model, pending, k - 1, rng)
+    def __call__(self, acquisition, pool, k, rng):
+        return super().__call__(acquisition, pool, k - 1, rng)
 
 
 class Oracle(FakeOracle):

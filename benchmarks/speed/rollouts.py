@@ -18,7 +18,7 @@ from measure import CORES, Result
 
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.plugins import make_env
-from robo_al.types import MEAN, Candidate, Context, EnvSpec, Streamed
+from robo_al.types import MEAN, Candidate, ClosedLoop, Context, EnvSpec
 
 ENVS = ("Reacher-v5", "HalfCheetah-v5")
 LIMIT, OURS = "mujoco.rollout, open loop (the limit)", "robo-al SimulationOracle"
@@ -66,7 +66,7 @@ def ours(oracle: SimulationOracle, policy: Policy, rollouts: int, steps: int) ->
     """Submit all rollouts, and poll."""
     start = np.zeros(len(policy.weights))
     for i in range(rollouts):
-        controller = Streamed(policy, None, MEAN)  # type: ignore[arg-type]
+        controller = ClosedLoop(MEAN)
         oracle.submit(Candidate(Context(start, i), controller, steps, i, str(i)))
     outcomes = oracle.poll()
     assert sum(len(outcome.result.actions) for outcome in outcomes) == rollouts * steps

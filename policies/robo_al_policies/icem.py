@@ -21,7 +21,7 @@ from robo_al.errors import ConfigError
 from robo_al.models.ends import termination_of
 from robo_al.protocols import Model
 from robo_al.seeds import integer
-from robo_al.types import MEAN, Candidate, Context, Streamed, Task
+from robo_al.types import MEAN, Candidate, ClosedLoop, Context, Task
 from robo_al_policies.noise import colour
 
 
@@ -96,7 +96,7 @@ class ICEM:
         for i in range(n):
             turn = i // len(contexts)
             member = MEAN if turn == 0 else (i - len(contexts)) % model.members
-            controller = Streamed(self, model, member)
+            controller = ClosedLoop(member)
             candidates.append(
                 Candidate(contexts[i % len(contexts)], controller, horizon, integer(rng))
             )

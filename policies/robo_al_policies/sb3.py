@@ -28,7 +28,7 @@ from robo_al.models.resident import Resident, Steps
 from robo_al.protocols import Model
 from robo_al.seeds import integer
 from robo_al.torch_defaults import single_precision
-from robo_al.types import MEAN, Candidate, Context, Streamed, Task, Transitions
+from robo_al.types import MEAN, Candidate, ClosedLoop, Context, Task, Transitions
 from robo_al_policies.imagined_env import ImaginedEnv
 from robo_al_policies.observer import Observer
 from robo_al_policies.sb3_training import (
@@ -150,7 +150,7 @@ class SB3:
         for i in range(n):
             mean = i < len(contexts)
             member = MEAN if mean else (i - len(contexts)) % model.members
-            controller = Streamed(self, model, member)
+            controller = ClosedLoop(member)
             candidates.append(
                 Candidate(contexts[i % len(contexts)], controller, horizon, integer(rng))
             )

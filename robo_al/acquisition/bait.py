@@ -31,8 +31,7 @@ from robo_al.acquisition.embedding import (
 from robo_al.acquisition.information import noisy_cholesky
 from robo_al.acquisition.joint import Steps, at_least_one
 from robo_al.config.ranges import Width
-from robo_al.protocols import JointGain, SupportsCovariance, SupportsFeatures
-from robo_al.types import ImaginedRollouts
+from robo_al.protocols import CandidatePool, JointGain, SupportsCovariance, SupportsFeatures
 
 GOLDEN = 0.6180339887498949
 """(sqrt(5) - 1) / 2: its multiples modulo 1 are spread evenly, with no period."""
@@ -52,30 +51,25 @@ class Bait(Unscored):
     """
 
     name = "bait"
-    shrinking = False
+    diminishing = False
 
     def __init__(self, steps: Width = 10, pool: Width = 200) -> None:
         super().__init__(steps)
         self.pool = at_least_one(self.name, "pool", pool)
 
-    def _first(
-        self,
-        model: SupportsCovariance,
-        imagined: ImaginedRollouts,
-        pending: ImaginedRollouts | None,
-    ) -> JointGain:
-        steps = Steps.of(imagined, pending, self.steps)
+    def _first(self, model: SupportsCovariance, pool: CandidatePool) -> JointGain:
+        steps = Steps.of(pool, self.steps)
         inside = steps.weights > 0
-        inside[:, : len(imagined)] &= imagined.finite[:, None]
-        inside[:, len(imagined) :] = False
+        inside[:, : len(pool)] &= pool.eligible[:, None]
+        inside[:, len(pool) :] = False
         gain = (
             FeatureVariance(model, steps, inside)
             if isinstance(model, SupportsFeatures)
             else CovarianceVariance(model, steps, inside, self.pool)
         )
-        if pending is not None:
-            for index in torch.nonzero(pending.finite)[:, 0].tolist():
-                gain.add(len(imagined) + index)
+        if pool.pending is not None:
+            for index in torch.nonzero(pool.pending.finite)[:, 0].tolist():
+                gain.add(len(pool) + index)
         return gain
 
 

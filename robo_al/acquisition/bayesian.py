@@ -25,7 +25,7 @@ from torch import Tensor
 from robo_al.acquisition.scores import after_pending, first_gains
 from robo_al.acquisition.select import Fixed
 from robo_al.errors import ConfigError, ModelError
-from robo_al.protocols import JointGain, Model, Policy, SupportsParameters
+from robo_al.protocols import CandidatePool, JointGain, Policy, SupportsParameters
 from robo_al.torch_defaults import single_precision
 from robo_al.types import ImaginedRollouts, Transitions
 
@@ -80,24 +80,16 @@ class BoTorch:
         inputs = torch.cat([_in_cube(policy.context_features(starts)), self._recorded], 1)
         self._regression = _fit(inputs, torch.as_tensor(returns, dtype=torch.float64)[:, None])
 
-    def __call__(
-        self,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
-    ) -> Float[Tensor, "N"]:
+    def __call__(self, pool: CandidatePool, rng: np.random.Generator) -> Float[Tensor, "N"]:
         """Return scores [N]; nothing is drawn from `rng`.
 
         Raises:
             ConfigError: BoTorch refuses the function's options.
         """
-        return self._batch(imagined, pending).scores(imagined, pending)
+        return self._batch(pool).scores(pool)
 
-    def joint(
-        self, imagined: ImaginedRollouts, model: Model, pending: ImaginedRollouts | None
-    ) -> JointGain:
-        """Return the gain over `pending` alone: by how much a batch's value grows.
+    def joint(self, pool: CandidatePool) -> JointGain:
+        """Return the gain over what is pending alone: by how much a batch's value grows.
 
         Of a function that BoTorch evaluates analytically, it is the score: these do not know of
         batches.
@@ -105,20 +97,20 @@ class BoTorch:
         Raises:
             ConfigError: BoTorch refuses the function's options.
         """
-        batch = self._batch(imagined, pending)
-        return batch if batch.conditions else Fixed(batch.scores(imagined, pending).numpy())
+        batch = self._batch(pool)
+        return batch if batch.conditions else Fixed(batch.scores(pool).numpy())
 
-    def _batch(self, imagined: ImaginedRollouts, pending: ImaginedRollouts | None) -> "BatchValue":
+    def _batch(self, pool: CandidatePool) -> "BatchValue":
         """Return the value of batches, with a function of BoTorch for each start."""
         assert self._policy is not None, "`observe` comes first"
-        rollouts = [imagined] if pending is None else [imagined, pending]
+        rollouts = [pool.imagined] if pool.pending is None else [pool.imagined, pool.pending]
         starts = np.concatenate([_starts(each) for each in rollouts])
         parameters = np.concatenate([_parameters(self._policy, each) for each in rollouts])
         features = _in_cube(self._policy.context_features(starts))
         points = torch.cat([features, _in_cube(parameters)], 1)
         _, first, groups = np.unique(starts, axis=0, return_index=True, return_inverse=True)
         functions = [self._function(features[i]) for i in first]
-        return BatchValue(points, groups.ravel(), functions, len(imagined))
+        return BatchValue(points, groups.ravel(), functions, len(pool))
 
     def _function(self, features: Float[Tensor, "C"]) -> Any:
         """Return BoTorch's acquisition function for rollouts from one start."""
@@ -154,7 +146,7 @@ class BatchValue:
         candidates: N.
     """
 
-    shrinking = False
+    diminishing = False
 
     def __init__(
         self,
@@ -194,15 +186,13 @@ class BatchValue:
         with torch.no_grad(), _quietly():
             function.set_X_pending(self._points[batch])
 
-    def scores(
-        self, imagined: ImaginedRollouts, pending: ImaginedRollouts | None
-    ) -> Float[Tensor, "N"]:
+    def scores(self, pool: CandidatePool) -> Float[Tensor, "N"]:
         """Return what each candidate adds to what is pending.
 
         Repeats of what is pending come last where the functions do not know of it.
         """
-        scores = first_gains(self, imagined)
-        return scores if self.conditions else after_pending(scores, imagined, pending)
+        scores = first_gains(self, pool)
+        return scores if self.conditions else after_pending(scores, pool)
 
 
 def _function(name: str) -> Any:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from robo_al.errors import ConfigError
 from robo_al.protocols import Model
-from robo_al.types import ImaginedRollouts, Task
+from robo_al.types import Exclusion, ImaginedRollouts, Task
 
 Play: TypeAlias = Callable[[Sequence[int], np.random.Generator | None], ImaginedRollouts]
 """Plays the candidates in members of the model, with noise where a generator is given."""
@@ -87,6 +87,14 @@ class ChanceConstraint:
             return broken.double() / draws
         bound = clopper_pearson(broken.cpu().numpy(), draws, self.confidence)
         return torch.as_tensor(bound, device=broken.device)
+
+    def exclusions(self, risks: Float[Tensor, "N"]) -> dict[int, Exclusion]:
+        """Return which candidates are too likely to break the constraint, and why."""
+        return {
+            i: Exclusion("risk", f"a risk of {risk:.3g}, and delta is {self.delta:g}")
+            for i, risk in enumerate(risks.tolist())
+            if not risk <= self.delta
+        }
 
 
 def breaks(imagined: ImaginedRollouts, task: Task) -> Tensor:

@@ -20,8 +20,7 @@ from torch import Tensor
 
 from robo_al.acquisition.scores import after_pending, step_by_step
 from robo_al.errors import ConfigError
-from robo_al.protocols import Model, SupportsMixture
-from robo_al.types import ImaginedRollouts
+from robo_al.protocols import CandidatePool, Model, SupportsMixture
 
 
 class JensenRenyi:
@@ -40,24 +39,18 @@ class JensenRenyi:
         """
         _require_mixture(model)
 
-    def __call__(
-        self,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
-    ) -> Float[Tensor, "N"]:
+    def __call__(self, pool: CandidatePool, rng: np.random.Generator) -> Float[Tensor, "N"]:
         """Return scores [N], in nats.
 
         Raises:
             ConfigError: the model has no `mixture`, or one member.
         """
-        known = _require_mixture(model)
+        known = _require_mixture(pool.model)
 
         def nats(observations: Tensor, actions: Tensor) -> Tensor:
             return jensen_renyi(*known.mixture(observations, actions))
 
-        return after_pending(step_by_step(imagined, nats).sum(-1).mean(0), imagined, pending)
+        return after_pending(step_by_step(pool.imagined, nats).sum(-1).mean(0), pool)
 
 
 def jensen_renyi(

@@ -30,13 +30,13 @@ from robo_al.acquisition.embedding import Embedding, embed, positions
 from robo_al.acquisition.information import require_covariance
 from robo_al.acquisition.joint import at_least_one
 from robo_al.acquisition.scores import first_gains
-from robo_al.acquisition.select import NewGain, Sequential, checked_scores
+from robo_al.acquisition.select import GreedySelector, NewGain, checked_scores
 from robo_al.config.ranges import Width
-from robo_al.protocols import Acquisition, JointGain, Model, SupportsCovariance
+from robo_al.protocols import Acquisition, CandidatePool, JointGain, Model, SupportsCovariance
 from robo_al.types import ImaginedRollouts
 
 
-class Unscored(Sequential):
+class Unscored(GreedySelector):
     """A selector with a gain of its own in place of an acquisition function's.
 
     Args:
@@ -61,25 +61,15 @@ class Unscored(Sequential):
         """
         require_covariance(model, self.name)
 
-    def _first(
-        self,
-        model: SupportsCovariance,
-        imagined: ImaginedRollouts,
-        pending: ImaginedRollouts | None,
-    ) -> JointGain:
-        """Return the gain over `pending`; its `add` replaces what it holds, as it is copied."""
+    def _first(self, model: SupportsCovariance, pool: CandidatePool) -> JointGain:
+        """Return the gain over what is pending; `add` replaces what it holds, as it is copied."""
         raise NotImplementedError
 
     def _start(
-        self,
-        acquisition: Acquisition | None,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
+        self, acquisition: Acquisition | None, pool: CandidatePool, rng: np.random.Generator
     ) -> tuple[Float[np.ndarray, "N"], NewGain]:
-        start = self._first(require_covariance(model, self.name), imagined, pending)
-        scores = checked_scores(self, first_gains(start, imagined), imagined)
+        start = self._first(require_covariance(pool.model, self.name), pool)
+        scores = checked_scores(self, first_gains(start, pool), pool)
         return scores, lambda _: copy.copy(start)  # made once for all prices
 
 
@@ -88,28 +78,18 @@ class KCenter(Unscored):
 
     name = "k_center"
 
-    def _first(
-        self,
-        model: SupportsCovariance,
-        imagined: ImaginedRollouts,
-        pending: ImaginedRollouts | None,
-    ) -> JointGain:
-        return NearestCentre(embed(model, imagined, pending, self.steps), pending)
+    def _first(self, model: SupportsCovariance, pool: CandidatePool) -> JointGain:
+        return NearestCentre(embed(model, pool, self.steps), pool.pending)
 
 
 class LargestClusterMaxDist(Unscored):
     """Picks one candidate after another, each the farthest of the largest cluster."""
 
     name = "lcmd"
-    shrinking = False
+    diminishing = False
 
-    def _first(
-        self,
-        model: SupportsCovariance,
-        imagined: ImaginedRollouts,
-        pending: ImaginedRollouts | None,
-    ) -> JointGain:
-        return LargestCluster(embed(model, imagined, pending, self.steps), pending)
+    def _first(self, model: SupportsCovariance, pool: CandidatePool) -> JointGain:
+        return LargestCluster(embed(model, pool, self.steps), pool.pending)
 
 
 class KMeansPlusPlus(KCenter):

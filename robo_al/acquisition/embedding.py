@@ -25,8 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robo_al.acquisition.joint import Steps
-from robo_al.protocols import SupportsCovariance, SupportsFeatures
-from robo_al.types import ImaginedRollouts
+from robo_al.protocols import CandidatePool, SupportsCovariance, SupportsFeatures
 
 
 @runtime_checkable
@@ -42,8 +41,7 @@ class Embedding(Protocol):
 
 def embed(
     model: SupportsCovariance,
-    imagined: ImaginedRollouts,
-    pending: ImaginedRollouts | None,
+    pool: CandidatePool,
     steps: int,
 ) -> Embedding:
     """Return the embedding of the candidates and of pending rollouts after them.
@@ -53,11 +51,10 @@ def embed(
 
     Args:
         model: fitted.
-        imagined: the N candidates.
-        pending: rollouts that will be recorded too, or None.
+        pool: of the N candidates.
         steps: m, how many steps at most represent a rollout, evenly spaced.
     """
-    rollouts = Steps.of(imagined, pending, steps)
+    rollouts = Steps.of(pool, steps)
     if isinstance(model, SupportsFeatures):
         return FeatureEmbedding(model, rollouts)
     return CovarianceEmbedding(model, rollouts)

@@ -17,11 +17,10 @@ from torch import Tensor
 
 from robo_al.acquisition.information import noisy_cholesky, require_covariance
 from robo_al.acquisition.joint import Steps, at_least_one
-from robo_al.acquisition.scores import chunks, only_finite
+from robo_al.acquisition.scores import chunks, only_eligible
 from robo_al.acquisition.target import optimal_trajectories
 from robo_al.config.ranges import Width
-from robo_al.protocols import Model, SupportsCovariance
-from robo_al.types import ImaginedRollouts
+from robo_al.protocols import CandidatePool, Model, SupportsCovariance
 
 Inputs = tuple[Tensor, Tensor]
 """Observations [E,a,O] and actions [E,a,A] of a steps in each member."""
@@ -55,13 +54,7 @@ class ExpectedPredictiveInformation:
         """
         require_covariance(model, "epig")
 
-    def __call__(
-        self,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
-    ) -> Float[Tensor, "N"]:
+    def __call__(self, pool: CandidatePool, rng: np.random.Generator) -> Float[Tensor, "N"]:
         """Return scores [N], in nats.
 
         Raises:
@@ -69,18 +62,18 @@ class ExpectedPredictiveInformation:
             UserError: no candidate is finite.
             ModelError: its covariance is no covariance.
         """
-        known = require_covariance(model, "epig")
+        known, imagined = require_covariance(pool.model, "epig"), pool.imagined
         steps = Steps.thinned(imagined, min(self.steps, imagined.mask.shape[-1]))
         targets = _Targets(
             known,
-            _optimal_steps(imagined, steps, self.samples),
-            _pending_steps(imagined, pending, self.steps),
+            _optimal_steps(pool, steps, self.samples),
+            _pending_steps(pool, self.steps),
         )
         parts = []
         for part in chunks(imagined):
             nats = targets.information(steps.observations[:, part], steps.actions[:, part])
             parts.append((nats * steps.weights[:, part]).sum(-1).mean(0))
-        return only_finite(torch.cat(parts), imagined)
+        return only_eligible(torch.cat(parts), pool)
 
 
 class _Targets:
@@ -128,17 +121,16 @@ class _Targets:
         return self._model.covariance(first, second).to(torch.float64)
 
 
-def _optimal_steps(imagined: ImaginedRollouts, steps: Steps, samples: int) -> Inputs:
+def _optimal_steps(pool: CandidatePool, steps: Steps, samples: int) -> Inputs:
     """Return the valid steps of the optimal trajectories [E,a,...], alike in all members."""
-    e, n = (list(index) for index in zip(*optimal_trajectories(imagined, samples), strict=True))
-    valid, shape = steps.weights[e, n].bool(), (len(imagined.members), -1, -1)
+    e, n = (list(index) for index in zip(*optimal_trajectories(pool, samples), strict=True))
+    valid, shape = steps.weights[e, n].bool(), (len(pool.imagined.members), -1, -1)
     return steps.observations[e, n][valid].expand(shape), steps.actions[e, n][valid].expand(shape)
 
 
-def _pending_steps(
-    imagined: ImaginedRollouts, pending: ImaginedRollouts | None, most: int
-) -> Pending:
+def _pending_steps(pool: CandidatePool, most: int) -> Pending:
     """Return the steps of pending rollouts that any member takes; none of what is not finite."""
+    imagined, pending = pool.imagined, pool.pending
     if pending is None:
         taken = imagined.mask.new_empty(len(imagined.members), 0, dtype=torch.float64)
         return imagined.observations[:, 0, :0], imagined.actions[:, 0, :0], taken

@@ -25,7 +25,7 @@ from robo_al.acquisition.information import log_determinant, noisy_cholesky, req
 from robo_al.acquisition.scores import first_gains
 from robo_al.config.ranges import Width
 from robo_al.errors import ConfigError
-from robo_al.protocols import Model, SupportsCovariance, SupportsFeatures
+from robo_al.protocols import CandidatePool, Model, SupportsCovariance, SupportsFeatures
 from robo_al.types import ImaginedRollouts
 
 logger = logging.getLogger("robo_al")
@@ -60,8 +60,9 @@ class Steps:
         return cls(observations, actions, (position < taken).to(torch.float64))
 
     @classmethod
-    def of(cls, imagined: ImaginedRollouts, pending: ImaginedRollouts | None, m: int) -> "Steps":
+    def of(cls, pool: CandidatePool, m: int) -> "Steps":
         """Take at most m steps of each candidate, and of each pending rollout after them."""
+        imagined, pending = pool.imagined, pool.pending
         others = [] if pending is None else [pending]
         m = min(m, max(rollouts.mask.shape[-1] for rollouts in (imagined, *others)))
         steps = cls.thinned(imagined, m)
@@ -219,25 +220,23 @@ class BlockGain:
 
     Args:
         model: knows joint covariances.
-        imagined: the N candidates.
-        pending: rollouts that will be recorded too, or None.
+        pool: of the N candidates.
         m: steps at most that represent a rollout.
         value: from log determinants [D,E,n] to gains [n].
-        shrinking: whether no gain grows while others are added, so that old ones are bounds.
+        diminishing: whether no gain grows while others are added, so that old ones are bounds.
     """
 
     def __init__(
         self,
         model: SupportsCovariance,
-        imagined: ImaginedRollouts,
-        pending: ImaginedRollouts | None,
+        pool: CandidatePool,
         m: int,
         value: Callable[[Tensor], Tensor],
-        shrinking: bool = True,
+        diminishing: bool = True,
     ) -> None:
-        steps = Steps.of(imagined, pending, m)
+        steps = Steps.of(pool, m)
         self._value, self._m = value, steps.weights.shape[-1]
-        self.shrinking = shrinking
+        self.diminishing = diminishing
         self._blocks: PosteriorBlocks | FeatureBlocks = (
             FeatureBlocks(model, steps)
             if isinstance(model, SupportsFeatures)
@@ -245,9 +244,9 @@ class BlockGain:
         )
         self._rank: int | None = getattr(model, "covariance_rank", None)
         self._added = 0
-        if pending is not None:
-            for index in torch.nonzero(pending.finite)[:, 0].tolist():
-                self.add(len(imagined) + index)
+        if pool.pending is not None:
+            for index in torch.nonzero(pool.pending.finite)[:, 0].tolist():
+                self.add(len(pool) + index)
 
     def gains(self, indices: Sequence[int]) -> Float[Tensor, "n"]:
         """Return what each of n candidates adds to those already added."""
@@ -284,20 +283,14 @@ class JointInformation:
     def __init__(self, steps: Width = 25) -> None:
         self.steps = at_least_one("joint_information", "steps", steps)
 
-    def __call__(
-        self,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
-    ) -> Float[Tensor, "N"]:
-        """Return scores [N] in nats: the gain of each candidate over `pending` alone.
+    def __call__(self, pool: CandidatePool, rng: np.random.Generator) -> Float[Tensor, "N"]:
+        """Return scores [N] in nats: the gain of each candidate over what is pending alone.
 
         Raises:
             ConfigError: the model has no covariance.
             ModelError: its covariance is no covariance.
         """
-        return first_gains(self.joint(imagined, model, pending), imagined)
+        return first_gains(self.joint(pool), pool)
 
     def require(self, model: Model, members: int) -> None:
         """Refuse a model without a covariance.
@@ -307,17 +300,15 @@ class JointInformation:
         """
         require_covariance(model, "joint_information")
 
-    def joint(
-        self, imagined: ImaginedRollouts, model: Model, pending: ImaginedRollouts | None
-    ) -> BlockGain:
-        """Return the gain over `pending`, with nothing added yet."""
-        known = require_covariance(model, "joint_information")
+    def joint(self, pool: CandidatePool) -> BlockGain:
+        """Return the gain over what is pending, with nothing added yet."""
+        known = require_covariance(pool.model, "joint_information")
 
         def nats(log_determinants: Tensor) -> Tensor:
             total: Tensor = log_determinants.sum(0).mean(0)
             return total / 2
 
-        return BlockGain(known, imagined, pending, self.steps, nats)
+        return BlockGain(known, pool, self.steps, nats)
 
 
 def at_least_one(who: str, name: str, value: object) -> int:

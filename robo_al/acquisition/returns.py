@@ -12,25 +12,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robo_al.acquisition.scores import after_pending, number_between, only_finite
+from robo_al.acquisition.scores import after_pending, number_between
 from robo_al.config.ranges import NonNegative
 from robo_al.errors import ConfigError
-from robo_al.protocols import Model
-from robo_al.types import ImaginedRollouts
+from robo_al.protocols import CandidatePool, Model
 
 
 class GreedyReturn:
     """Scores a candidate by its imagined return, the mean over the E members."""
 
-    def __call__(
-        self,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
-    ) -> Float[Tensor, "N"]:
+    def __call__(self, pool: CandidatePool, rng: np.random.Generator) -> Float[Tensor, "N"]:
         """Return scores [N], in the unit of the reward."""
-        return after_pending(imagined.returns.mean(0), imagined, pending)
+        return after_pending(pool.imagined.returns.mean(0), pool)
 
 
 class UpperConfidenceBound:
@@ -58,21 +51,15 @@ class UpperConfidenceBound:
         """
         _require_spread("ucb", model, members)
 
-    def __call__(
-        self,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
-    ) -> Float[Tensor, "N"]:
+    def __call__(self, pool: CandidatePool, rng: np.random.Generator) -> Float[Tensor, "N"]:
         """Return scores [N], in the unit of the reward.
 
         Raises:
             ConfigError: each candidate was imagined in one member only.
         """
-        returns = _spread_returns("ucb", imagined, model)
+        returns = _spread_returns("ucb", pool)
         scores = returns.mean(0) + self.kappa * returns.std(0, correction=0)
-        return after_pending(scores, imagined, pending)
+        return after_pending(scores, pool)
 
 
 class ExpectedImprovement:
@@ -93,21 +80,15 @@ class ExpectedImprovement:
         """
         _require_spread("expected_improvement", model, members)
 
-    def __call__(
-        self,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
-    ) -> Float[Tensor, "N"]:
+    def __call__(self, pool: CandidatePool, rng: np.random.Generator) -> Float[Tensor, "N"]:
         """Return scores [N], in the unit of the reward.
 
         Raises:
             ConfigError: each candidate was imagined in one member only.
         """
-        returns = _spread_returns("expected_improvement", imagined, model)
-        gain = (returns - _incumbents(imagined, pending)).clamp_min(0)
-        return after_pending(gain.mean(0), imagined, pending)
+        returns = _spread_returns("expected_improvement", pool)
+        gain = (returns - _incumbents(pool)).clamp_min(0)
+        return after_pending(gain.mean(0), pool)
 
 
 class Thompson:
@@ -124,18 +105,12 @@ class Thompson:
     order is that of `greedy_return`.
     """
 
-    def __call__(
-        self,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
-    ) -> Float[Tensor, "N"]:
+    def __call__(self, pool: CandidatePool, rng: np.random.Generator) -> Float[Tensor, "N"]:
         """Return scores [N], whole numbers from N down; members are drawn from `rng`."""
-        scores = torch.zeros(len(imagined), dtype=torch.float64)
-        ranking = _interleaved(_rankings(imagined), rng)
-        scores[ranking] = torch.arange(len(imagined), 0, -1, dtype=torch.float64)[: len(ranking)]
-        return after_pending(scores.to(imagined.finite.device), imagined, pending)
+        scores = torch.zeros(len(pool), dtype=torch.float64)
+        ranking = _interleaved(_rankings(pool), rng)
+        scores[ranking] = torch.arange(len(pool), 0, -1, dtype=torch.float64)[: len(ranking)]
+        return after_pending(scores.to(pool.eligible.device), pool)
 
 
 def _require_spread(who: str, model: Model, members: int) -> None:
@@ -151,31 +126,35 @@ def _require_spread(who: str, model: Model, members: int) -> None:
         )
 
 
-def _spread_returns(who: str, imagined: ImaginedRollouts, model: Model) -> Float[Tensor, "E N"]:
-    returns = imagined.returns.to(torch.float64)
-    _require_spread(who, model, len(returns))
+def _spread_returns(who: str, pool: CandidatePool) -> Float[Tensor, "E N"]:
+    returns = pool.imagined.returns.to(torch.float64)
+    _require_spread(who, pool.model, len(returns))
     return returns
 
 
-def _incumbents(imagined: ImaginedRollouts, pending: ImaginedRollouts | None) -> Float[Tensor, "N"]:
+def _incumbents(pool: CandidatePool) -> Float[Tensor, "N"]:
     """Return, for each candidate, the highest mean return from its own start."""
-    rollouts = [imagined] if pending is None else [imagined, pending]
-    means = torch.cat([only_finite(each.returns.mean(0), each) for each in rollouts])
+    rollouts, counted = [pool.imagined], [pool.eligible]
+    if pool.pending is not None:
+        rollouts, counted = [*rollouts, pool.pending], [*counted, pool.pending.finite]
+    returns = torch.cat([each.returns.mean(0) for each in rollouts]).to(torch.float64)
+    means = torch.where(torch.cat(counted), returns, -torch.inf)
     starts = torch.cat([each.observations[0, :, 0] for each in rollouts])  # alike in all members
     groups: Tensor
     _, groups = torch.unique(starts, dim=0, return_inverse=True)
     best = torch.full_like(means, -torch.inf).scatter_reduce(0, groups, means, "amax")
-    return best[groups[: len(imagined)]]
+    return best[groups[: len(pool)]]
 
 
-def _rankings(imagined: ImaginedRollouts) -> list[list[int]]:
-    """Return, for each member that finite candidates were played in, those from worst to best."""
-    returns, members, finite = (
-        value.cpu().numpy() for value in (imagined.returns, imagined.members, imagined.finite)
+def _rankings(pool: CandidatePool) -> list[list[int]]:
+    """Return, for each member that candidates were played in, the eligible from worst to best."""
+    returns, members, eligible = (
+        value.cpu().numpy()
+        for value in (pool.imagined.returns, pool.imagined.members, pool.eligible)
     )
     rankings = []
-    for member in np.unique(members[:, finite]):
-        e, n = np.nonzero((members == member) & finite)
+    for member in np.unique(members[:, eligible]):
+        e, n = np.nonzero((members == member) & eligible)
         rankings.append(n[np.argsort(-returns[e, n], kind="stable")][::-1].tolist())
     return rankings
 

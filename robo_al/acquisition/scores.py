@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from robo_al.errors import ConfigError
-from robo_al.protocols import JointGain
+from robo_al.protocols import CandidatePool, JointGain
 from robo_al.types import ImaginedRollouts
 
 STEPS = 4096
@@ -18,39 +18,35 @@ SAME = 1e-6
 """Absolute and relative difference below which two inputs are one: imagination is float32."""
 
 
-def only_finite(scores: Float[Tensor, "N"], imagined: ImaginedRollouts) -> Float[Tensor, "N"]:
-    """Return the scores in float64, minus infinity where imagination was not finite."""
-    return torch.where(imagined.finite, scores.to(torch.float64), -torch.inf)
+def only_eligible(scores: Float[Tensor, "N"], pool: CandidatePool) -> Float[Tensor, "N"]:
+    """Return the scores in float64, minus infinity for what must not be selected."""
+    return torch.where(pool.eligible, scores.to(torch.float64), -torch.inf)
 
 
-def first_gains(gain: JointGain, imagined: ImaginedRollouts) -> Float[Tensor, "N"]:
-    """Return what each finite candidate would add now, minus infinity for the others (float64)."""
-    finite = torch.nonzero(imagined.finite)[:, 0].tolist()
-    device = imagined.finite.device
-    scores = torch.full((len(imagined),), -torch.inf, dtype=torch.float64, device=device)
-    if finite:
-        scores[imagined.finite] = gain.gains(finite).to(scores)
+def first_gains(gain: JointGain, pool: CandidatePool) -> Float[Tensor, "N"]:
+    """Return what each candidate would add now, minus infinity where it must not (float64)."""
+    eligible = pool.eligible
+    scores = torch.full((len(pool),), -torch.inf, dtype=torch.float64, device=eligible.device)
+    if bool(eligible.any()):
+        scores[eligible] = gain.gains(torch.nonzero(eligible)[:, 0].tolist()).to(scores)
     return scores
 
 
-def after_pending(
-    scores: Float[Tensor, "N"], imagined: ImaginedRollouts, pending: ImaginedRollouts | None
-) -> Float[Tensor, "N"]:
-    """Return `only_finite` scores in which what repeats a pending rollout comes after all others.
+def after_pending(scores: Float[Tensor, "N"], pool: CandidatePool) -> Float[Tensor, "N"]:
+    """Return `only_eligible` scores in which what repeats a pending rollout comes after all others.
 
     For acquisition functions that do not condition on what is pending. The repeats keep their
     order among themselves; all other scores stay as they are.
 
     Args:
         scores: higher is better.
-        imagined: the N candidates.
-        pending: rollouts that will be recorded too, or None.
+        pool: of the N candidates.
     """
-    scores = only_finite(scores, imagined)
-    if pending is None:
+    scores = only_eligible(scores, pool)
+    if pool.pending is None:
         return scores
-    repeated = _repeats(imagined, pending) & imagined.finite
-    others = scores[imagined.finite & ~repeated]
+    repeated = _repeats(pool.imagined, pool.pending) & pool.eligible
+    others = scores[pool.eligible & ~repeated]
     if not bool(repeated.any()) or len(others) == 0:
         return scores
     lowest, highest = others.min(), scores[repeated].max()

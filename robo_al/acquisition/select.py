@@ -20,8 +20,8 @@ from torch import Tensor
 from robo_al.acquisition.scores import first_gains
 from robo_al.config.ranges import Positive
 from robo_al.errors import ConfigError, ModelError, PluginError, UserError
-from robo_al.protocols import Acquisition, JointGain, Model, SupportsJoint
-from robo_al.types import ImaginedRollouts, Limits, Selection
+from robo_al.protocols import Acquisition, CandidatePool, JointGain, SupportsJoint
+from robo_al.types import BatchBudget, Selection
 
 FIRST_LOOK = 128
 """Stale gains that are evaluated at once at first; twice as many each time it was not enough."""
@@ -31,45 +31,43 @@ NewGain: TypeAlias = Callable[[Float[np.ndarray, "N"]], JointGain]
 """Makes the value of sets, with nothing added yet, of which these are the first gains [N]."""
 
 
-class Sequential:
-    """What all selectors here share: they pick one candidate after another, within limits."""
+class GreedySelector:
+    """What all selectors here share: they pick one candidate after another, within a budget."""
 
     without_scores: ClassVar[bool] = False
     """Whether the selector goes without an acquisition function."""
-    shrinking: ClassVar[bool] = True
+    diminishing: ClassVar[bool] = True
     """Whether a gain never grows while others are added, so that an old one is an upper bound."""
-    limits = Limits()
+    budget = BatchBudget()
 
-    def within(self, limits: Limits) -> "Sequential":
-        """Return this selector, keeping to the limits; it may then pick fewer than k."""
+    def within(self, budget: BatchBudget) -> "GreedySelector":
+        """Return this selector, keeping to the budget; it may then pick fewer than k."""
         limited = copy.copy(self)
-        limited.limits = limits
+        limited.budget = budget
         return limited
 
     def __call__(
         self,
         acquisition: Acquisition | None,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
+        pool: CandidatePool,
         k: int,
         rng: np.random.Generator,
     ) -> Selection:
-        """Pick k candidates, in the order of picking; fewer where the limits leave no more.
+        """Pick k candidates, in the order of picking; fewer where the budget leaves no more.
 
         Raises:
             ConfigError: the acquisition function or model is none that this selector can use.
-            UserError: fewer than k candidates are finite, or a gain per second of less than 0.
+            UserError: fewer than k candidates are eligible, or a gain per second of less than 0.
             PluginError, ModelError: the scores are not [N], or NaN.
         """
-        usable = int(imagined.finite.sum())
+        usable = int(pool.eligible.sum())
         if not 0 < k <= usable:
             raise UserError(
-                f"{k} candidates are to be selected, and {usable} of {len(imagined)} are finite in "
-                "imagination; propose more candidates or select fewer"
+                f"{k} candidates are to be selected, and {usable} of {len(pool)} may be; propose "
+                "more candidates or select fewer"
             )
-        scores, new_gain = self._start(acquisition, imagined, model, pending, rng)
-        prices = [None] if self.limits.seconds is None else [None, self.limits.seconds]
+        scores, new_gain = self._start(acquisition, pool, rng)
+        prices = [None] if self.budget.seconds is None else [None, self.budget.seconds]
         if len(prices) > 1:
             scores = gains_of(scores, acquisition, "cost: a gain per second")
         batches = []
@@ -79,12 +77,7 @@ class Sequential:
         return Selection(tuple(picks), tuple(scores.tolist()), tuple(gains))
 
     def _start(
-        self,
-        acquisition: Acquisition | None,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
+        self, acquisition: Acquisition | None, pool: CandidatePool, rng: np.random.Generator
     ) -> tuple[Float[np.ndarray, "N"], NewGain]:
         """Return each candidate's own value, and what makes the value of sets.
 
@@ -92,8 +85,8 @@ class Sequential:
         """
         if acquisition is None:
             raise ConfigError(f"selector {type(self).__name__} needs an acquisition function")
-        scores = acquisition(imagined, model, pending, rng)
-        return checked_scores(acquisition, scores, imagined), Fixed
+        scores = acquisition(pool, rng)
+        return checked_scores(acquisition, scores, pool), Fixed
 
     def _pick(
         self,
@@ -106,14 +99,14 @@ class Sequential:
         """Pick by the largest gain (per second); `bounds` are the first gains."""
         picks: list[int] = []
         gains: list[float] = []
-        shrinking = self.shrinking and getattr(gain, "shrinking", True)
-        fresh = np.full(len(bounds), shrinking)
+        diminishing = self.diminishing and getattr(gain, "diminishing", True)
+        fresh = np.full(len(bounds), diminishing)
         free = np.isfinite(bounds)
         while len(picks) < k:
             free &= self._affordable(picks)
             if not free.any():
                 break
-            look = FIRST_LOOK if shrinking else len(bounds)
+            look = FIRST_LOOK if diminishing else len(bounds)
             best = self._best(gain, bounds, fresh, free, price, look)
             picks.append(best)
             gains.append(float(bounds[best]))
@@ -151,31 +144,26 @@ class Sequential:
             size *= 2
 
     def _affordable(self, picks: Sequence[int]) -> Bool[np.ndarray, "N"] | bool:
-        """Return which candidates the limits still allow beside those picked."""
+        """Return which candidates the budget still allows beside those picked."""
         allowed: NDArray[np.bool_] | bool = True
         for use, total in (
-            (self.limits.seconds, self.limits.total_seconds),
-            (self.limits.risks, self.limits.total_risk),
+            (self.budget.seconds, self.budget.total_seconds),
+            (self.budget.risks, self.budget.total_risk),
         ):
             if use is not None:  # a rounding error must not forbid what exactly fits
                 allowed &= use[list(picks)].sum() + use <= total * (1 + 1e-9)
         return allowed
 
 
-class TopK(Sequential):
+class TopK(GreedySelector):
     """Picks the k candidates with the highest scores; ties go to the lower index."""
 
 
-class GreedyJoint(Sequential):
+class GreedyJoint(GreedySelector):
     """Picks one candidate after another, each the one that adds most to those before it."""
 
     def _start(
-        self,
-        acquisition: Acquisition | None,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
+        self, acquisition: Acquisition | None, pool: CandidatePool, rng: np.random.Generator
     ) -> tuple[Float[np.ndarray, "N"], NewGain]:
         if not isinstance(acquisition, SupportsJoint):
             raise ConfigError(
@@ -183,12 +171,12 @@ class GreedyJoint(Sequential):
                 "one (it has no `joint`); use the selector top_k"
             )
         joint = acquisition.joint
-        unused = [joint(imagined, model, pending)]  # what it took to make is not done again
-        scores = checked_scores(acquisition, first_gains(unused[0], imagined), imagined)
-        return scores, lambda _: unused.pop() if unused else joint(imagined, model, pending)
+        unused = [joint(pool)]  # what it took to make is not done again
+        scores = checked_scores(acquisition, first_gains(unused[0], pool), pool)
+        return scores, lambda _: unused.pop() if unused else joint(pool)
 
 
-class Stochastic(Sequential):
+class Stochastic(GreedySelector):
     """Draws k candidates without replacement, each with probability ~ score^(1 / temperature).
 
     Adding Gumbel noise to log(score) / temperature and taking the k largest is the same draw
@@ -207,14 +195,9 @@ class Stochastic(Sequential):
         self.temperature = temperature
 
     def _start(
-        self,
-        acquisition: Acquisition | None,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
+        self, acquisition: Acquisition | None, pool: CandidatePool, rng: np.random.Generator
     ) -> tuple[Float[np.ndarray, "N"], NewGain]:
-        scores, new_gain = super()._start(acquisition, imagined, model, pending, rng)
+        scores, new_gain = super()._start(acquisition, pool, rng)
         gains_of(scores, acquisition, "stochastic: the logarithm of a score")
         return scores, new_gain
 
@@ -264,29 +247,27 @@ def gains_of(scores: Float[np.ndarray, "N"], acquisition: object, who: str) -> N
     return np.where(np.isfinite(scores), np.maximum(scores, 0), -np.inf)
 
 
-def checked_scores(
-    scorer: object, scores: Tensor, imagined: ImaginedRollouts
-) -> Float[np.ndarray, "N"]:
+def checked_scores(scorer: object, scores: Tensor, pool: CandidatePool) -> Float[np.ndarray, "N"]:
     """Return scores [N] as an array, minus infinity where a candidate must not be picked.
 
     Raises:
         PluginError: they are not [N].
-        ModelError: one is NaN or infinite although the candidate is finite.
+        ModelError: one is NaN or infinite although the candidate is eligible.
     """
     name = type(scorer).__name__
-    if scores.shape != (len(imagined),):
+    if scores.shape != (len(pool),):
         raise PluginError(
-            f"{name}: scores of shape {tuple(scores.shape)} for {len(imagined)} "
+            f"{name}: scores of shape {tuple(scores.shape)} for {len(pool)} "
             "candidates; return one score for each"
         )
-    values, finite = _numbers(scores), imagined.finite.cpu().numpy()
-    wrong = np.flatnonzero(finite & ~np.isfinite(values))
+    values, eligible = _numbers(scores), pool.eligible.cpu().numpy()
+    wrong = np.flatnonzero(eligible & ~np.isfinite(values))
     if len(wrong):
         raise ModelError(
             f"{name}: the score of candidate {wrong[0]} is {values[wrong[0]]}, "
             "although it is finite in imagination"
         )
-    return np.where(finite, values, -np.inf)
+    return np.where(eligible, values, -np.inf)
 
 
 def _numbers(values: Tensor) -> Float[np.ndarray, "n"]:

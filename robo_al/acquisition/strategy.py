@@ -9,24 +9,14 @@ from robo_al.acquisition.constraint import ChanceConstraint, Play
 from robo_al.errors import ConfigError, UserError
 from robo_al.protocols import (
     Acquisition,
+    CandidatePool,
     Cost,
     Model,
     Selector,
-    SupportsLimits,
+    SupportsBudget,
     SupportsRequirements,
 )
-from robo_al.types import ImaginedRollouts, Limits, Selection, Task
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A selection, and what was predicted of every candidate beside its score."""
-
-    selection: Selection
-    seconds: tuple[float, ...] | None
-    """[N] where the strategy has a cost."""
-    risks: tuple[float, ...] | None
-    """[N] where the strategy has a constraint."""
+from robo_al.types import BatchBudget, Exclusion, Selection, Task
 
 
 @dataclass(frozen=True)
@@ -62,7 +52,7 @@ class Strategy:
         if self.constraint is not None:
             self.constraint.require(task)
         limited = self.cost is not None or (self.constraint and self.constraint.total is not None)
-        if limited and not isinstance(self.selector, SupportsLimits):
+        if limited and not isinstance(self.selector, SupportsBudget):
             raise ConfigError(
                 f"selector {type(self.selector).__name__} picks without regard to budgets (it has "
                 "no `within`); leave out cost and constraint.total, or take another selector"
@@ -75,57 +65,54 @@ class Strategy:
             )
 
     def select(
-        self,
-        imagined: ImaginedRollouts,
-        model: Model,
-        task: Task,
-        pending: ImaginedRollouts | None,
-        k: int,
-        rng: np.random.Generator,
-        play: Play,
-    ) -> Choice:
+        self, pool: CandidatePool, k: int, rng: np.random.Generator, play: Play
+    ) -> Selection:
         """Pick at most k candidates; fewer where budgets or the constraint leave no more.
 
         Args:
-            imagined: the N candidates; not finite where one must not be picked.
-            model: fitted.
-            task: its constraint and control period.
-            pending: rollouts that will be recorded too, or None.
+            pool: of the N candidates.
             k: at most so many.
             rng: for selectors that draw, and Monte Carlo.
             play: plays the candidates in any members of the model, for the constraint.
+
+        Raises:
+            UserError: the budget is too small for any candidate.
         """
         risks = None
         if self.constraint is not None:
-            risks = self.constraint.risks(play, model, task, rng.spawn(1)[0])
-            safe = (risks <= self.constraint.delta).to(imagined.finite)
-            imagined = replace(imagined, finite=imagined.finite & safe)
-        seconds = None if self.cost is None else self.cost(imagined, task, risks)
-        k = min(k, int(imagined.finite.sum()))
-        if k == 0:
-            nothing = Selection((), (-np.inf,) * len(imagined), ())
-            return Choice(nothing, _tuple(seconds), _tuple(risks))
-        selector, limits = self.selector, self._limits(imagined, seconds, risks, k)
-        if limits is not None:
-            assert isinstance(selector, SupportsLimits)
-            selector = selector.within(limits)
-        selection = selector(self.acquisition, imagined, model, pending, k, rng)
-        return Choice(selection, _tuple(seconds), _tuple(risks))
+            risks = self.constraint.risks(play, pool.model, pool.task, rng.spawn(1)[0])
+            pool = pool.without(self.constraint.exclusions(risks))
+        seconds = None if self.cost is None else self.cost(pool.imagined, pool.task, risks)
+        k = min(k, int(pool.eligible.sum()))
+        selection = Selection((), (-np.inf,) * len(pool), ())
+        if k:
+            budget = self._budget(pool, seconds, risks, k)
+            selector = self.selector
+            if budget is not None:
+                assert isinstance(selector, SupportsBudget)
+                selector = selector.within(budget)
+            selection = selector(self.acquisition, pool, k, rng)
+        return replace(
+            selection,
+            seconds=_tuple(seconds),
+            risks=_tuple(risks),
+            exclusions=pool.exclusions | _beyond(pool, self.cost, seconds),
+        )
 
-    def _limits(
+    def _budget(
         self,
-        imagined: ImaginedRollouts,
+        pool: CandidatePool,
         seconds: torch.Tensor | None,
         risks: torch.Tensor | None,
         k: int,
-    ) -> Limits | None:
+    ) -> BatchBudget | None:
         total_risk = None if self.constraint is None else self.constraint.total
         if seconds is None and total_risk is None:
             return None
-        limits = Limits()
+        found = BatchBudget()
         if seconds is not None and self.cost is not None:
             values = seconds.cpu().double().numpy()
-            allowed = values[imagined.finite.cpu().numpy()]
+            allowed = values[pool.eligible.cpu().numpy()]
             budget = self.cost.budget
             if budget is not None and budget < allowed.min():
                 raise UserError(
@@ -133,10 +120,23 @@ class Strategy:
                     f"{allowed.min():.3g} s; give more, or propose shorter rollouts"
                 )
             total = k * float(allowed.mean()) if budget is None else budget
-            limits = replace(limits, seconds=values, total_seconds=total)
+            found = replace(found, seconds=values, total_seconds=total)
         if total_risk is not None and risks is not None:
-            limits = replace(limits, risks=risks.cpu().numpy(), total_risk=total_risk)
-        return limits
+            found = replace(found, risks=risks.cpu().numpy(), total_risk=total_risk)
+        return found
+
+
+def _beyond(
+    pool: CandidatePool, cost: Cost | None, seconds: torch.Tensor | None
+) -> dict[int, Exclusion]:
+    """Return which eligible candidates take, each alone, more than a batch may."""
+    if cost is None or cost.budget is None or seconds is None:
+        return {}
+    return {
+        i: Exclusion("budget", f"it takes {takes:.3g} s, and a batch may take {cost.budget:g} s")
+        for i, takes in enumerate(seconds.tolist())
+        if bool(pool.eligible[i]) and takes > cost.budget
+    }
 
 
 def _tuple(values: torch.Tensor | None) -> tuple[float, ...] | None:

@@ -22,7 +22,7 @@ from robo_al.acquisition.joint import BlockGain, Steps, at_least_one
 from robo_al.acquisition.scores import first_gains
 from robo_al.config.ranges import Width
 from robo_al.errors import UserError
-from robo_al.protocols import Model, SupportsCovariance
+from robo_al.protocols import CandidatePool, Model, SupportsCovariance
 from robo_al.types import ImaginedRollouts
 
 
@@ -48,20 +48,14 @@ class TargetInformation:
         self.samples = at_least_one("target_information", "samples", samples)
         self.steps = at_least_one("target_information", "steps", steps)
 
-    def __call__(
-        self,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
-    ) -> Float[Tensor, "N"]:
+    def __call__(self, pool: CandidatePool, rng: np.random.Generator) -> Float[Tensor, "N"]:
         """Return scores [N], averaged over members.
 
         Raises:
             ConfigError: the model has no covariance.
             UserError: no candidate is finite.
         """
-        return first_gains(self.joint(imagined, model, pending), imagined)
+        return first_gains(self.joint(pool), pool)
 
     def require(self, model: Model, members: int) -> None:
         """Refuse a model without a covariance.
@@ -71,26 +65,25 @@ class TargetInformation:
         """
         require_covariance(model, "target_information")
 
-    def joint(
-        self, imagined: ImaginedRollouts, model: Model, pending: ImaginedRollouts | None
-    ) -> BlockGain:
-        """Return the gain over `pending`, which both terms are conditioned on."""
-        known = require_covariance(model, "target_information")
-        targets = optimal_trajectories(imagined, self.samples)
-        conditioned = _GivenTargets(known, _gather(imagined, targets, self.steps))
+    def joint(self, pool: CandidatePool) -> BlockGain:
+        """Return the gain over what is pending, which both terms are conditioned on."""
+        known = require_covariance(pool.model, "target_information")
+        targets = optimal_trajectories(pool, self.samples)
+        conditioned = _GivenTargets(known, _gather(pool.imagined, targets, self.steps))
 
         def reduction(log_determinants: Tensor) -> Tensor:
             terms = log_determinants.reshape(1 + len(targets), -1, *log_determinants.shape[1:])
             score: Tensor = (terms[0] - terms[1:].mean(0)).sum(0).mean(0)  # of [D, E, n]
             return score
 
-        return BlockGain(conditioned, imagined, pending, self.steps, reduction, shrinking=False)
+        return BlockGain(conditioned, pool, self.steps, reduction, diminishing=False)
 
 
-def optimal_trajectories(imagined: ImaginedRollouts, samples: int) -> list[tuple[int, int]]:
+def optimal_trajectories(pool: CandidatePool, samples: int) -> list[tuple[int, int]]:
     """Return at most P imagined rollouts (e, n), each the best of its member and start."""
+    imagined = pool.imagined
     returns = imagined.returns.tolist()
-    finite = torch.nonzero(imagined.finite)[:, 0].tolist()
+    finite = torch.nonzero(pool.eligible)[:, 0].tolist()
     if not finite:
         raise UserError("target_information: no candidate is finite in imagination")
     pairs = [(e, n) for e in range(len(returns)) for n in finite]

@@ -16,8 +16,7 @@ from torch import Tensor
 from robo_al.acquisition.scores import after_pending, number_between, step_by_step
 from robo_al.config.ranges import Share
 from robo_al.errors import ConfigError
-from robo_al.protocols import Model
-from robo_al.types import ImaginedRollouts
+from robo_al.protocols import CandidatePool, Model
 
 AGGREGATIONS = ("sum", "mean", "max", "quantile")
 
@@ -44,27 +43,21 @@ class Variance:
         self.aggregation = aggregation
         self.quantile = number_between("variance", "quantile", quantile, 0.0, 1.0)
 
-    def __call__(
-        self,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
-    ) -> Float[Tensor, "N"]:
+    def __call__(self, pool: CandidatePool, rng: np.random.Generator) -> Float[Tensor, "N"]:
         """Return scores [N], in noise variances."""
 
         def variances(observations: Tensor, actions: Tensor) -> Tensor:
-            return _signal_to_noise(model, observations, actions).sum(-1)
+            return _signal_to_noise(pool.model, observations, actions).sum(-1)
 
-        steps = step_by_step(imagined, variances)
+        steps = step_by_step(pool.imagined, variances)
         if self.aggregation in ("sum", "mean"):
             values = steps.sum(-1)
             if self.aggregation == "mean":
-                values = values / imagined.mask.sum(-1)
+                values = values / pool.imagined.mask.sum(-1)
         else:
             level = 1.0 if self.aggregation == "max" else self.quantile
-            values = _quantile(steps, imagined.mask, level)
-        return after_pending(values.mean(0), imagined, pending)
+            values = _quantile(steps, pool.imagined.mask, level)
+        return after_pending(values.mean(0), pool)
 
 
 class Information:
@@ -74,19 +67,13 @@ class Information:
     systems"): an upper bound of what the rollout tells, because its steps inform one another.
     """
 
-    def __call__(
-        self,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
-    ) -> Float[Tensor, "N"]:
+    def __call__(self, pool: CandidatePool, rng: np.random.Generator) -> Float[Tensor, "N"]:
         """Return scores [N], in nats."""
 
         def nats(observations: Tensor, actions: Tensor) -> Tensor:
-            return 0.5 * torch.log1p(_signal_to_noise(model, observations, actions)).sum(-1)
+            return 0.5 * torch.log1p(_signal_to_noise(pool.model, observations, actions)).sum(-1)
 
-        return after_pending(step_by_step(imagined, nats).sum(-1).mean(0), imagined, pending)
+        return after_pending(step_by_step(pool.imagined, nats).sum(-1).mean(0), pool)
 
 
 def _signal_to_noise(

@@ -14,16 +14,15 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from robo_al.campaign.learner import Learner
-from robo_al.campaign.selection import CANNOT, Chosen, Refuses, choose, explore
+from robo_al.campaign.selection import NUMERICAL_ERRORS, Chosen, Refuses, choose, explore
 from robo_al.campaign.setbacks import Setbacks
 from robo_al.campaign.settings import Parts, Settings
-from robo_al.dataset.candidates import content_hash, context_json, controller_json, restore, why
+from robo_al.dataset.candidates import content_hash, context_json, controller_json, restore
 from robo_al.dataset.clock import Clock
 from robo_al.dataset.dataset import Dataset, episode_file
 from robo_al.dataset.episodes import examine
@@ -47,10 +46,21 @@ from robo_al.dataset.ledger import (
 )
 from robo_al.dataset.outcomes import checked
 from robo_al.errors import IntegrityError, UserError
-from robo_al.protocols import SupportsAct, SupportsData
+from robo_al.protocols import (
+    Acting,
+    Oracle,
+    SupportsAct,
+    SupportsAdmission,
+    SupportsAdvance,
+    SupportsClosedLoop,
+    SupportsData,
+    SupportsLook,
+    SupportsNotice,
+    SupportsRecall,
+)
 from robo_al.seeds import Purpose, generator, integer
 from robo_al.torch_defaults import one_thread
-from robo_al.types import Candidate, Context, Failure, Outcome, Trajectory
+from robo_al.types import Candidate, ClosedLoop, Context, Failure, Outcome, Trajectory
 
 __all__ = ["Campaign", "Parts", "Settings"]
 
@@ -85,6 +95,8 @@ class Campaign:
         """Told what happens."""
         self.refusal: Refuses | None = None
         """Says which candidates its oracle would execute, if it can; others are not selected."""
+        self.acting: dict[str, Acting] = {}
+        """Policies that candidates may name beside those of the parts."""
         self.look: Look | None = None
         """Finds the next starts at the oracle, where they cannot be asked for."""
         last = [row.record for row in dataset.ledger.rows(RoundRow) if row.record]
@@ -130,6 +142,30 @@ class Campaign:
         except BaseException:
             dataset.close()
             raise
+
+    def connect(self, oracle: Oracle) -> None:
+        """Let an oracle and this campaign know of each other, before anything is submitted.
+
+        The oracle is told who asks, whom to notify, and where the policies are that its rollouts
+        name; the campaign asks it what it would refuse and where its envs stand. Nothing of this
+        is needed for an oracle that has none of these capabilities (`robo_al.protocols`).
+        """
+        if isinstance(oracle, SupportsRecall):
+            oracle.campaign = self.dataset.identity
+        if isinstance(oracle, SupportsNotice):
+            oracle.notice = self.notice
+        if isinstance(oracle, SupportsAdvance):
+            oracle.advanced = self.clock.advanced
+        if isinstance(oracle, SupportsClosedLoop):
+            oracle.resolve = self.resolve
+        if isinstance(oracle, SupportsAdmission):
+            self.refusal = oracle.refusal
+        if isinstance(oracle, SupportsLook):
+            self.look = oracle.look
+
+    def resolve(self, controller: ClosedLoop) -> Acting:
+        """Return the policy that a controller names, as it is now; see `Resolver`."""
+        return self.acting.get(controller.policy) or self.parts.resolve(controller)
 
     def emit(self, event: Event) -> None:
         """Tell the listener."""
@@ -203,14 +239,14 @@ class Campaign:
 
     @property
     def pending(self) -> tuple[Candidate, ...]:
-        """What was selected and not told; without those whose policy is not the campaign's."""
+        """What was selected and not told; without those whose policy nobody noted."""
         found = (self.candidate(row) for row in self.dataset.ledger.under_way())
         return tuple(candidate for candidate in found if candidate is not None)
 
     def candidate(self, row: RolloutRow) -> Candidate | None:
         """Return the candidate of a row, made again if it is another opening's."""
         if row.id not in self._candidates:
-            made = restore(row, self.parts.policies, self.parts.model)
+            made = restore(row)
             if made is None:
                 return None
             self._candidates[row.id] = made
@@ -281,10 +317,9 @@ class Campaign:
                 *rows,
             )
         candidates = []
-        for row, choice in zip(rows, chosen, strict=True):
-            # As a resumed campaign would make it, where it can.
-            made = self.candidate(row) or replace(choice.candidate, id=row.id, why=why(row))
-            self._candidates[row.id] = made
+        for row in rows:
+            made = self.candidate(row)  # as a resumed campaign would make it
+            assert made is not None, "the policy of a row of today is noted"
             candidates.append(made)
         return tuple(candidates)
 
@@ -364,12 +399,12 @@ class Campaign:
                 k,
                 self.refusal,
             )
-        except CANNOT as error:
+        except NUMERICAL_ERRORS as error:
             return [], [], str(error)
 
     def _row(self, choice: Chosen, index: int, place: int) -> RolloutRow:
         provenance, explored = self.parts.provenance, choice.rank is None
-        controller = controller_json(choice.candidate, self.parts.policies)
+        controller = controller_json(choice.candidate)
         return RolloutRow(
             id=f"r{index:04d}-{place:02d}",
             round=index,

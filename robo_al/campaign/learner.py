@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from robo_al.acquisition.information import rollout_information
-from robo_al.campaign.selection import CANNOT
+from robo_al.campaign.selection import NUMERICAL_ERRORS
 from robo_al.campaign.settings import Parts
 from robo_al.campaign.weights import load_weights, save_weights, snapshot, take_up
 from robo_al.dataset.clock import Clock
@@ -92,7 +92,7 @@ class Learner:
             return None
         try:
             return rollout_information(self._parts.model, result.observations[:-1], result.actions)
-        except CANNOT:
+        except NUMERICAL_ERRORS:
             return None
 
     def _fit(self, round_index: int) -> FitReport | None:
@@ -105,7 +105,7 @@ class Learner:
             if isinstance(policy, SupportsUpdate):
                 rng = generator(self._seed, Purpose.TRAIN, round_index, 1)
                 policy.update(transitions, model, rng)
-        except CANNOT as error:
+        except NUMERICAL_ERRORS as error:
             take_up(before, model, policy)
             self._emit(ModelFailed(round_index, f"{error}; the model is the one before"))
             return None
@@ -157,7 +157,7 @@ class Learner:
             return None
         try:
             return held_out_error(self._parts.model, self._parts.task, held_out)
-        except CANNOT:
+        except NUMERICAL_ERRORS:
             return None
 
     def _take_up_last_fit(self) -> None:

@@ -15,15 +15,24 @@ from robo_al.campaign.settings import Parts, Settings
 from robo_al.dataset.clock import Clock
 from robo_al.errors import ModelError, PluginError, UserError
 from robo_al.models.imagination import imagine
-from robo_al.protocols import Policy
+from robo_al.protocols import CandidatePool, Policy
 from robo_al.seeds import Purpose, generator
-from robo_al.types import Candidate, Context, ImaginedRollouts, OpenLoop, Refusal
+from robo_al.types import (
+    Candidate,
+    ClosedLoop,
+    Context,
+    Exclusion,
+    ImaginedRollouts,
+    OpenLoop,
+    Refusal,
+    Selection,
+)
 
 Refuses = Callable[[Candidate, Float[np.ndarray, "E T A"]], Refusal | None]
 """Says why an oracle would not execute a candidate that sends these actions."""
 EXPLORED = 64
 """Proposals of the explorer that are looked at before it is given up."""
-CANNOT = (ModelError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
+NUMERICAL_ERRORS = (ModelError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
 """What a model raises where its numbers went wrong: the campaign goes on without it."""
 
 
@@ -66,30 +75,21 @@ def choose(
         candidates = propose(parts, settings, parts.policy, contexts, settings.candidates, rng)
     with clock.activity("imagine"):
         members = _members(parts, settings, round_index)
-        imagined = imagine(
-            candidates, model, parts.task, members, device=parts.device, advanced=clock.advanced
-        )
-        reason = "the model's imagination left the finite numbers"
+        play = partial(imagine, resolve=parts.resolve, device=parts.device)
+        imagined = play(candidates, model, parts.task, members, advanced=clock.advanced)
+        waiting = play(pending, model, parts.task, members) if pending else None
+        pool = CandidatePool(tuple(candidates), imagined, model, parts.task, waiting)
         if refuses is not None:
-            imagined, refusals = _admitted(candidates, imagined, refuses)
-            if refusals:
-                reason = f"of the policy's {len(candidates)} proposals {_summary(refusals)}"
-        waiting = (
-            imagine(pending, model, parts.task, members, device=parts.device) if pending else None
-        )
+            pool = pool.without(_refused(pool, refuses))
     with clock.activity("select"):
-        if not bool(imagined.finite.any()):
-            return [], [], reason
-        choice = parts.strategy.select(
-            imagined,
-            model,
-            parts.task,
-            waiting,
-            k,
-            generator(seed, Purpose.SELECT, round_index),
-            partial(imagine, candidates, model, parts.task, device=parts.device),
-        )
-        selection = choice.selection
+        selection = Selection((), (), (), exclusions=pool.exclusions)
+        if bool(pool.eligible.any()):
+            selection = parts.strategy.select(
+                pool,
+                k,
+                generator(seed, Purpose.SELECT, round_index),
+                partial(play, candidates, model, parts.task),
+            )
         order = np.argsort([-score for score in selection.scores], kind="stable").tolist()
         chosen = [
             Chosen(
@@ -98,13 +98,13 @@ def choose(
                 order.index(i) + 1,
                 gain,
                 _information(parts, imagined, i),
-                None if choice.seconds is None else choice.seconds[i],
-                None if choice.risks is None else choice.risks[i],
+                None if selection.seconds is None else selection.seconds[i],
+                None if selection.risks is None else selection.risks[i],
             )
             for i, gain in zip(selection.indices, selection.gains, strict=True)
-            if bool(imagined.finite[i]) and math.isfinite(gain)
+            if bool(pool.eligible[i]) and math.isfinite(gain)
         ]
-    return chosen, list(selection.scores), reason
+    return chosen, list(selection.scores), _why_not_all(selection, len(pool))
 
 
 def explore(
@@ -156,21 +156,30 @@ def _summary(refusals: Sequence[Refusal]) -> str:
     )
 
 
-def _admitted(
-    candidates: Sequence[Candidate], imagined: ImaginedRollouts, refuses: Refuses
-) -> tuple[ImaginedRollouts, list[Refusal]]:
-    """Return the rollouts, those that the oracle would refuse as not to be selected, and why."""
-    actions = imagined.actions.detach().cpu().numpy().astype(np.float64)
-    allowed, refusals = imagined.finite.tolist(), []
-    for i, candidate in enumerate(candidates):
-        if not allowed[i]:
+def _refused(pool: CandidatePool, refuses: Refuses) -> dict[int, Exclusion]:
+    """Return which of the finite candidates the oracle would refuse, and why."""
+    actions = pool.imagined.actions.detach().cpu().numpy().astype(np.float64)
+    found = {}
+    for i, candidate in enumerate(pool.candidates):
+        if not bool(pool.imagined.finite[i]):
             continue
         refusal = refuses(candidate, actions[:, i, : candidate.horizon])
         if refusal is not None:
-            allowed[i] = False
-            refusals.append(refusal)
-    finite = torch.tensor(allowed, device=imagined.finite.device)
-    return replace(imagined, finite=finite), refusals
+            found[i] = Exclusion("envelope", refusal.message, refusal)
+    return found
+
+
+def _why_not_all(selection: Selection, n: int) -> str:
+    """Return what kept out most of a policy's n proposals."""
+    if not selection.exclusions:
+        return "no proposal was left"
+    refusals = [one.refusal for one in selection.exclusions.values() if one.refusal is not None]
+    if refusals:
+        return f"of the policy's {n} proposals {_summary(refusals)}"
+    kinds = Counter(one.kind for one in selection.exclusions.values())
+    kind, times = kinds.most_common(1)[0]
+    example = next(one for one in selection.exclusions.values() if one.kind == kind)
+    return example.reason if kind == "not_finite" else f"{times} of {n} proposals: {example.reason}"
 
 
 def propose(
@@ -185,10 +194,12 @@ def propose(
 
     Raises:
         PluginError: they are not n, or actions are of a wrong shape or not finite.
+        UserError: a candidate names a policy that there is not.
     """
     steps = settings.steps(parts.task)
+    role = next(role for role, one in parts.policies.items() if one is policy)
     candidates = [
-        _own(candidate) for candidate in policy.propose(n, contexts, steps, parts.model, rng)
+        owned(candidate, role) for candidate in policy.propose(n, contexts, steps, parts.model, rng)
     ]
     who = f"{type(policy).__name__}.propose"
     if len(candidates) != n:
@@ -200,7 +211,9 @@ def propose(
             )
         if not isinstance(candidate.seed, int):
             raise PluginError(f"{who}: candidate {i} has the seed {candidate.seed!r}; not an int")
-        if isinstance(candidate.controller, OpenLoop):
+        if isinstance(candidate.controller, ClosedLoop):
+            parts.resolve(candidate.controller)
+        else:
             actions = np.asarray(candidate.controller.actions)
             shape = (candidate.horizon, len(parts.task.action_low))
             if actions.shape != shape or not np.isfinite(actions).all():
@@ -211,11 +224,17 @@ def propose(
     return candidates
 
 
-def _own(candidate: Candidate) -> Candidate:
-    """Return a candidate whose actions a policy cannot change any more."""
-    if not isinstance(candidate.controller, OpenLoop):
-        return candidate
-    return replace(candidate, controller=OpenLoop(np.array(candidate.controller.actions)))
+def owned(candidate: Candidate, role: str) -> Candidate:
+    """Return a candidate that names its policy, and whose actions nobody can change any more.
+
+    Args:
+        candidate: as a policy proposed it.
+        role: of that policy.
+    """
+    controller = candidate.controller
+    if isinstance(controller, OpenLoop):
+        return replace(candidate, controller=OpenLoop(np.array(controller.actions)))
+    return replace(candidate, controller=replace(controller, policy=controller.policy or role))
 
 
 def _members(parts: Parts, settings: Settings, round_index: int) -> list[int] | None:
@@ -238,7 +257,7 @@ def _information(parts: Parts, imagined: ImaginedRollouts, index: int) -> float 
             )
             for member, steps in enumerate(lengths)
         ]
-    except CANNOT:  # it is told, and nothing is chosen by it
+    except NUMERICAL_ERRORS:  # it is told, and nothing is chosen by it
         return None
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None

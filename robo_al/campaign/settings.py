@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from robo_al.acquisition.strategy import Strategy
-from robo_al.protocols import Model, Policy
-from robo_al.types import Context, Task
+from robo_al.errors import UserError
+from robo_al.protocols import Acting, Model, Policy, SupportsAct
+from robo_al.types import ClosedLoop, Context, Task
 
 
 @dataclass(frozen=True)
@@ -59,5 +60,17 @@ class Parts:
 
     @property
     def policies(self) -> dict[str, Policy]:
-        """The policies whose streamed candidates a resumed campaign can make again."""
+        """The policies that may control rollouts, by their role."""
         return {"policy": self.policy, "explorer": self.explorer}
+
+    def resolve(self, controller: ClosedLoop) -> Acting:
+        """Return the policy that a controller names, as it is now, with the model as it is now.
+
+        Raises:
+            UserError: there is no such policy, or it cannot answer observations.
+        """
+        policy = self.policies.get(controller.policy)
+        if not isinstance(policy, SupportsAct):
+            what = "cannot answer observations" if policy else "is none of the campaign's"
+            raise UserError(f"a candidate's policy {controller.policy!r} {what}")
+        return Acting(policy, self.model)

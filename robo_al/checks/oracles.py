@@ -14,11 +14,11 @@ from robo_al.errors import OracleError
 from robo_al.protocols import SupportsRepeat
 from robo_al.types import (
     Candidate,
+    ClosedLoop,
     Failure,
     FailureKind,
     OpenLoop,
     Outcome,
-    Streamed,
     Trajectory,
 )
 
@@ -69,8 +69,8 @@ def check_oracle(
                 subject.need(
                     same, f"executed {candidate.id!r} twice with different results; {CHANCE}"
                 )
-    if not any(isinstance(candidate.controller, Streamed) for candidate in candidates):
-        subject.leave("submit of a policy that answers observations (Streamed)")
+    if not any(isinstance(candidate.controller, ClosedLoop) for candidate in candidates):
+        subject.leave("submit of a policy that answers observations (ClosedLoop)")
     return subject.report(*_CAPABILITIES)
 
 

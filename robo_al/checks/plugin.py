@@ -1,6 +1,6 @@
 """Build a plugin from its spec as a campaign would, and check it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,11 +16,11 @@ from robo_al.config.components import Component, arguments
 from robo_al.errors import PluginError, RoboALError
 from robo_al.models.imagination import imagine
 from robo_al.plugins import load
-from robo_al.protocols import SupportsRepeat
+from robo_al.protocols import Acting, CandidatePool, SupportsClosedLoop, SupportsRepeat
 from robo_al.tasks import describe, sample_contexts
 from robo_al.tasks.shelf import borrowed
 from robo_al.testing import FakeAcquisition, FakeModel, FakePolicy, random_transitions
-from robo_al.types import Candidate, EnvSpec
+from robo_al.types import ClosedLoop, EnvSpec
 
 
 def check_plugin(
@@ -56,7 +56,7 @@ def check_plugin(
     stage = _Stage(task_env)
     if group == "oracles":
         oracle = _build(group, spec, parameters, env=task_env)
-        return _check_oracle(oracle, [*stage.candidates[:2], *stage.streamed], execute)
+        return _check_oracle(oracle, stage, execute)
     return _check_part(group, spec, parameters, stage)
 
 
@@ -72,17 +72,22 @@ def _check_part(
         return check_model(model, stage.task, stage.transitions)
     thing = _build(group, spec, parameters)
     imagined = imagine(stage.candidates, stage.model, stage.task, members=[0, 1])
+    pool = CandidatePool(tuple(stage.candidates), imagined, stage.model, stage.task)
     if group == "acquisitions":
         policy = FakePolicy(stage.task)
-        return check_acquisition(thing, imagined, stage.model, stage.transitions, policy)
+        return check_acquisition(thing, pool, stage.transitions, policy)
     if group == "costs":
         return check_cost(thing, imagined, stage.task)
     assert group == "selectors", group
-    return check_selector(thing, FakeAcquisition(), imagined, stage.model)
+    return check_selector(thing, FakeAcquisition(), pool)
 
 
-def _check_oracle(oracle: Any, candidates: Sequence[Candidate], execute: bool) -> CheckReport:
+def _check_oracle(oracle: Any, stage: "_Stage", execute: bool) -> CheckReport:
     """Check an oracle, and close it."""
+    candidates = stage.candidates[:2]
+    if isinstance(oracle, SupportsClosedLoop):
+        oracle.resolve = stage.resolve
+        candidates += stage.answering
     repeatable = isinstance(oracle, SupportsRepeat) and oracle.repeatable
     try:
         report = check_oracle(oracle, candidates if repeatable or execute else ())
@@ -111,9 +116,13 @@ class _Stage:
         self.model.fit(self.transitions, rng)
         proposed = FakePolicy(self.task).propose(4, self.contexts, 4, self.model, rng)
         self.candidates = [replace(c, id=f"check-{i}") for i, c in enumerate(proposed)]
-        streaming = FakePolicy(self.task, streamed=True)
-        answered = streaming.propose(2, self.contexts, 4, self.model, rng)
-        self.streamed = [replace(c, id=f"check-streamed-{i}") for i, c in enumerate(answered)]
+        self._policy = FakePolicy(self.task, streamed=True)
+        answering = self._policy.propose(2, self.contexts, 4, self.model, rng)
+        self.answering = [replace(c, id=f"check-closed-loop-{i}") for i, c in enumerate(answering)]
+
+    def resolve(self, controller: ClosedLoop) -> Acting:
+        """Return the one policy that there is."""
+        return Acting(self._policy, self.model)
 
 
 def _build(group: str, spec: str, parameters: Mapping[str, Any], **given: Any) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 
 from robo_al.checks.subject import CheckReport, Subject, kind_of
 from robo_al.protocols import SupportsAct, SupportsUpdate
-from robo_al.types import MEAN, Candidate, Context, OpenLoop, Streamed, Task, Transitions
+from robo_al.types import MEAN, Candidate, ClosedLoop, Context, OpenLoop, Task, Transitions
 
 
 def check_policy(
@@ -75,7 +75,8 @@ def _check_candidate(
     if isinstance(controller, OpenLoop):
         subject.array("actions", controller.actions, (candidate.horizon, len(task.action_low)))
         return
-    need(isinstance(controller, Streamed), f"a controller that is {kind_of(controller)}")
-    need(isinstance(controller.policy, SupportsAct), "a Streamed policy without `start`")
+    need(isinstance(controller, ClosedLoop), f"a controller that is {kind_of(controller)}")
+    own = controller.policy == ""
+    need(not own or isinstance(subject.thing, SupportsAct), "a ClosedLoop, and it has no `start`")
     inside = MEAN <= controller.member < model.members
     need(inside, f"member {controller.member} of a model with {model.members}")

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from robo_al.types import Streamed
-
 
 def parts(name: str, value: Any) -> Iterable[tuple[str, bytes | int]]:
     """Yield the name of every array in a value and what is in it, and how long its lists are.
@@ -23,7 +21,7 @@ def parts(name: str, value: Any) -> Iterable[tuple[str, bytes | int]]:
         yield name, value.detach().cpu().numpy().tobytes()
     elif isinstance(value, np.ndarray):
         yield name, value.tobytes()
-    elif is_dataclass(value) and not isinstance(value, Streamed):
+    elif is_dataclass(value):
         for field in fields(value):
             yield from parts(f"{name}.{field.name}", getattr(value, field.name))
     elif isinstance(value, Mapping):

@@ -16,22 +16,21 @@ import numpy as np
 
 from robo_al.acquisition.strategy import Strategy
 from robo_al.campaign.campaign import Campaign
-from robo_al.campaign.selection import CANNOT
+from robo_al.campaign.selection import NUMERICAL_ERRORS
 from robo_al.dataset.episodes import examine
 from robo_al.dataset.ledger import EvaluationRow
 from robo_al.errors import ConfigError
 from robo_al.loop.rounds import execute
 from robo_al.models.held_out import held_out_error
 from robo_al.models.true_dynamics import TrueDynamics
-from robo_al.protocols import Acquisition, Model, Oracle, SupportsAct
+from robo_al.protocols import Acquisition, Acting, CandidatePool, Oracle, SupportsAct
 from robo_al.seeds import Purpose, generator, integer
 from robo_al.types import (
     MEAN,
     Candidate,
-    ImaginedRollouts,
+    ClosedLoop,
     Outcome,
     Selection,
-    Streamed,
     Trajectory,
     Transitions,
 )
@@ -58,20 +57,11 @@ def all_knowing(campaign: Campaign, oracle: Oracle) -> None:
         raise ConfigError(
             "bound all_knowing: it executes every candidate, so it needs a simulation"
         )
+    campaign.connect(oracle)
     parts = campaign.parts
-    selector = AllKnowing(campaign, oracle)
-    propose = parts.policy.propose
-
-    def remembering(*arguments: Any) -> Sequence[Candidate]:
-        selector.proposed = propose(*arguments)
-        return selector.proposed
-
-    # The policy stays the same object: it is by that that a resumed campaign finds candidates.
-    setattr(parts.policy, "propose", remembering)  # noqa: B010
     named = {"strategy": "all_knowing", "acquisition": "none", "selector": "all_knowing"}
-    campaign.parts = replace(
-        parts, strategy=Strategy(None, selector), provenance={**parts.provenance, **named}
-    )
+    strategy = Strategy(None, AllKnowing(campaign, oracle))
+    campaign.parts = replace(parts, strategy=strategy, provenance={**parts.provenance, **named})
 
 
 class AllKnowing:
@@ -86,22 +76,18 @@ class AllKnowing:
 
     def __init__(self, campaign: Campaign, oracle: Oracle) -> None:
         self._campaign, self._oracle = campaign, oracle
-        self.proposed: Sequence[Candidate] = ()
-        """The candidates, in place of what they are imagined to be."""
         self._ids = itertools.count()
         self._matters: list[Trajectory] | None = None
 
     def __call__(
         self,
         acquisition: Acquisition | None,
-        imagined: ImaginedRollouts,
-        model: Model,
-        pending: ImaginedRollouts | None,
+        pool: CandidatePool,
         k: int,
         rng: np.random.Generator,
     ) -> Selection:
         """Pick k candidates one after another, each by what its outcome does to the model."""
-        outcomes = self._execute(self.proposed)
+        outcomes = self._execute(pool.candidates)
         data = self._campaign.dataset.transitions()
         matters = self._where_it_matters()
         chosen: list[int] = []
@@ -147,7 +133,7 @@ class AllKnowing:
         try:
             model.fit(data, seed)
             return float(np.mean(held_out_error(model, parts.task, matters).density))
-        except CANNOT:
+        except NUMERICAL_ERRORS:
             return np.inf
 
     def _where_it_matters(self) -> list[Trajectory]:
@@ -160,7 +146,8 @@ class AllKnowing:
             contexts = campaign.parts.contexts_from(range(MODEL_ROLLOUTS))
             policy = campaign.parts.policy
             assert isinstance(policy, SupportsAct), "evaluated, so it acts"
-            controller = Streamed(policy, truth, MEAN)
+            campaign.acting["knowing"] = Acting(policy, truth)
+            controller = ClosedLoop(MEAN, "knowing")
             candidates = [
                 Candidate(
                     context,

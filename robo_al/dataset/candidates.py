@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from robo_al.dataset.ledger import RolloutRow, to_json
-from robo_al.protocols import Model, Policy, SupportsAct
-from robo_al.types import Candidate, Context, OpenLoop, Streamed
+from robo_al.types import Candidate, ClosedLoop, Context, OpenLoop
 
 
 def context_json(context: Context) -> dict[str, Any]:
@@ -29,20 +28,13 @@ def context_from(content: Mapping[str, Any]) -> Context:
     return Context(observation, content["seed"], options, content.get("found", False))
 
 
-def controller_json(candidate: Candidate, policies: Mapping[str, Policy]) -> dict[str, Any]:
-    """Return a controller as JSON values.
-
-    Args:
-        candidate: whose controller.
-        policies: those that a resumed campaign has again, by their role in it.
-    """
+def controller_json(candidate: Candidate) -> dict[str, Any]:
+    """Return a controller as JSON values; a closed loop is called `streamed` there."""
     controller = candidate.controller
     if isinstance(controller, OpenLoop):
         actions = np.asarray(controller.actions, dtype=np.float64)
         return {"kind": "open_loop", "actions": actions.tolist()}
-    streaming: object = controller.policy
-    roles = (role for role, policy in policies.items() if policy is streaming)
-    return {"kind": "streamed", "policy": next(roles, None), "member": controller.member}
+    return {"kind": "streamed", "policy": controller.policy, "member": controller.member}
 
 
 def content_hash(candidate: Candidate, controller: Mapping[str, Any]) -> str:
@@ -56,19 +48,23 @@ def content_hash(candidate: Candidate, controller: Mapping[str, Any]) -> str:
     return hashlib.sha256(to_json(content).encode()).hexdigest()
 
 
-def restore(row: RolloutRow, policies: Mapping[str, Policy], model: Model) -> Candidate | None:
-    """Make a candidate again, or return None where its policy is not the campaign's own."""
+def restore(row: RolloutRow) -> Candidate | None:
+    """Make a candidate again, or return None where an earlier version did not note its policy."""
     content = json.loads(row.controller)
-    controller: OpenLoop | Streamed
+    controller: OpenLoop | ClosedLoop
     if content["kind"] == "open_loop":
         controller = OpenLoop(np.array(content["actions"], dtype=np.float64))
     else:
-        policy = policies.get(content["policy"])
-        if not isinstance(policy, SupportsAct):
+        if content["policy"] is None:
             return None
-        controller = Streamed(policy, model, content["member"])
+        controller = ClosedLoop(content["member"], content["policy"], weights(row))
     context = context_from(json.loads(row.context))
     return Candidate(context, controller, row.horizon, row.seed, row.id, why(row))
+
+
+def weights(row: RolloutRow) -> str:
+    """Return what tells which learned numbers a rollout is to be controlled by."""
+    return row.model_hash or f"those of round {row.round}"
 
 
 def why(row: RolloutRow) -> str:

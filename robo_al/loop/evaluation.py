@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 
 from robo_al.campaign.campaign import Campaign
-from robo_al.campaign.selection import CANNOT
+from robo_al.campaign.selection import NUMERICAL_ERRORS
 from robo_al.dataset.episodes import examine
 from robo_al.dataset.ledger import EvaluationRow, FitRow
 from robo_al.dataset.outcomes import checked
@@ -17,7 +17,7 @@ from robo_al.models.held_out import held_out_error
 from robo_al.models.inputs import Inputs
 from robo_al.protocols import Model, SupportsAct
 from robo_al.seeds import Purpose, generator, integer
-from robo_al.types import MEAN, Candidate, Outcome, Streamed, Task
+from robo_al.types import MEAN, Candidate, ClosedLoop, Outcome, Task
 
 
 def evaluation_due(campaign: Campaign, index: int) -> bool:
@@ -59,7 +59,7 @@ def evaluation_candidates(campaign: Campaign, index: int, first: int = 0) -> tup
     return tuple(
         Candidate(
             context=context,
-            controller=Streamed(parts.policy, parts.model, MEAN),
+            controller=ClosedLoop(MEAN, "policy"),
             horizon=parts.task.horizon,
             seed=integer(generator(settings.seed, Purpose.EVALUATE, 0, i)),
             id=f"e{index:04d}-{i:02d}",
@@ -123,7 +123,7 @@ def held_out_scores(model: Model, task: Task) -> list[float | None]:
         try:
             found = held_out_error(model, task, [trajectory])
             error = torch.tensor(found.error, dtype=torch.float64)
-        except CANNOT:
+        except NUMERICAL_ERRORS:
             scores.append(None)
             continue
         score = -float((error[moving] / spread[moving]).mean())

@@ -21,15 +21,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import mean
 from time import monotonic
-from typing import Any
 
 from robo_al.campaign.campaign import Campaign
+from robo_al.campaign.settings import Parts
 from robo_al.campaign.weights import load_weights
+from robo_al.dataset.candidates import weights
 from robo_al.dataset.ledger import FitRow, RolloutRow, RoundRow
 from robo_al.errors import IntegrityError, OracleError
 from robo_al.loop.rounds import acknowledge, complete, left, repeated
-from robo_al.protocols import Oracle
-from robo_al.types import Candidate, Failure, Outcome, Streamed
+from robo_al.protocols import Acting, Oracle, SupportsClosedLoop
+from robo_al.types import Candidate, ClosedLoop, Failure, Outcome
 
 _MARGIN = 1.1
 """Computing is expected to last that many times as long as the longest of the last times."""
@@ -54,11 +55,13 @@ def run_overlapped(campaign: Campaign, oracle: Oracle, queue: int) -> None:
 class _Overlapped:
     def __init__(self, campaign: Campaign, oracle: Oracle, queue: int) -> None:
         self._campaign, self._oracle, self._queue = campaign, oracle, queue
+        if isinstance(oracle, SupportsClosedLoop):
+            oracle.resolve = self._resolve
         self._flying: set[str] = set()
         self._waiting: list[Candidate] = []
         """Selected, and more than the oracle takes now."""
-        self._frozen: dict[str | None, Any] = {}
-        """Policy and model by the hash of what they had learned."""
+        self._frozen: dict[str, Parts] = {}
+        """What selected a rollout, by what it had learned then (`ClosedLoop.weights`)."""
         self._pace = _Pace()
         self._tell = repeated(campaign)
 
@@ -66,11 +69,7 @@ class _Overlapped:
         """Turn the loop."""
         campaign = self._campaign
         for index in self._open_rounds():
-            rows = {row.id: row for row in campaign.dataset.ledger.rows(RolloutRow, round=index)}
-            self._waiting += [
-                self._freeze(candidate, rows[candidate.id].model_hash)
-                for candidate in left(campaign, self._oracle, index)
-            ]
+            self._wait(left(campaign, self._oracle, index))
         while True:
             self._submit()
             self._keep_busy()
@@ -108,9 +107,9 @@ class _Overlapped:
     def _select(self) -> bool:
         """Select a round and submit it; return whether there is anything in it."""
         began = monotonic()
-        candidates, learner = self._campaign.select(), self._campaign.learner
+        candidates = self._campaign.select()
         self._pace.selecting.append(monotonic() - began)
-        self._waiting += [self._freeze(candidate, learner.model_hash) for candidate in candidates]
+        self._wait(candidates)
         self._submit()
         return bool(candidates)
 
@@ -193,34 +192,36 @@ class _Overlapped:
             self._submit()
             self._forget()
 
-    def _freeze(self, candidate: Candidate, model_hash: str | None) -> Candidate:
-        """Return a candidate whose policy and model stay as they were when it was selected."""
-        controller = candidate.controller
-        if not isinstance(controller, Streamed):
-            return candidate
-        if model_hash not in self._frozen:
-            self._frozen[model_hash] = self._copy(model_hash)
-        policy, model, explorer = self._frozen[model_hash]
-        exploring: object = self._campaign.parts.explorer
-        whose = explorer if controller.policy is exploring else policy
-        return replace(candidate, controller=Streamed(whose, model, controller.member))
+    def _wait(self, candidates: Sequence[Candidate]) -> None:
+        """Let candidates wait for the oracle; policies and model are kept as they are now."""
+        for candidate in candidates:
+            controller = candidate.controller
+            named = controller.weights if isinstance(controller, ClosedLoop) else None
+            if named is not None and named not in self._frozen:
+                self._frozen[named] = self._copy(named)
+            self._waiting.append(candidate)
 
-    def _copy(self, model_hash: str | None) -> Sequence[Any]:
-        """Return policy, model and explorer with what the weights of a fit say."""
+    def _resolve(self, controller: ClosedLoop) -> Acting:
+        """Return the policy as it was when its rollout was selected."""
+        frozen = self._frozen.get(controller.weights or "")
+        return frozen.resolve(controller) if frozen else self._campaign.resolve(controller)
+
+    def _copy(self, wanted: str) -> Parts:
+        """Return the parts, with policies and model as the weights of a fit say."""
         parts = self._campaign.parts
-        copies = copy.deepcopy((parts.policy, parts.model, parts.explorer))
-        wanted = self._campaign.dataset.ledger.rows(FitRow, model_hash=model_hash)
-        if wanted and model_hash not in (None, self._campaign.learner.model_hash):
+        policy, model, explorer = copy.deepcopy((parts.policy, parts.model, parts.explorer))
+        fits = self._campaign.dataset.ledger.rows(FitRow, model_hash=wanted)
+        if fits and wanted != self._campaign.learner.model_hash:
             try:
-                load_weights(self._campaign.dataset.weights(wanted[-1]), copies[1], copies[0])
+                load_weights(self._campaign.dataset.weights(fits[-1]), model, policy)
             except IntegrityError:
                 pass  # its file was lost: the present model acts in its place
-        return copies
+        return replace(parts, policy=policy, model=model, explorer=explorer)
 
     def _forget(self) -> None:
         """Drop copies that no rollout under way needs."""
-        rows = self._campaign.dataset.ledger.under_way()
-        needed = {row.model_hash for row in rows} | {self._campaign.learner.model_hash}
+        needed = {weights(row) for row in self._campaign.dataset.ledger.under_way()}
+        needed.add(str(self._campaign.learner.model_hash))
         self._frozen = {name: parts for name, parts in self._frozen.items() if name in needed}
 
 

@@ -10,11 +10,6 @@ from robo_al.loop.overlapped import run_overlapped
 from robo_al.loop.rounds import complete, execute, left, repeated
 from robo_al.protocols import (
     Oracle,
-    SupportsAdmission,
-    SupportsAdvance,
-    SupportsLook,
-    SupportsNotice,
-    SupportsRecall,
 )
 from robo_al.torch_defaults import one_thread
 from robo_al.types import Candidate, Outcome
@@ -38,19 +33,10 @@ def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> No
             evaluations that all fail.
     """
     campaign.listener = emit
-    if isinstance(oracle, SupportsRecall):
-        oracle.campaign = campaign.dataset.identity
-    if isinstance(oracle, SupportsNotice):
-        oracle.notice = campaign.notice
-    if isinstance(oracle, SupportsAdmission):
-        campaign.refusal = oracle.refusal
-    if isinstance(oracle, SupportsLook):
-        campaign.look = oracle.look
+    campaign.connect(oracle)
     if campaign.rounds == 0:
         for note in campaign.parts.task.notes:
             emit(Noted(note))
-    if isinstance(oracle, SupportsAdvance):
-        oracle.advanced = campaign.clock.advanced
     campaign.learner.recover(campaign.rounds)
     if campaign.settings.queue is not None:
         run_overlapped(campaign, oracle, campaign.settings.queue)

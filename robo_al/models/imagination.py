@@ -1,8 +1,8 @@
 """Imagined rollouts: candidates played in a learned model, all at once.
 
 N candidates x E members advance together, one step of the model for each of T steps. Open-loop
-candidates bring their actions; streamed ones answer each imagined observation, as they would
-answer the robot's, with a policy that takes the candidate's own member for the truth. Where the
+candidates bring their actions; in closed loop a policy, which takes the candidate's own member for
+the truth, answers each imagined observation as it would answer the robot's. Where the
 task ends by itself, a rollout is over: it keeps its last observation and earns nothing more.
 """
 
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from robo_al.models.ends import termination_of
-from robo_al.protocols import Model
-from robo_al.types import Candidate, ImaginedRollouts, OpenLoop, Streamed, Task
+from robo_al.protocols import Model, Resolver
+from robo_al.types import Candidate, ClosedLoop, ImaginedRollouts, OpenLoop, Task
 
 
 def imagine(
@@ -22,6 +22,7 @@ def imagine(
     task: Task,
     members: Sequence[int] | None = None,
     noise: np.random.Generator | None = None,
+    resolve: Resolver | None = None,
     device: str = "cpu",
     advanced: Callable[[int, int], None] = lambda step, steps: None,
 ) -> ImaginedRollouts:
@@ -32,10 +33,11 @@ def imagine(
         model: fitted.
         task: its reward, its end (where it says neither, the model has learned them) and its
             action limits.
-        members: the E members in which every candidate is played. By default E = 1: a streamed
+        members: the E members in which every candidate is played. By default E = 1: a closed-loop
             candidate is played in the member that its policy believes in, an open-loop one in
             the posterior mean.
         noise: draws the noise that the model expects at every step; None: no noise.
+        resolve: finds the policies of candidates in closed loop; needed where there are any.
         device: where the tensors of the result live.
         advanced: told after each step how many of how many are imagined.
 
@@ -45,7 +47,7 @@ def imagine(
     n, steps = len(candidates), max(candidate.horizon for candidate in candidates)
     rows = _worlds(candidates, members)
     worlds = torch.tensor(rows, device=device)
-    play = _Play(candidates, model, task, worlds.reshape(-1), steps)
+    play = _Play(candidates, model, task, resolve, worlds.reshape(-1), steps)
     observations, actions, rewards, taken = play.run(noise, advanced)
     shape = (len(rows), n, steps)
     observations = observations.reshape(len(rows), n, steps + 1, -1)
@@ -69,7 +71,7 @@ def _worlds(candidates: Sequence[Candidate], members: Sequence[int] | None) -> l
     """Return the member [E][N] that each candidate is played in."""
     if members is not None:
         return [[member] * len(candidates) for member in members]
-    own = [c.controller.member if isinstance(c.controller, Streamed) else -1 for c in candidates]
+    own = [c.controller.member if isinstance(c.controller, ClosedLoop) else -1 for c in candidates]
     return [own]
 
 
@@ -81,26 +83,26 @@ class _Play:
         candidates: Sequence[Candidate],
         model: Model,
         task: Task,
+        resolve: Resolver | None,
         worlds: torch.Tensor,
         steps: int,
     ) -> None:
         self.candidates, self.worlds = candidates, worlds
         self.model, self.task, self.steps = model, task, steps
         self.termination = termination_of(task, model)
-        streams: dict[tuple[int, int], list[int]] = {}
+        loops: dict[tuple[str, str | None], list[int]] = {}
         for g in range(len(worlds)):
             controller = candidates[g % len(candidates)].controller
-            if isinstance(controller, Streamed):
-                key = (id(controller.policy), id(controller.model))
-                streams.setdefault(key, []).append(g)
+            if isinstance(controller, ClosedLoop):
+                loops.setdefault((controller.policy, controller.weights), []).append(g)
         self.actors = []
-        for group in streams.values():
+        for group in loops.values():
             own = [candidates[g % len(candidates)] for g in group]
-            controllers = [c.controller for c in own if isinstance(c.controller, Streamed)]
-            first = controllers[0]
-            actor = first.policy.start(
-                first.model, [c.member for c in controllers], [c.seed for c in own]
-            )
+            controllers = [c.controller for c in own if isinstance(c.controller, ClosedLoop)]
+            assert resolve is not None, "a candidate in closed loop needs its policy"
+            policy, believed = resolve(controllers[0])
+            members = [controller.member for controller in controllers]
+            actor = policy.start(believed, members, [c.seed for c in own])
             self.actors.append((group, torch.tensor(group, device=worlds.device), actor))
 
     def _everywhere(self, values: np.ndarray) -> torch.Tensor:
@@ -162,7 +164,7 @@ class _Play:
         return observations, actions, rewards, taken
 
     def _answer(self, observation: torch.Tensor, actions: torch.Tensor) -> None:
-        """Put the answers of streamed candidates to an observation [G,O] among the actions."""
+        """Put what policies answer to an observation [G,O] among the actions."""
         if not self.actors:
             return
         seen = torch.nan_to_num(observation, posinf=0.0, neginf=0.0).cpu().double().numpy()

@@ -17,11 +17,12 @@ from robo_al.config.ranges import Positive, Width
 from robo_al.errors import OracleError, UserError
 from robo_al.foreign.env import DescribedEnv
 from robo_al.foreign.process import WorkerLost, WorkerProcess
-from robo_al.oracles.recording import Fault, Limits, Recordings, Step, Steps
+from robo_al.oracles.connection import unconnected
+from robo_al.oracles.recording import ActionLimits, Fault, Recordings, Step, Steps
 from robo_al.oracles.steppers import START_GONE, StartKey, start_key
-from robo_al.protocols import Actor
+from robo_al.protocols import Actor, Resolver
 from robo_al.torch_defaults import one_thread
-from robo_al.types import Candidate, Context, EnvSpec, OpenLoop, Outcome, Streamed
+from robo_al.types import Candidate, ClosedLoop, Context, EnvSpec, OpenLoop, Outcome
 from robo_al.worker.frames import Frame
 
 Array = NDArray[np.float64]
@@ -67,6 +68,8 @@ class GymnasiumOracle:
         self._policies = threading.Lock()
         """Policies and models are not asked from two threads at once."""
         self._closed = False
+        self.resolve: Resolver = unconnected
+        """Finds the policies that candidates name."""
         first = self._spawn()
         self._limits = first.limits
         self._threads = [
@@ -236,9 +239,10 @@ class GymnasiumOracle:
             if len(rows):
                 recording.add(ONLY, Steps.of([next(worker.steps(sent, timeout))]))
 
-    def _start(self, controller: Streamed, seed: int) -> Actor:
+    def _start(self, controller: ClosedLoop, seed: int) -> Actor:
         with self._policies, one_thread:
-            return controller.policy.start(controller.model, [controller.member], [seed])
+            policy, model = self.resolve(controller)
+            return policy.start(model, [controller.member], [seed])
 
     def _act(self, actor: Actor, recording: Recordings) -> Float[np.ndarray, "1 A"]:
         with self._policies, one_thread:
@@ -267,7 +271,7 @@ class _Worker:
         self._process = WorkerProcess(env)
         self.broken = False
         """Lost, or its env raised: not to be used again."""
-        self.limits: Limits
+        self.limits: ActionLimits
         self._standing: StartKey | None = None
         """Where the env was found, and is still."""
 
@@ -276,9 +280,9 @@ class _Worker:
         ready = self._process.make(timeout)
         if self._env.python is None:
             (low, high), fields = ready.arrays, ready.fields
-            self.limits = Limits(low, high, fields["dtype"], fields["control_period"])
+            self.limits = ActionLimits(low, high, fields["dtype"], fields["control_period"])
         else:
-            self.limits = Limits.of(DescribedEnv(ready), self._env)
+            self.limits = ActionLimits.of(DescribedEnv(ready), self._env)
 
     def look(self, seed: int, timeout: float) -> Context:
         """Reset the env and leave it there; raises `OracleError` where it cannot be reset."""

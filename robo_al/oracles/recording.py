@@ -55,7 +55,7 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Limits:
+class ActionLimits:
     """What actions are clipped to, and how long one lasts."""
 
     low: Float[np.ndarray, "A"]
@@ -68,7 +68,7 @@ class Limits:
     """Steps after which the env breaks a rollout off; who steps it by formulas cannot ask it."""
 
     @classmethod
-    def of(cls, env: Env, spec: EnvSpec) -> "Limits":
+    def of(cls, env: Env, spec: EnvSpec) -> "ActionLimits":
         """Read the limits off an env; raises `UserError` where its spaces are no flat boxes."""
         _, action = boxes(env, spec.name)
         period = offers_of(env).control_period or DEFAULT_PERIOD
@@ -143,7 +143,7 @@ class Recordings:
         limits: of the actions.
     """
 
-    def __init__(self, candidates: Sequence[Candidate], limits: Limits) -> None:
+    def __init__(self, candidates: Sequence[Candidate], limits: ActionLimits) -> None:
         self.candidates = candidates
         self.steps = np.zeros(len(candidates), dtype=np.int64)
         """[B] recorded so far."""

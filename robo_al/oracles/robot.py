@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from robo_al.config.ranges import Positive, Width
 from robo_al.errors import OracleError, UserError
+from robo_al.oracles.connection import unconnected
 from robo_al.oracles.refusals import refusal
 from robo_al.oracles.waiting import Notices, cause
-from robo_al.protocols import Actor, SupportsGraph, SupportsRobot
+from robo_al.protocols import Actor, Resolver, SupportsGraph, SupportsRobot
 from robo_al.tasks import describe
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.shelf import borrowed
@@ -32,13 +33,13 @@ from robo_al.torch_defaults import one_thread
 from robo_al.types import (
     MEAN,
     Candidate,
+    ClosedLoop,
     EnvSpec,
     Failure,
     FailureKind,
     OpenLoop,
     Outcome,
     Refusal,
-    Streamed,
     Task,
     Trajectory,
 )
@@ -122,6 +123,8 @@ class RobotOracle:
             raise UserError(f"oracle robot: {error}") from error
         self._flights: dict[str, _Flight] = {}
         self._address = address
+        self.resolve: Resolver = unconnected
+        """Finds the policies that candidates name."""
         self._notices = Notices()
         self.notice: Callable[[str], None] = logger.warning
         """Told what is waited for."""
@@ -160,11 +163,10 @@ class RobotOracle:
         flight = _Flight(candidate, start)
         controller = candidate.controller
         if content["controller"] == "streamed":
-            assert isinstance(controller, Streamed)
+            assert isinstance(controller, ClosedLoop)
             with self._policies, one_thread:
-                flight.actor = controller.policy.start(
-                    controller.model, [controller.member], [candidate.seed]
-                )
+                policy, model = self.resolve(controller)
+                flight.actor = policy.start(model, [controller.member], [candidate.seed])
         self._flights[candidate.id] = flight
         self._client.submit(self._wire_id(candidate.id), content, arrays)
 
@@ -346,12 +348,11 @@ class RobotOracle:
         }
         start, controller = self._first(candidate), candidate.controller
         if not isinstance(controller, OpenLoop):
-            if (
-                self._onnx
-                and controller.member == MEAN
-                and isinstance(controller.policy, SupportsGraph)
-            ):
-                graph = controller.policy.robot_graph(len(self._sensors), self._limits)
+            if not (self._onnx and controller.member == MEAN):
+                return content, {}, start
+            policy, _ = self.resolve(controller)
+            if isinstance(policy, SupportsGraph):
+                graph = policy.robot_graph(len(self._sensors), self._limits)
                 arrays = {"policy": np.frombuffer(graph, np.uint8)}
                 return content | {"controller": "onnx"}, arrays, start
             return content, {}, start

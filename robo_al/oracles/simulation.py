@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from robo_al.config.ranges import Threads, Width
 from robo_al.errors import OracleError, UserError
+from robo_al.oracles.connection import unconnected
 from robo_al.oracles.recording import Recordings
 from robo_al.oracles.steppers import Separate, make_stepper
-from robo_al.protocols import Actor
+from robo_al.protocols import Actor, Resolver
 from robo_al.torch_defaults import one_thread
-from robo_al.types import Candidate, Context, EnvSpec, OpenLoop, Outcome, Streamed
+from robo_al.types import Candidate, ClosedLoop, Context, EnvSpec, OpenLoop, Outcome
 
 Array = NDArray[np.float64]
 
@@ -45,6 +46,8 @@ class SimulationOracle:
         self._stepper, self._limits = make_stepper(env, threads, envs)
         self._queue: dict[str, Candidate] = {}
         self._closed = False
+        self.resolve: Resolver = unconnected
+        """Finds the policies that candidates name."""
         self.advanced: Callable[[int, int], None] = lambda step, steps: None
         """Told after each tick how many of how many there are."""
 
@@ -97,7 +100,10 @@ class SimulationOracle:
         firsts = self._stepper.reset([candidate.context for candidate in candidates])
         recordings = Recordings(candidates[: len(firsts)], self._limits)
         recordings.begin(firsts)
-        groups, longest = _groups(recordings), max(each.horizon for each in recordings.candidates)
+        groups, longest = (
+            _groups(recordings, self.resolve),
+            max(each.horizon for each in recordings.candidates),
+        )
         while len(rows := recordings.running):
             rows, sent = recordings.send(rows, self._asked(recordings, groups)[rows])
             if len(rows):
@@ -146,7 +152,7 @@ class SimulationOracle:
 
 
 class _Group:
-    """The rollouts of one batch that one policy streams on one model, or the open-loop ones."""
+    """The rollouts of one batch that one policy controls, or the open-loop ones."""
 
     def __init__(self, rows: list[int], actor: Actor, name: str) -> None:
         self.rows, self.actor, self.name = rows, actor, name
@@ -168,25 +174,22 @@ class _Plans:
         return actions
 
 
-def _groups(recordings: Recordings) -> list[_Group]:
-    """Start each policy once for all the rollouts that it streams on the same model."""
+def _groups(recordings: Recordings, resolve: Resolver) -> list[_Group]:
+    """Start each policy once for all the rollouts that it controls with the same weights."""
     plans: dict[int, Array] = {}
-    streams: dict[tuple[int, int], dict[int, Streamed]] = {}
+    loops: dict[tuple[str, str | None], dict[int, ClosedLoop]] = {}
     # a rollout that failed at its reset has no observation to answer
     for row in map(int, recordings.running):
         controller = recordings.candidates[row].controller
         if isinstance(controller, OpenLoop):
             plans[row] = controller.actions
         else:
-            key = (id(controller.policy), id(controller.model))
-            streams.setdefault(key, {})[row] = controller
+            loops.setdefault((controller.policy, controller.weights), {})[row] = controller
     groups = [_Group(list(plans), _Plans(list(plans.values())), "a plan")] if plans else []
-    for streamed in streams.values():
-        first = next(iter(streamed.values()))
-        actor = first.policy.start(
-            first.model,
-            [controller.member for controller in streamed.values()],
-            [recordings.candidates[row].seed for row in streamed],
-        )
-        groups.append(_Group(list(streamed), actor, type(first.policy).__name__))
+    for controllers in loops.values():
+        policy, model = resolve(next(iter(controllers.values())))
+        members = [controller.member for controller in controllers.values()]
+        seeds = [recordings.candidates[row].seed for row in controllers]
+        actor = policy.start(model, members, seeds)
+        groups.append(_Group(list(controllers), actor, type(policy).__name__))
     return groups

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from robo_al.errors import OracleError
 from robo_al.oracles.recording import (
+    ActionLimits,
     Fault,
-    Limits,
     Steps,
     raised_fault,
     reset_env,
@@ -39,7 +39,9 @@ MOST_ENVS = 64
 """Instances of an env that are stepped together, unless it is said how many."""
 
 
-def make_stepper(env: EnvSpec, threads: int, envs: int | None = None) -> "tuple[Stepper, Limits]":
+def make_stepper(
+    env: EnvSpec, threads: int, envs: int | None = None
+) -> "tuple[Stepper, ActionLimits]":
     """Make the fastest stepper that an env allows; return also the limits of its actions.
 
     Args:
@@ -48,7 +50,7 @@ def make_stepper(env: EnvSpec, threads: int, envs: int | None = None) -> "tuple[
         envs: instances that are stepped together, where there is one for each rollout.
     """
     with borrowed(env) as first:
-        limits = Limits.of(first, env)
+        limits = ActionLimits.of(first, env)
         if mujoco_env(first) is not None:
             if not has_batches():
                 return Separate(env, envs), limits

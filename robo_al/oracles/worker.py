@@ -29,14 +29,14 @@ class OwnHost:
     """
 
     def __init__(self, name: str, parameters: Mapping[str, Any]) -> None:
-        from robo_al.oracles.recording import Limits
+        from robo_al.oracles.recording import ActionLimits
         from robo_al.plugins import make_env
         from robo_al.types import EnvSpec
         from robo_al.worker.watch import Watch
 
         spec = EnvSpec(name, parameters)
         self._env = make_env(spec)
-        self._limits = Limits.of(self._env, spec)
+        self._limits = ActionLimits.of(self._env, spec)
         self._watch = Watch(self._env)
 
     def ready(self) -> Frame:

@@ -12,7 +12,7 @@ import numpy as np
 
 from robo_al import plugins
 from robo_al.build import make_oracle, parts_of
-from robo_al.campaign.selection import CANNOT
+from robo_al.campaign.selection import NUMERICAL_ERRORS, owned
 from robo_al.campaign.settings import Parts, Settings
 from robo_al.config.schema import Config
 from robo_al.models.imagination import imagine
@@ -41,7 +41,7 @@ def foresee(config: Config) -> str:
     parts, settings = parts_of(config)
     try:
         return sentence(config, parts, settings, measure(config, parts, settings))
-    except CANNOT as error:
+    except NUMERICAL_ERRORS as error:
         return f"How long a round takes cannot be foreseen: {error}."
 
 
@@ -140,13 +140,9 @@ def _imagined_step(parts: Parts, settings: Settings, steps: int) -> float:
     """Return the seconds in which all candidates of a round are imagined for one step."""
     # From one start, since a reset may take long; of recorded rollouts, each is a start.
     starts = 1 if parts.task.starts is None else settings.candidates
-    candidates = parts.policy.propose(
-        settings.candidates,
-        parts.contexts_from(range(starts)),
-        steps,
-        parts.model,
-        np.random.default_rng(0),
-    )
+    contexts, rng = parts.contexts_from(range(starts)), np.random.default_rng(0)
+    proposed = parts.policy.propose(settings.candidates, contexts, steps, parts.model, rng)
+    candidates = [owned(candidate, "policy") for candidate in proposed]
     members = range(min(settings.imagination_members, parts.model.members))
     ticks: list[float] = []
     imagine(
@@ -154,6 +150,7 @@ def _imagined_step(parts: Parts, settings: Settings, steps: int) -> float:
         parts.model,
         parts.task,
         members if len(members) > 1 else None,
+        resolve=parts.resolve,
         device=parts.device,
         advanced=lambda step, of: ticks.append(time.monotonic()),
     )

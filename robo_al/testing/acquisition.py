@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robo_al.types import ImaginedRollouts
+from robo_al.protocols import CandidatePool
 
 if TYPE_CHECKING:
     import torch
-
-    from robo_al.protocols import Model
 
 
 class FakeAcquisition:
@@ -19,22 +17,14 @@ class FakeAcquisition:
     So every score is above 0, as every selector allows.
     """
 
-    def __call__(
-        self,
-        imagined: ImaginedRollouts,
-        model: "Model",
-        pending: ImaginedRollouts | None,
-        rng: np.random.Generator,
-    ) -> "torch.Tensor":
+    def __call__(self, pool: CandidatePool, rng: np.random.Generator) -> "torch.Tensor":
         """Return scores [N]."""
-        assert isinstance(rng, np.random.Generator) and model is not None
-        return imagined.returns.mean(0).exp()
+        assert isinstance(rng, np.random.Generator)
+        return pool.imagined.returns.mean(0).exp()
 
-    def joint(
-        self, imagined: ImaginedRollouts, model: "Model", pending: ImaginedRollouts | None
-    ) -> "FakeGain":
+    def joint(self, pool: CandidatePool) -> "FakeGain":
         """Return the gain with nothing added yet."""
-        return FakeGain(imagined.returns.mean(0).exp().tolist())
+        return FakeGain(pool.imagined.returns.mean(0).exp().tolist())
 
 
 class FakeGain:

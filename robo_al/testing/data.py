@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_al.protocols import CandidatePool, Model
 from robo_al.tasks import sample_contexts
 from robo_al.tasks.boxes import random_action
 from robo_al.tasks.trial import own_copy, trying
 from robo_al.testing.env import FakeEnv, fake_task
+from robo_al.testing.model import FakeModel
 from robo_al.types import ImaginedRollouts, Task, Transitions
 
 Array = NDArray[np.float64]
@@ -82,3 +84,14 @@ def random_imagined(
         mask=torch.from_numpy(mask.astype(np.float64)),
         finite=torch.ones(candidates, dtype=torch.bool),
     )
+
+
+def pool_of(
+    imagined: ImaginedRollouts,
+    model: Model | None = None,
+    pending: ImaginedRollouts | None = None,
+    task: Task | None = None,
+) -> CandidatePool:
+    """Return a pool of which only what was imagined is known; by default of a `FakeEnv`."""
+    task = task or fake_task()
+    return CandidatePool((), imagined, model or FakeModel(task), task, pending)

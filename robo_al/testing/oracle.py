@@ -5,15 +5,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from robo_al.errors import OracleError
+from robo_al.oracles.connection import unconnected
+from robo_al.protocols import Resolver
 from robo_al.tasks import describe
 from robo_al.testing.env import FAKE_ENV, FakeEnv
 from robo_al.types import (
     Candidate,
+    ClosedLoop,
     EnvSpec,
     Failure,
     FailureKind,
     Outcome,
-    Streamed,
     Trajectory,
 )
 
@@ -40,6 +42,8 @@ class FakeOracle:
     ) -> None:
         self.env = env
         self.capacity = capacity
+        self.resolve: Resolver = unconnected
+        """Set by the campaign."""
         self.submitted: list[Candidate] = []
         """Everything ever submitted, in order."""
         self._env = FakeEnv(**env.parameters)
@@ -89,8 +93,9 @@ class FakeOracle:
     def _execute(self, candidate: Candidate) -> Trajectory:
         controller, context = candidate.controller, candidate.context
         actor = None
-        if isinstance(controller, Streamed):
-            actor = controller.policy.start(controller.model, [controller.member], [candidate.seed])
+        if isinstance(controller, ClosedLoop):
+            policy, model = self.resolve(controller)
+            actor = policy.start(model, [controller.member], [candidate.seed])
         else:
             assert controller.actions.shape == (candidate.horizon, len(self._task.action_low))
         observation, _ = self._env.reset(seed=context.seed, options=dict(context.options))

@@ -1,16 +1,13 @@
-"""A policy of either kind: open-loop or streamed."""
+"""A policy of either kind: open-loop or in closed loop."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_al.protocols import Acting, Model, Resolver, SupportsAct
 from robo_al.seeds import integer
-from robo_al.types import MEAN, Candidate, Context, OpenLoop, Streamed, Task, Transitions
-
-if TYPE_CHECKING:
-    from robo_al.protocols import Model
+from robo_al.types import MEAN, Candidate, ClosedLoop, Context, OpenLoop, Task, Transitions
 
 Array = NDArray[np.float64]
 
@@ -28,7 +25,7 @@ class FakePolicy:
         n: int,
         contexts: Sequence[Context],
         horizon: int,
-        model: "Model",
+        model: Model,
         rng: np.random.Generator,
     ) -> Sequence[Candidate]:
         """Return n candidates, the contexts taken in turn."""
@@ -37,7 +34,7 @@ class FakePolicy:
         return [
             Candidate(
                 context=contexts[i % len(contexts)],
-                controller=Streamed(self, model, i % model.members)
+                controller=ClosedLoop(i % model.members)
                 if self.streamed
                 else OpenLoop(rng.uniform(low, high, (horizon, len(low)))),
                 horizon=horizon,
@@ -46,13 +43,13 @@ class FakePolicy:
             for i in range(n)
         ]
 
-    def start(self, model: "Model", members: Sequence[int], seeds: Sequence[int]) -> "FakeActor":
+    def start(self, model: Model, members: Sequence[int], seeds: Sequence[int]) -> "FakeActor":
         """Begin len(members) rollouts."""
         assert len(members) == len(seeds) > 0
         assert all(MEAN <= member < model.members for member in members)
         return FakeActor(self.task, seeds)
 
-    def update(self, transitions: Transitions, model: "Model", rng: np.random.Generator) -> None:
+    def update(self, transitions: Transitions, model: Model, rng: np.random.Generator) -> None:
         """Count the call."""
         assert len(transitions) > 0 and model is not None
         self.updates += 1
@@ -81,3 +78,8 @@ class FakeActor:
         assert observations.shape == (len(self._gains), len(self._task.channels))
         asked: Array = (self._gains * observations[:, None, :]).sum(-1)
         return np.clip(asked, self._task.action_low, self._task.action_high)
+
+
+def resolver(policy: SupportsAct, model: Model) -> Resolver:
+    """Return what finds this policy and model, whatever a controller names."""
+    return lambda controller: Acting(policy, model)

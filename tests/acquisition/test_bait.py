@@ -8,8 +8,8 @@ from robo_al.acquisition.bait import Bait, representatives
 from robo_al.errors import ConfigError, ModelError, UserError
 from robo_al.models.ensemble import Ensemble
 from robo_al.models.true_dynamics import TrueDynamics
-from robo_al.testing import FakeModel, fake_task, random_imagined, random_transitions
-from robo_al.types import Limits
+from robo_al.testing import FakeModel, fake_task, pool_of, random_imagined, random_transitions
+from robo_al.types import BatchBudget
 
 
 class Featured(FakeModel):
@@ -91,7 +91,7 @@ def brute_force(model, imagined, pending, k):
 
 def pick(imagined, model, pending=None, k=4, selector=None):
     selector = Bait() if selector is None else selector
-    return selector(None, imagined, model, pending, k, np.random.default_rng(0))
+    return selector(None, pool_of(imagined, model, pending), k, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -241,7 +241,7 @@ def test_a_batch_stays_within_its_limits(linear, seed):
     rng = np.random.default_rng(seed)
     imagined = random_imagined(rng, candidates=15)
     seconds, risks = rng.uniform(1, 5, 15), rng.uniform(0, 0.2, 15)
-    selector = Bait().within(Limits(seconds, 12.0, risks, 0.5))
+    selector = Bait().within(BatchBudget(seconds, 12.0, risks, 0.5))
     picks = list(pick(imagined, linear, k=10, selector=selector).indices)
     assert 0 < len(set(picks)) == len(picks) < 10
     assert seconds[picks].sum() <= 12.0 and risks[picks].sum() <= 0.5

@@ -14,7 +14,14 @@ from robo_al.dataset.ledger import RolloutRow
 from robo_al.errors import ConfigError
 from robo_al.loop.sequential import run
 from robo_al.protocols import SupportsData, SupportsJoint
-from robo_al.testing import FakeModel, FakePolicy, fake_task, random_imagined, random_transitions
+from robo_al.testing import (
+    FakeModel,
+    FakePolicy,
+    fake_task,
+    pool_of,
+    random_imagined,
+    random_transitions,
+)
 from robo_al.types import ImaginedRollouts, Transitions
 
 TARGET = np.array([0.6, -0.8])
@@ -89,11 +96,11 @@ def test_functions_of_botorch_keep_the_contract(function, drawn, candidates, mod
     acquisition = observed(function, drawn)
     assert isinstance(acquisition, SupportsData) and isinstance(acquisition, SupportsJoint)
     state = torch.random.get_rng_state()
-    check_acquisition(acquisition, candidates, model)
+    check_acquisition(acquisition, pool_of(candidates, model))
     assert torch.equal(torch.random.get_rng_state(), state)
     for selector in (TopK(), GreedyJoint()):
         rng = np.random.default_rng(0)
-        selection = selector(acquisition, candidates, model, None, 3, rng)
+        selection = selector(acquisition, pool_of(candidates, model), 3, rng)
         assert len(set(selection.indices)) == 3
 
 
@@ -105,7 +112,7 @@ def test_scores_are_those_of_botorch_over_starts_and_parameters(drawn, candidate
     points = torch.cat([starts, actions], 1) / 4 + 0.5
     with torch.no_grad():
         expected = UpperConfidenceBound(acquisition._regression, beta=2.0)(points[:, None])
-    scores = acquisition(candidates, model, None, np.random.default_rng(0))
+    scores = acquisition(pool_of(candidates, model), np.random.default_rng(0))
     torch.testing.assert_close(scores, expected)
 
 
@@ -113,7 +120,7 @@ def test_the_regression_learns_what_is_returned(drawn, model):
     actions = np.random.default_rng(8).uniform(-1, 1, (40, 2))
     starts = np.where(np.arange(40) % 2, HARD, EASY)
     acquisition = observed("PosteriorMean", drawn)
-    expected = acquisition(imagined_of(actions, starts), model, None, np.random.default_rng(0))
+    expected = acquisition(pool_of(imagined_of(actions, starts), model), np.random.default_rng(0))
     error = expected.numpy() - returns_of(actions, starts)
     assert np.sqrt((error**2).mean()) < 0.25 * returns_of(actions, starts * 0).std()
 
@@ -123,8 +130,8 @@ def test_what_has_to_be_improved_on_is_what_is_expected_from_the_same_start(draw
     actions = np.random.default_rng(5).uniform(-1, 1, (20, 2))
     both = imagined_of(np.concatenate([actions, actions]), [EASY] * 20 + [HARD] * 20)
     acquisition = observed("LogExpectedImprovement", drawn)
-    scores = acquisition(both, model, None, np.random.default_rng(0)).numpy()
-    means = observed("PosteriorMean", drawn)(both, model, None, np.random.default_rng(0)).numpy()
+    scores = acquisition(pool_of(both, model), np.random.default_rng(0)).numpy()
+    means = observed("PosteriorMean", drawn)(pool_of(both, model), np.random.default_rng(0)).numpy()
     assert (means[:20] - means[20:] > 3).all()
     assert (scores >= 0).all()  # an improvement, not its logarithm
     assert scores[:20].max() > 0.01 and scores[20:].max() > 0.01
@@ -148,7 +155,7 @@ def test_the_gain_of_a_second_pick_is_by_how_much_the_pair_is_worth_more(
     actions = np.random.default_rng(6).uniform(-1, 1, (5, 2))
     rollouts = imagined_of(np.concatenate([actions, actions]), [EASY] * 5 + [HARD] * 5)
     acquisition = observed(function, drawn, **options)
-    gain = acquisition.joint(rollouts, model, None)
+    gain = acquisition.joint(pool_of(rollouts, model))
     alone = gain.gains(range(10)).clone()
     first = int(alone[:5].argmax())
     gain.add(first)
@@ -169,7 +176,7 @@ def test_pending_rollouts_are_conditioned_on(drawn, candidates, model):
     rng = np.random.default_rng(0)
     for function in ("qLogNoisyExpectedImprovement", "LogExpectedImprovement"):
         acquisition = observed(function, drawn)
-        scores = acquisition(candidates, model, None, rng)
+        scores = acquisition(pool_of(candidates, model), rng)
         best = int(scores.argmax())
         pending = dataclasses.replace(
             candidates,
@@ -181,7 +188,7 @@ def test_pending_rollouts_are_conditioned_on(drawn, candidates, model):
             mask=candidates.mask[:, [best]],
             finite=candidates.finite[[best]],
         )
-        again = acquisition(candidates, model, pending, rng)
+        again = acquisition(pool_of(candidates, model, pending), rng)
         assert int(again.argmax()) != best
         assert float(again[best]) < 0.1 * float(scores[best])
 
@@ -191,8 +198,8 @@ def test_rollouts_that_are_not_finite_are_not_scored(drawn, candidates, model):
     finite[3] = False
     lost = dataclasses.replace(candidates, finite=finite)
     acquisition = observed("qLogNoisyExpectedImprovement", drawn)
-    assert acquisition(lost, model, None, np.random.default_rng(0))[3] == -torch.inf
-    selection = Stochastic()(acquisition, lost, model, None, 11, np.random.default_rng(0))
+    assert acquisition(pool_of(lost, model), np.random.default_rng(0))[3] == -torch.inf
+    selection = Stochastic()(acquisition, pool_of(lost, model), 11, np.random.default_rng(0))
     assert set(selection.indices) == set(range(12)) - {3}
 
 
@@ -206,7 +213,7 @@ def test_it_finds_better_parameters_than_chance_does(model):
             if function is not None:
                 acquisition = observed(function, recorded_of(actions, np.zeros(len(actions))))
                 rollouts = imagined_of(proposed, np.zeros(40))
-                pick = int(acquisition(rollouts, model, None, rng).argmax())
+                pick = int(acquisition(pool_of(rollouts, model), rng).argmax())
             actions = np.concatenate([actions, proposed[[pick]]])
         return returns_of(actions, 0.0).max()
 
@@ -216,7 +223,7 @@ def test_it_finds_better_parameters_than_chance_does(model):
 
 def test_one_rollout_is_enough_to_begin(candidates, model):
     acquisition = observed("qLogNoisyExpectedImprovement", recorded_of(np.zeros((1, 2)), [EASY]))
-    assert torch.isfinite(acquisition(candidates, model, None, np.random.default_rng(0))).all()
+    assert torch.isfinite(acquisition(pool_of(candidates, model), np.random.default_rng(0))).all()
 
 
 def test_what_cannot_be_is_refused_with_the_reason(drawn, candidates, model, monkeypatch):
@@ -226,7 +233,7 @@ def test_what_cannot_be_is_refused_with_the_reason(drawn, candidates, model, mon
         BoTorch("qKnowledgeGradient")
     acquisition = observed("qUpperConfidenceBound", drawn, kappa=1.0)
     with pytest.raises(ConfigError, match="cannot be made with the options {'kappa': 1.0}"):
-        acquisition(candidates, model, None, np.random.default_rng(0))
+        acquisition(pool_of(candidates, model), np.random.default_rng(0))
 
     class Plain:
         def propose(self, n, contexts, horizon, model, rng):
@@ -284,4 +291,4 @@ def test_a_policy_without_parameters_is_refused_before_anything_is_written(tmp_p
 def test_random_imagined_rollouts_of_unlike_lengths_are_scored(model):
     rng = np.random.default_rng(0)
     acquisition = observed("qLogNoisyExpectedImprovement", random_transitions(rng))
-    assert acquisition(random_imagined(rng), model, None, rng).shape == (6,)
+    assert acquisition(pool_of(random_imagined(rng), model), rng).shape == (6,)

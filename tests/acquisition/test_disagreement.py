@@ -7,7 +7,7 @@ import torch
 from robo_al.acquisition.disagreement import JensenRenyi, jensen_renyi
 from robo_al.errors import ConfigError
 from robo_al.models.true_dynamics import TrueDynamics
-from robo_al.testing import FakeModel, fake_task, random_imagined
+from robo_al.testing import FakeModel, fake_task, pool_of, random_imagined
 
 
 def by_hand(mean, variance):
@@ -86,7 +86,7 @@ def test_a_score_is_the_sum_over_valid_steps_and_the_mean_over_members(rng):
         random_imagined(rng, members=2, candidates=4, ends=True),
         FakeModel(fake_task()),
     )
-    scores = JensenRenyi()(imagined, model, None, rng).numpy()
+    scores = JensenRenyi()(pool_of(imagined, model), rng).numpy()
     mean, variance = (value.numpy() for value in model.mixture(*imagined.inputs))
     for n in range(4):
         values = [

@@ -17,8 +17,8 @@ from robo_al.acquisition.embedding import embed
 from robo_al.errors import ConfigError, ModelError, UserError
 from robo_al.models.ensemble import Ensemble
 from robo_al.models.true_dynamics import TrueDynamics
-from robo_al.testing import FakeModel, fake_task, random_imagined, random_transitions
-from robo_al.types import Limits
+from robo_al.testing import FakeModel, fake_task, pool_of, random_imagined, random_transitions
+from robo_al.types import BatchBudget
 
 SELECTORS = [KCenter, LargestClusterMaxDist, KMeansPlusPlus]
 
@@ -71,7 +71,7 @@ def distances_to_centres(points, centres):
 
 
 def pick(selector, imagined, model, pending=None, k=4, seed=0):
-    return selector(None, imagined, model, pending, k, np.random.default_rng(seed))
+    return selector(None, pool_of(imagined, model, pending), k, np.random.default_rng(seed))
 
 
 # ------------------------------------------------------------ k-center
@@ -163,7 +163,7 @@ def test_lcmd_counts_only_what_may_still_be_picked(featured, rng):
     def allowed(picks):
         return risks[picks].sum() + risks <= 0.5
 
-    selector = LargestClusterMaxDist().within(Limits(risks=risks, total_risk=0.5))
+    selector = LargestClusterMaxDist().within(BatchBudget(risks=risks, total_risk=0.5))
     selection = pick(selector, imagined, featured, k=8)
     expected = largest_cluster_picks(points, points[:0], 8, allowed)
     assert list(selection.indices) == expected != list(unlimited)
@@ -186,7 +186,7 @@ def test_kmeans_plus_plus_draws_by_squared_distance(featured, rng, waiting):
         expected[i] = first[i] * second / second.sum()
     draws, counts = 1500, np.zeros((5, 5))
     start, selector = (
-        NearestCentre(embed(featured, imagined, pending, 4), pending),
+        NearestCentre(embed(featured, pool_of(imagined, featured, pending), 4), pending),
         KMeansPlusPlus(),
     )
     for _ in range(draws):
@@ -286,7 +286,7 @@ def test_a_batch_stays_within_its_limits(selector, seed, featured):
     rng = np.random.default_rng(seed)
     imagined = random_imagined(rng, candidates=15)
     seconds, risks = rng.uniform(1, 5, 15), rng.uniform(0, 0.2, 15)
-    limits = Limits(seconds, 12.0, risks, 0.5)
+    limits = BatchBudget(seconds, 12.0, risks, 0.5)
     picks = list(pick(selector().within(limits), imagined, featured, k=10, seed=seed).indices)
     assert 0 < len(set(picks)) == len(picks) < 10
     assert seconds[picks].sum() <= 12.0 and risks[picks].sum() <= 0.5
@@ -302,7 +302,7 @@ def test_seconds_count_in_what_is_picked(featured, rng):
     far = pick(KCenter(), imagined, featured, k=1).indices[0]
     seconds = np.ones(15)
     seconds[far] = 4.0
-    selection = pick(KCenter().within(Limits(seconds, 4.0)), imagined, featured, k=4)
+    selection = pick(KCenter().within(BatchBudget(seconds, 4.0)), imagined, featured, k=4)
     assert far not in selection.indices and len(selection.indices) == 4
     assert sum(selection.gains) > selection.scores[far]
 
@@ -312,7 +312,7 @@ def test_scores_are_squared_distances_to_what_is_known(selector, smooth, rng):
     imagined = random_imagined(rng, candidates=7)
     selection = pick(selector(), imagined, smooth, k=2)
     np.testing.assert_allclose(
-        selection.scores, embed(smooth, imagined, None, 10).norms, rtol=1e-12
+        selection.scores, embed(smooth, pool_of(imagined, smooth), 10).norms, rtol=1e-12
     )
     assert selection.gains[0] == selection.scores[selection.indices[0]]
 

@@ -8,7 +8,7 @@ from robo_al.acquisition.embedding import CHUNK, CovarianceEmbedding, FeatureEmb
 from robo_al.models.ensemble import Ensemble
 from robo_al.models.gp import GaussianProcess
 from robo_al.protocols import SupportsFeatures
-from robo_al.testing import FakeModel, fake_task, random_imagined, random_transitions
+from robo_al.testing import FakeModel, fake_task, pool_of, random_imagined, random_transitions
 
 
 class OnlyCovariance:
@@ -58,14 +58,16 @@ def assert_is(embedding, expected, rtol=1e-10):
 def test_is_the_mean_covariance_of_all_pairs_of_steps(smooth, rng, pending_members):
     imagined = random_imagined(rng, members=2, candidates=6, steps=5, ends=True)
     pending = pending_members and random_imagined(rng, pending_members, candidates=3, steps=4)
-    assert_is(embed(smooth, imagined, pending, 5), kernel(smooth, imagined, pending))
+    assert_is(
+        embed(smooth, pool_of(imagined, smooth, pending), 5), kernel(smooth, imagined, pending)
+    )
 
 
 def test_a_gaussian_process_is_embedded(rng):
     model = GaussianProcess(fake_task(), samples=2, fit_steps=5)
     model.fit(random_transitions(rng, rollouts=2), rng)
     imagined = random_imagined(rng, members=2, candidates=5, ends=True)
-    assert_is(embed(model, imagined, None, 4), kernel(model, imagined), rtol=1e-6)
+    assert_is(embed(model, pool_of(imagined, model), 4), kernel(model, imagined), rtol=1e-6)
 
 
 @pytest.mark.parametrize("with_pending", [False, True])
@@ -75,8 +77,10 @@ def test_features_and_covariances_embed_alike(ensemble, rng, with_pending):
         random_imagined(rng, members=1, candidates=2, steps=6, ends=True) if with_pending else None
     )
     assert isinstance(ensemble, SupportsFeatures)
-    by_features = embed(ensemble, imagined, pending, 3)
-    hidden = embed(OnlyCovariance(ensemble), imagined, pending, 3)
+    by_features = embed(ensemble, pool_of(imagined, ensemble, pending), 3)
+    hidden = embed(
+        OnlyCovariance(ensemble), pool_of(imagined, OnlyCovariance(ensemble), pending), 3
+    )
     assert isinstance(by_features, FeatureEmbedding) and isinstance(hidden, CovarianceEmbedding)
     scale = float(hidden.norms.max())
     np.testing.assert_allclose(by_features.norms, hidden.norms, atol=1e-9 * scale)
@@ -87,8 +91,10 @@ def test_features_and_covariances_embed_alike(ensemble, rng, with_pending):
 def test_chunks_change_nothing(smooth, ensemble, rng, monkeypatch):
     imagined = random_imagined(rng, members=1, candidates=CHUNK + 6)
     monkeypatch.setattr("robo_al.acquisition.embedding.FEATURE_CHUNK", 16)
-    assert_is(embed(smooth, imagined, None, 4), kernel(smooth, imagined))
-    assert_is(embed(ensemble, imagined, None, 4), kernel(ensemble, imagined), rtol=1e-9)
+    assert_is(embed(smooth, pool_of(imagined, smooth), 4), kernel(smooth, imagined))
+    assert_is(
+        embed(ensemble, pool_of(imagined, ensemble), 4), kernel(ensemble, imagined), rtol=1e-9
+    )
 
 
 def test_fewer_steps_are_those_evenly_spaced(smooth, rng):
@@ -106,14 +112,14 @@ def test_fewer_steps_are_those_evenly_spaced(smooth, rng):
             rewards=imagined.rewards[:, :, :m],
             mask=torch.ones(1, 4, m, dtype=torch.float64),
         )
-        assert_is(embed(smooth, imagined, None, m), kernel(smooth, short))
+        assert_is(embed(smooth, pool_of(imagined, smooth), m), kernel(smooth, short))
 
 
 def test_what_is_recorded_comes_closer_to_the_origin(rng):
     model, imagined = FakeModel(fake_task()), random_imagined(rng, candidates=5)
-    before = embed(model, imagined, None, 4).norms
+    before = embed(model, pool_of(imagined, model), 4).norms
     model.fit(random_transitions(rng), rng)
-    after = embed(model, imagined, None, 4).norms
+    after = embed(model, pool_of(imagined, model), 4).norms
     assert (0 < after).all() and (after < before).all()
 
 
@@ -124,7 +130,9 @@ def test_what_is_not_finite_disturbs_no_other(smooth, ensemble, rng):
     broken = dataclasses.replace(imagined, observations=observations)
     keep = [0, 1, 3, 4, 5]
     for model in (smooth, ensemble):
-        plain, other = (embed(model, rollouts, None, 4) for rollouts in (imagined, broken))
+        plain, other = (
+            embed(model, pool_of(rollouts, model), 4) for rollouts in (imagined, broken)
+        )
         assert not torch.isfinite(other.norms[2])
         np.testing.assert_allclose(other.norms[keep], plain.norms[keep], rtol=1e-12)
         np.testing.assert_allclose(other.cross(0)[keep], plain.cross(0)[keep], rtol=1e-9)
@@ -137,6 +145,6 @@ def test_a_gpu_embeds_alike(ensemble, rng, hide):
     model.load_state_dict(ensemble.state_dict())
     imagined = random_imagined(rng)
     models = [OnlyCovariance(m) if hide else m for m in (ensemble, model)]
-    cpu, gpu = (embed(m, imagined, None, 4) for m in models)
+    cpu, gpu = (embed(m, pool_of(imagined, m), 4) for m in models)
     np.testing.assert_allclose(gpu.norms.cpu(), cpu.norms, rtol=1e-8)
     np.testing.assert_allclose(gpu.cross(1).cpu(), cpu.cross(1), rtol=1e-6, atol=1e-8)

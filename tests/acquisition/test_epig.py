@@ -10,7 +10,7 @@ from robo_al.acquisition.target import optimal_trajectories
 from robo_al.errors import ConfigError, UserError
 from robo_al.models.gp import GaussianProcess
 from robo_al.models.true_dynamics import TrueDynamics
-from robo_al.testing import FakeModel, fake_task, random_imagined, random_transitions
+from robo_al.testing import FakeModel, fake_task, pool_of, random_imagined, random_transitions
 from robo_al.types import Transitions
 
 
@@ -29,7 +29,9 @@ def joined(parts):
 
 
 def target_steps(imagined):
-    return joined([valid_steps(imagined, *pair) for pair in optimal_trajectories(imagined, 8)])
+    return joined(
+        [valid_steps(imagined, *pair) for pair in optimal_trajectories(pool_of(imagined), 8)]
+    )
 
 
 def by_conditioning(model, imagined, pending):
@@ -64,7 +66,7 @@ def test_scores_are_those_of_explicit_conditioning(rng, imagined, smooth, with_p
     pending = (
         random_imagined(rng, members=2, candidates=2, steps=4, ends=True) if with_pending else None
     )
-    scores = ExpectedPredictiveInformation()(imagined, smooth, pending, rng)
+    scores = ExpectedPredictiveInformation()(pool_of(imagined, smooth, pending), rng)
     expected = by_conditioning(smooth, imagined, pending)
     np.testing.assert_allclose(scores, expected, rtol=1e-12)
 
@@ -73,7 +75,7 @@ def test_agrees_with_a_gaussian_process_that_has_seen_data(rng, imagined):
     model = GaussianProcess(fake_task(), samples=2, fit_steps=5)
     model.fit(random_transitions(rng), rng)
     pending = random_imagined(rng, members=2, candidates=1, steps=2)
-    scores = ExpectedPredictiveInformation()(imagined, model, pending, rng)
+    scores = ExpectedPredictiveInformation()(pool_of(imagined, model, pending), rng)
     np.testing.assert_allclose(
         scores, by_conditioning(model, imagined, pending), rtol=1e-5
     )  # variances below the noise: rounding
@@ -85,7 +87,7 @@ def test_is_what_a_model_really_learns_about_the_targets_from_a_step(rng, imagin
     model, informed = FakeModel(fake_task()), FakeModel(fake_task())
     model.fit(data, rng)
     one = dataclasses.replace(imagined, mask=(torch.arange(3) < 1).double().expand(2, 5, -1))
-    scores = ExpectedPredictiveInformation()(one, model, None, rng).numpy()
+    scores = ExpectedPredictiveInformation()(pool_of(one, model), rng).numpy()
     targets = target_steps(one)
 
     def variance(of):
@@ -121,11 +123,11 @@ def test_pending_rollouts_count_like_recorded_ones(rng):
     model.fit(data, rng)
     knowing.fit(with_steps(data, *valid_steps(pending, 0, 0)), rng)
     acquisition = ExpectedPredictiveInformation()
-    scores = acquisition(imagined, model, pending, rng)
-    np.testing.assert_allclose(scores, acquisition(imagined, knowing, None, rng), rtol=1e-9)
+    scores = acquisition(pool_of(imagined, model, pending), rng)
+    np.testing.assert_allclose(scores, acquisition(pool_of(imagined, knowing), rng), rtol=1e-9)
     lost = dataclasses.replace(pending, finite=torch.tensor([False]))
-    plain = acquisition(imagined, model, None, rng)
-    np.testing.assert_allclose(acquisition(imagined, model, lost, rng), plain, rtol=1e-12)
+    plain = acquisition(pool_of(imagined, model), rng)
+    np.testing.assert_allclose(acquisition(pool_of(imagined, model, lost), rng), plain, rtol=1e-12)
     assert (scores < plain).all()
 
 
@@ -134,17 +136,17 @@ def test_data_at_the_very_steps_lower_the_score(rng):
     data = random_transitions(rng, rollouts=1)
     model = FakeModel(fake_task())
     model.fit(data, rng)
-    before = ExpectedPredictiveInformation()(imagined, model, None, rng)
+    before = ExpectedPredictiveInformation()(pool_of(imagined, model), rng)
     for n in range(4):
         model.fit(with_steps(data, *valid_steps(imagined, 0, n)), rng)
-        after = ExpectedPredictiveInformation()(imagined, model, None, rng)
+        after = ExpectedPredictiveInformation()(pool_of(imagined, model), rng)
         assert 0 < after[n] < before[n]
 
 
 def test_one_step_tells_less_about_one_target_than_about_everything(rng, smooth):
     imagined = random_imagined(rng, members=2, candidates=5, steps=1)
-    scores = ExpectedPredictiveInformation()(imagined, smooth, None, rng)
-    everything = JointInformation()(imagined, smooth, None, rng)
+    scores = ExpectedPredictiveInformation()(pool_of(imagined, smooth), rng)
+    everything = JointInformation()(pool_of(imagined, smooth), rng)
     assert ((scores > 0) & (scores < everything)).all()
 
 
@@ -154,7 +156,9 @@ def test_pending_in_one_member_serves_candidates_in_several(rng, imagined, smoot
     two = dataclasses.replace(
         one, **{f: getattr(one, f).expand(2, *getattr(one, f).shape[1:]) for f in fields}
     )
-    scores = [ExpectedPredictiveInformation()(imagined, smooth, p, rng) for p in (one, two)]
+    scores = [
+        ExpectedPredictiveInformation()(pool_of(imagined, smooth, p), rng) for p in (one, two)
+    ]
     np.testing.assert_allclose(*scores, rtol=1e-12)
 
 
@@ -168,4 +172,4 @@ def test_what_it_needs_is_checked(imagined, smooth, rng):
         ExpectedPredictiveInformation().require(TrueDynamics(fake_task()), 1)
     lost = dataclasses.replace(imagined, finite=torch.zeros(5, dtype=torch.bool))
     with pytest.raises(UserError, match="no candidate is finite"):
-        ExpectedPredictiveInformation()(lost, smooth, None, rng)
+        ExpectedPredictiveInformation()(pool_of(lost, smooth), rng)

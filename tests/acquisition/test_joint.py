@@ -12,7 +12,7 @@ from robo_al.acquisition.select import GreedyJoint
 from robo_al.errors import ConfigError
 from robo_al.models.ensemble import Ensemble
 from robo_al.models.gp import GaussianProcess
-from robo_al.testing import FakeModel, fake_task, random_imagined, random_transitions
+from robo_al.testing import FakeModel, fake_task, pool_of, random_imagined, random_transitions
 from robo_al.types import Transitions
 
 
@@ -50,7 +50,7 @@ def test_gains_of_every_subset_are_those_of_brute_force(
         for subset in itertools.combinations(range(5), size)
     }
     for order in itertools.permutations(range(5), 3):
-        joint = JointInformation().joint(imagined, smooth, pending)
+        joint = JointInformation().joint(pool_of(imagined, smooth, pending))
         for position, pick in enumerate(order):
             before = frozenset(order[:position])
             expected = whole[before | {pick}] - whole[before]
@@ -60,14 +60,14 @@ def test_gains_of_every_subset_are_those_of_brute_force(
 
 def test_scores_are_gains_with_nothing_added(imagined, pending, smooth, rng):
     acquisition = JointInformation()
-    scores = acquisition(imagined, smooth, pending, rng)
-    joint = acquisition.joint(imagined, smooth, pending)
+    scores = acquisition(pool_of(imagined, smooth, pending), rng)
+    joint = acquisition.joint(pool_of(imagined, smooth, pending))
     np.testing.assert_allclose(scores, joint.gains(range(6)).tolist(), rtol=1e-12)
 
 
 def test_asking_late_or_often_changes_no_gain(imagined, smooth):
-    often = JointInformation().joint(imagined, smooth, None)
-    late = JointInformation().joint(imagined, smooth, None)
+    often = JointInformation().joint(pool_of(imagined, smooth))
+    late = JointInformation().joint(pool_of(imagined, smooth))
     for pick in (3, 0, 5):
         for other in range(6):
             often.gains([other])
@@ -78,7 +78,7 @@ def test_asking_late_or_often_changes_no_gain(imagined, smooth):
 
 
 def test_gains_never_grow_and_are_never_negative(imagined, smooth):
-    joint = JointInformation().joint(imagined, smooth, None)
+    joint = JointInformation().joint(pool_of(imagined, smooth))
     before = np.array(joint.gains(range(6)).tolist())
     for pick in (1, 4, 1, 2):
         joint.add(pick)
@@ -90,8 +90,8 @@ def test_gains_never_grow_and_are_never_negative(imagined, smooth):
 
 def test_the_order_of_candidates_does_not_matter(imagined, pending, smooth, rng):
     order = [4, 2, 0, 5, 1, 3]
-    plain = JointInformation()(imagined, smooth, pending, rng)
-    other = JointInformation()(reordered(imagined, order), smooth, pending, rng)
+    plain = JointInformation()(pool_of(imagined, smooth, pending), rng)
+    other = JointInformation()(pool_of(reordered(imagined, order), smooth, pending), rng)
     np.testing.assert_allclose(other, plain[order], rtol=1e-12)
 
 
@@ -123,26 +123,28 @@ def test_pending_rollouts_count_like_recorded_ones(rng, imagined, pending):
         ),
         rng,
     )
-    scores = JointInformation()(imagined, model, pending, rng)
-    expected = JointInformation()(imagined, knowing, None, rng)
+    scores = JointInformation()(pool_of(imagined, model, pending), rng)
+    expected = JointInformation()(pool_of(imagined, knowing), rng)
     np.testing.assert_allclose(scores, expected, rtol=1e-9)
-    assert (scores < JointInformation()(imagined, model, None, rng)).all()
+    assert (scores < JointInformation()(pool_of(imagined, model), rng)).all()
 
 
 def test_pending_rollouts_that_are_not_finite_tell_nothing(imagined, pending, smooth, rng):
     lost = dataclasses.replace(pending, finite=torch.tensor([False, False]))
-    scores = JointInformation()(imagined, smooth, lost, rng)
-    np.testing.assert_allclose(scores, JointInformation()(imagined, smooth, None, rng), rtol=1e-12)
+    scores = JointInformation()(pool_of(imagined, smooth, lost), rng)
+    np.testing.assert_allclose(
+        scores, JointInformation()(pool_of(imagined, smooth), rng), rtol=1e-12
+    )
 
 
 def test_a_candidate_that_is_not_finite_disturbs_no_other(imagined, smooth, rng):
     observations = imagined.observations.clone()
     observations[0, 2] = torch.inf
     broken = dataclasses.replace(imagined, observations=observations, finite=torch.arange(6) != 2)
-    scores = JointInformation()(broken, smooth, None, rng)
+    scores = JointInformation()(pool_of(broken, smooth), rng)
     assert scores[2] == -torch.inf
     keep = [0, 1, 3, 4, 5]
-    assert torch.equal(scores[keep], JointInformation()(imagined, smooth, None, rng)[keep])
+    assert torch.equal(scores[keep], JointInformation()(pool_of(imagined, smooth), rng)[keep])
 
 
 def test_thinned_steps_are_evenly_spaced_and_within_the_mask(rng):
@@ -159,10 +161,10 @@ def test_thinned_steps_are_evenly_spaced_and_within_the_mask(rng):
 def test_fewer_steps_make_a_lower_bound(smooth, rng):
     imagined = random_imagined(rng, members=2, candidates=6, steps=4)
     few, more, all_steps = (
-        JointInformation(steps=m)(imagined, smooth, None, rng) for m in (1, 2, 4)
+        JointInformation(steps=m)(pool_of(imagined, smooth), rng) for m in (1, 2, 4)
     )
     assert (few < more).all() and (more < all_steps).all()
-    assert torch.equal(all_steps, JointInformation(steps=100)(imagined, smooth, None, rng))
+    assert torch.equal(all_steps, JointInformation(steps=100)(pool_of(imagined, smooth), rng))
 
 
 def test_a_gaussian_process_is_a_proper_covariance_even_where_data_are(rng):
@@ -172,7 +174,7 @@ def test_a_gaussian_process_is_a_proper_covariance_even_where_data_are(rng):
     imagined = random_imagined(rng, members=1, candidates=5, steps=8)
     imagined.observations[0, :, :8] = torch.from_numpy(data.observations.reshape(5, 8, -1))
     imagined.actions[0] = torch.from_numpy(data.actions.reshape(5, 8, -1))
-    joint = JointInformation().joint(imagined, model, None)
+    joint = JointInformation().joint(pool_of(imagined, model))
     for n in range(5):
         assert (
             0 <= float(joint.gains([n])[0]) < 8 * 2 * 0.5 * np.log(2)
@@ -182,7 +184,7 @@ def test_a_gaussian_process_is_a_proper_covariance_even_where_data_are(rng):
 
 def test_a_set_far_beyond_the_rank_of_the_model_is_said_once(imagined, smooth, caplog):
     smooth.covariance_rank = 3
-    joint = JointInformation().joint(imagined, smooth, None)
+    joint = JointInformation().joint(pool_of(imagined, smooth))
     with caplog.at_level(logging.WARNING, logger="robo_al"):
         joint.add(0)
         assert not caplog.records
@@ -213,14 +215,14 @@ def test_features_give_the_same_gains_as_covariances(ensemble, rng):
     featured, plain = ensemble
     imagined = random_imagined(rng, members=2, candidates=9, steps=5)
     pending = random_imagined(rng, members=2, candidates=2, steps=4)
-    one, two = (JointInformation().joint(imagined, model, pending) for model in ensemble)
+    one, two = (JointInformation().joint(pool_of(imagined, model, pending)) for model in ensemble)
     for picked in (4, 0, 7, 2):
         np.testing.assert_allclose(one.gains(range(9)), two.gains(range(9)), rtol=1e-8, atol=1e-10)
         for joint in (one, two):
             joint.add(picked)
     for k in (1, 5):
         selections = [
-            GreedyJoint()(JointInformation(), imagined, model, pending, k, rng)
+            GreedyJoint()(JointInformation(), pool_of(imagined, model, pending), k, rng)
             for model in ensemble
         ]
         assert selections[0].indices == selections[1].indices
@@ -228,7 +230,7 @@ def test_features_give_the_same_gains_as_covariances(ensemble, rng):
 
 def test_gains_from_features_do_not_depend_on_when_they_were_asked_for(ensemble, rng):
     imagined = random_imagined(rng, members=1, candidates=8, steps=5)
-    often, late = (JointInformation().joint(imagined, ensemble[0], None) for _ in range(2))
+    often, late = (JointInformation().joint(pool_of(imagined, ensemble[0])) for _ in range(2))
     for turn, picked in enumerate((3, 5, 1)):
         often.gains([turn, 6])
         for joint in (often, late):
@@ -246,7 +248,7 @@ def test_a_gpu_picks_as_a_cpu_does(rng):
     twin = Ensemble(fake_task(), "cuda", members=3, hidden=12, layers=2, max_steps=30)
     twin.load_state_dict(model.state_dict())
     cpu, gpu = (
-        GreedyJoint()(JointInformation(), i, m, None, 4, rng)
+        GreedyJoint()(JointInformation(), pool_of(i, m), 4, rng)
         for i, m in ((imagined, model), (moved, twin))
     )
     assert cpu.indices == gpu.indices

@@ -13,7 +13,7 @@ from robo_al.acquisition.returns import (
 )
 from robo_al.acquisition.select import TopK
 from robo_al.errors import ConfigError
-from robo_al.testing import FakeModel, fake_task, random_imagined
+from robo_al.testing import FakeModel, fake_task, pool_of, random_imagined
 
 
 def with_returns(rng, returns, starts=None, members=None):
@@ -39,7 +39,7 @@ def model():
 def test_greedy_is_the_mean_imagined_return_of_valid_steps(rng, model):
     imagined = random_imagined(rng, members=2, candidates=5, ends=True)
     imagined = dataclasses.replace(imagined, finite=torch.arange(5) != 2)
-    scores = GreedyReturn()(imagined, model, None, rng).numpy()
+    scores = GreedyReturn()(pool_of(imagined, model), rng).numpy()
     for n in (0, 1, 3, 4):
         lengths = imagined.mask[:, n].sum(-1).long()
         expected = np.mean([imagined.rewards[e, n, : lengths[e]].sum() for e in range(2)])
@@ -50,14 +50,14 @@ def test_greedy_is_the_mean_imagined_return_of_valid_steps(rng, model):
 @pytest.mark.parametrize("kappa", [0.0, 1.0, 2.5])
 def test_the_upper_bound_is_so_many_deviations_above_the_mean(rng, model, kappa):
     imagined = random_imagined(rng, members=3, ends=True)
-    scores = UpperConfidenceBound(kappa)(imagined, model, None, rng)
+    scores = UpperConfidenceBound(kappa)(pool_of(imagined, model), rng)
     returns = imagined.returns.numpy()
     np.testing.assert_allclose(scores, returns.mean(0) + kappa * returns.std(0), rtol=1e-12)
 
 
 def test_of_equal_means_the_upper_bound_takes_what_is_less_known(rng, model):
     imagined = with_returns(rng, [[1.0, 0.0, -4.0], [1.0, 2.0, 6.0]])
-    scores = UpperConfidenceBound()(imagined, model, None, rng)
+    scores = UpperConfidenceBound()(pool_of(imagined, model), rng)
     assert scores.tolist() == [1.0, 2.0, 6.0]
 
 
@@ -65,7 +65,7 @@ def test_improvement_is_that_of_direct_loops(rng, model):
     starts = [0.0, 1.0, 0.0, 1.0, 1.0]
     imagined = with_returns(rng, rng.normal(size=(4, 5)), starts)
     pending = with_returns(rng, 0.3 + rng.normal(size=(4, 2)), [1.0, 7.0])
-    scores = ExpectedImprovement()(imagined, model, pending, rng)
+    scores = ExpectedImprovement()(pool_of(imagined, model, pending), rng)
     for n, start in enumerate(starts):
         known = [imagined.returns[:, i].mean() for i in range(5) if starts[i] == start]
         if start == 1.0:
@@ -77,7 +77,7 @@ def test_improvement_is_that_of_direct_loops(rng, model):
 def test_improvement_of_many_gaussian_members_is_the_closed_form(rng, model):
     means, deviations = np.array([0.0, -0.5, -2.0, -1.0]), np.array([0.3, 1.0, 2.0, 0.05])
     returns = means + deviations * rng.normal(size=(200_000, 4))
-    scores = ExpectedImprovement()(with_returns(rng, returns), model, None, rng).numpy()
+    scores = ExpectedImprovement()(pool_of(with_returns(rng, returns), model), rng).numpy()
     z = (means - means.max()) / deviations
     expected = deviations * (z * norm.cdf(z) + norm.pdf(z))
     np.testing.assert_allclose(scores, expected, atol=0.01)
@@ -86,11 +86,11 @@ def test_improvement_of_many_gaussian_members_is_the_closed_form(rng, model):
 def test_a_pending_rollout_raises_the_incumbent(rng, model):
     imagined = with_returns(rng, rng.normal(size=(3, 4)))
     pending = with_returns(rng, np.full((3, 1), 1.0 + float(imagined.returns.max())))
-    before = ExpectedImprovement()(imagined, model, None, rng)
+    before = ExpectedImprovement()(pool_of(imagined, model), rng)
     assert before.max() > 0
-    assert (ExpectedImprovement()(imagined, model, pending, rng) == 0).all()
+    assert (ExpectedImprovement()(pool_of(imagined, model, pending), rng) == 0).all()
     lost = dataclasses.replace(pending, finite=torch.tensor([False]))
-    assert torch.equal(ExpectedImprovement()(imagined, model, lost, rng), before)
+    assert torch.equal(ExpectedImprovement()(pool_of(imagined, model, lost), rng), before)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_spread_takes_several_members(rng, model, acquisition, name):
     with pytest.raises(ConfigError, match=f"{name} needs .*FakeModel has one"):
         acquisition.require(FakeModel(fake_task(), members=1), 4)
     with pytest.raises(ConfigError, match="set `imagination_members: 4`"):
-        acquisition(random_imagined(rng, members=1), model, None, rng)
+        acquisition(pool_of(random_imagined(rng, members=1), model), rng)
 
 
 @pytest.mark.parametrize("kappa", [-1.0, float("nan"), float("inf")])
@@ -116,7 +116,7 @@ def test_kappa_is_checked(kappa):
 def test_thompson_picks_a_candidate_as_often_as_a_member_holds_it_best(rng, model):
     returns = np.array([[3.0, 1.0, 0.0, 2.0], [0.0, 5.0, 1.0, 2.0], [0.0, 9.0, 1.0, 2.0]])
     imagined = with_returns(rng, returns)
-    first = [int(Thompson()(imagined, model, None, rng).argmax()) for _ in range(500)]
+    first = [int(Thompson()(pool_of(imagined, model), rng).argmax()) for _ in range(500)]
     shares = np.bincount(first, minlength=4) / len(first)
     np.testing.assert_allclose(shares, [1 / 3, 2 / 3, 0, 0], atol=0.1)  # 5 deviations
 
@@ -127,7 +127,7 @@ def test_a_batch_of_thompson_is_a_draw_for_each_pick(rng, model):
     imagined = with_returns(rng, returns)
     counts: dict[tuple[int, ...], int] = {}
     for _ in range(500):
-        selection = TopK()(Thompson(), imagined, model, None, 2, rng)
+        selection = TopK()(Thompson(), pool_of(imagined, model), 2, rng)
         counts[selection.indices] = counts.get(selection.indices, 0) + 1
     assert set(counts) == {(0, 1), (0, 3), (3, 0), (3, 2)}
     assert max(abs(count / 500 - 0.25) for count in counts.values()) < 0.1
@@ -135,7 +135,7 @@ def test_a_batch_of_thompson_is_a_draw_for_each_pick(rng, model):
 
 def test_thompson_ranks_everything_once_and_only_the_generator_decides(rng, model):
     imagined = random_imagined(rng, members=3, candidates=30)
-    scores = [Thompson()(imagined, model, None, np.random.default_rng(s)) for s in (1, 1, 2)]
+    scores = [Thompson()(pool_of(imagined, model), np.random.default_rng(s)) for s in (1, 1, 2)]
     assert sorted(scores[0].tolist()) == list(range(1, 31))
     assert torch.equal(scores[0], scores[1]) and not torch.equal(scores[0], scores[2])
 
@@ -143,13 +143,13 @@ def test_thompson_ranks_everything_once_and_only_the_generator_decides(rng, mode
 def test_thompson_compares_only_what_was_played_in_the_same_member(rng, model):
     """Each candidate in its own member: an optimistic member does not take the whole batch."""
     imagined = with_returns(rng, [[100.0, 99.0, 2.0, 1.0]], members=[[0, 0, 1, 1]])
-    first = [int(Thompson()(imagined, model, None, rng).argmax()) for _ in range(500)]
+    first = [int(Thompson()(pool_of(imagined, model), rng).argmax()) for _ in range(500)]
     shares = np.bincount(first, minlength=4) / len(first)
     np.testing.assert_allclose(shares, [0.5, 0, 0.5, 0], atol=0.12)
 
 
 def test_thompson_in_the_posterior_mean_is_greedy(rng, model):
     imagined = with_returns(rng, rng.normal(size=(1, 6)), members=[[-1] * 6])
-    scores = Thompson()(imagined, model, None, rng)
-    greedy = GreedyReturn()(imagined, model, None, rng)
+    scores = Thompson()(pool_of(imagined, model), rng)
+    greedy = GreedyReturn()(pool_of(imagined, model), rng)
     assert torch.equal(scores.argsort(), greedy.argsort())

@@ -20,12 +20,12 @@ from robo_al.acquisition.scores import (
     after_pending,
     chunks,
     number_between,
-    only_finite,
+    only_eligible,
     step_by_step,
 )
 from robo_al.acquisition.uncertainty import Information, Variance
 from robo_al.errors import ConfigError
-from robo_al.testing import FakeModel, fake_task, random_imagined
+from robo_al.testing import FakeModel, fake_task, pool_of, random_imagined
 from robo_al.types import ImaginedRollouts
 
 UNCONDITIONAL = (
@@ -66,7 +66,7 @@ def one_start(imagined):
 
 
 def scored(acquisition, imagined, model, pending=None):
-    return acquisition(imagined, model, pending, np.random.default_rng(5))
+    return acquisition(pool_of(imagined, model, pending), np.random.default_rng(5))
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_a_gpu_finds_what_the_cpu_finds(acquisition, imagined, model):
 def test_even_nan_scores_of_what_is_not_finite_become_minus_infinity(rng):
     imagined = random_imagined(rng, candidates=3)
     imagined = dataclasses.replace(imagined, finite=torch.tensor([True, False, True]))
-    scores = only_finite(torch.tensor([1.5, torch.nan, -2.0]), imagined)
+    scores = only_eligible(torch.tensor([1.5, torch.nan, -2.0]), pool_of(imagined))
     assert scores.dtype == torch.float64
     assert scores.tolist() == [1.5, -torch.inf, -2.0]
 
@@ -171,7 +171,7 @@ def test_repeats_keep_their_order_below_all_others(rng):
     imagined = random_imagined(rng, candidates=6)
     imagined = dataclasses.replace(imagined, finite=torch.arange(6) != 5)
     scores = torch.tensor([5.0, 9.0, -3.0, 7.0, 1.0, torch.nan])
-    found = after_pending(scores, imagined, taken(imagined, [1, 3, 5]))
+    found = after_pending(scores, pool_of(imagined, pending=taken(imagined, [1, 3, 5])))
     assert found[[0, 2, 4]].tolist() == [5.0, -3.0, 1.0]
     assert torch.argsort(found, descending=True).tolist() == [0, 4, 2, 1, 3, 5]
     assert torch.isfinite(found[:5]).all() and found[5] == -torch.inf
@@ -182,7 +182,7 @@ def test_scores_stay_where_nothing_or_everything_is_pending(rng):
     scores = torch.tensor([1.0, 3.0, 2.0], dtype=torch.float64)
     other = random_imagined(rng, candidates=2)
     for pending in (None, other, imagined):
-        assert torch.equal(after_pending(scores, imagined, pending), scores)
+        assert torch.equal(after_pending(scores, pool_of(imagined, pending=pending)), scores)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_repeat_is_the_same_start_and_the_same_actions(rng, change, repeats):
     observations, actions = change(imagined.observations[:, :1], imagined.actions[:, :1])
     pending = dataclasses.replace(taken(imagined, [0]), observations=observations, actions=actions)
     scores = torch.tensor([1.0, 0.0], dtype=torch.float64)
-    assert bool(after_pending(scores, imagined, pending)[0] < 0) == repeats
+    assert bool(after_pending(scores, pool_of(imagined, pending=pending))[0] < 0) == repeats
 
 
 def test_the_beginning_of_a_pending_rollout_is_a_repeat_and_its_continuation_is_not(rng):
@@ -213,8 +213,10 @@ def test_the_beginning_of_a_pending_rollout_is_a_repeat_and_its_continuation_is_
         mask=imagined.mask[:, :, :3],
     )
     scores = torch.tensor([1.0, 0.0], dtype=torch.float64)
-    assert after_pending(scores, shorter, taken(imagined, [0]))[0] < 0
-    assert torch.equal(after_pending(scores, imagined, taken(shorter, [0])), scores)
+    assert after_pending(scores, pool_of(shorter, pending=taken(imagined, [0])))[0] < 0
+    assert torch.equal(
+        after_pending(scores, pool_of(imagined, pending=taken(shorter, [0]))), scores
+    )
 
 
 def test_steps_are_visited_once_each_and_padding_is_zero(rng, monkeypatch):

@@ -15,8 +15,8 @@ from robo_al.acquisition.returns import GreedyReturn
 from robo_al.acquisition.select import GreedyJoint, Stochastic, TopK
 from robo_al.acquisition.uncertainty import Information
 from robo_al.errors import ConfigError, ModelError, PluginError, UserError
-from robo_al.testing import FakeModel, fake_task, random_imagined
-from robo_al.types import Limits
+from robo_al.testing import FakeModel, fake_task, pool_of, random_imagined
+from robo_al.types import BatchBudget
 
 
 class Given:
@@ -25,7 +25,7 @@ class Given:
     def __init__(self, scores):
         self.scores = torch.tensor(scores)
 
-    def __call__(self, imagined, model, pending, rng):
+    def __call__(self, pool, rng):
         return self.scores
 
 
@@ -35,11 +35,11 @@ class Counting:
     def __init__(self):
         self.inner, self.asked = JointInformation(), 0
 
-    def __call__(self, imagined, model, pending, rng):
-        return self.inner(imagined, model, pending, rng)
+    def __call__(self, pool, rng):
+        return self.inner(pool, rng)
 
-    def joint(self, imagined, model, pending):
-        self._joint = self.inner.joint(imagined, model, pending)
+    def joint(self, pool):
+        self._joint = self.inner.joint(pool)
         return self
 
     def gains(self, indices):
@@ -52,7 +52,7 @@ class Counting:
 
 def plain_greedy(acquisition, imagined, model, pending, k):
     """Evaluate everything before every pick."""
-    joint, picks, gains = acquisition.joint(imagined, model, pending), [], []
+    joint, picks, gains = acquisition.joint(pool_of(imagined, model, pending)), [], []
     for _ in range(k):
         values = [
             -math.inf if n in picks else float(joint.gains([n])[0]) for n in range(len(imagined))
@@ -86,7 +86,7 @@ def test_single_steps_are_picked_in_the_order_of_pivoted_cholesky(smooth, seed):
     matrix = smooth.covariance(steps, steps)[0].numpy() + np.eye(30)
     _, pivots, rank, _ = dpstrf(matrix, tol=-1.0)
     assert rank == 30
-    selection = GreedyJoint()(JointInformation(), imagined, smooth, None, 30, rng)
+    selection = GreedyJoint()(JointInformation(), pool_of(imagined, smooth), 30, rng)
     assert list(selection.indices) == (pivots - 1).tolist()
 
 
@@ -95,7 +95,7 @@ def test_greedy_reaches_its_guarantee(smooth, brute, seed):
     rng = np.random.default_rng(seed)
     imagined = random_imagined(rng, members=2, candidates=8, steps=3)
     pending = random_imagined(rng, members=2, candidates=1, steps=3)
-    selection = GreedyJoint()(JointInformation(), imagined, smooth, pending, 3, rng)
+    selection = GreedyJoint()(JointInformation(), pool_of(imagined, smooth, pending), 3, rng)
     reached = brute.information(imagined, selection.indices, pending)
     assert np.isclose(reached, sum(selection.gains), rtol=1e-9)
     best = max(
@@ -111,7 +111,7 @@ def test_lazy_picks_are_those_of_evaluating_everything_and_cost_less(smooth, see
     imagined = random_imagined(rng, members=2, candidates=80, steps=3)
     pending = random_imagined(rng, members=1, candidates=2, steps=2)
     lazy, plain = Counting(), Counting()
-    selection = GreedyJoint()(lazy, imagined, smooth, pending, 6, rng)
+    selection = GreedyJoint()(lazy, pool_of(imagined, smooth, pending), 6, rng)
     picks, gains = plain_greedy(plain, imagined, smooth, pending, 6)
     assert list(selection.indices) == picks
     np.testing.assert_allclose(selection.gains, gains, rtol=1e-9)
@@ -120,7 +120,7 @@ def test_lazy_picks_are_those_of_evaluating_everything_and_cost_less(smooth, see
 
 def test_a_copy_waits_for_everything_that_tells_more(smooth, rng):
     imagined = copies(random_imagined(rng, members=1, candidates=4, steps=4), [0, 0, 1, 2, 3, 0])
-    selection = GreedyJoint()(JointInformation(), imagined, smooth, None, 6, rng)
+    selection = GreedyJoint()(JointInformation(), pool_of(imagined, smooth), 6, rng)
     assert len({0, 1, 5} & set(selection.indices[:4])) == 1
     assert sorted(selection.indices) == list(range(6))
 
@@ -128,18 +128,18 @@ def test_a_copy_waits_for_everything_that_tells_more(smooth, rng):
 def test_ties_go_to_the_lower_index(smooth, rng):
     originals = random_imagined(rng, members=1, candidates=2, steps=4)
     imagined = copies(originals, [1, 0, 1, 0])
-    scores = JointInformation()(originals, smooth, None, rng)
+    scores = JointInformation()(pool_of(originals, smooth), rng)
     first = 0 if scores[1] > scores[0] else 1
     for selector in (GreedyJoint(), TopK()):
-        selection = selector(JointInformation(), imagined, smooth, None, 1, rng)
+        selection = selector(JointInformation(), pool_of(imagined, smooth), 1, rng)
         assert selection.indices == (first,)
-    selection = TopK()(Given([1.0, 3.0, 3.0, 0.0]), imagined, smooth, None, 3, rng)
+    selection = TopK()(Given([1.0, 3.0, 3.0, 0.0]), pool_of(imagined, smooth), 3, rng)
     assert selection.indices == (1, 2, 0)
 
 
 def test_top_k_takes_the_highest_scores_in_order(rng, smooth):
     imagined = random_imagined(rng, candidates=7)
-    selection = TopK()(GreedyReturn(), imagined, smooth, None, 4, rng)
+    selection = TopK()(GreedyReturn(), pool_of(imagined, smooth), 4, rng)
     returns = imagined.returns.mean(0).numpy()
     assert list(selection.indices) == np.argsort(-returns)[:4].tolist()
     np.testing.assert_allclose(selection.scores, returns)
@@ -149,9 +149,9 @@ def test_top_k_takes_the_highest_scores_in_order(rng, smooth):
 @pytest.mark.parametrize("selector", [TopK(), GreedyJoint()])
 def test_scores_are_each_candidates_own_and_picks_are_distinct(selector, smooth, rng):
     imagined = random_imagined(rng, candidates=6)
-    selection = selector(JointInformation(), imagined, smooth, None, 6, rng)
+    selection = selector(JointInformation(), pool_of(imagined, smooth), 6, rng)
     assert sorted(selection.indices) == list(range(6))
-    expected = JointInformation()(imagined, smooth, None, rng)
+    expected = JointInformation()(pool_of(imagined, smooth), rng)
     np.testing.assert_allclose(selection.scores, expected, rtol=1e-12)
     assert list(selection.gains) == sorted(selection.gains, reverse=True)
 
@@ -160,27 +160,27 @@ def test_scores_are_each_candidates_own_and_picks_are_distinct(selector, smooth,
 def test_what_is_not_finite_is_never_picked(selector, smooth, rng):
     imagined = random_imagined(rng, candidates=5)
     imagined = dataclasses.replace(imagined, finite=torch.tensor([True, False, True, False, True]))
-    selection = selector(JointInformation(), imagined, smooth, None, 3, rng)
+    selection = selector(JointInformation(), pool_of(imagined, smooth), 3, rng)
     assert sorted(selection.indices) == [0, 2, 4]
     with pytest.raises(UserError, match="4 candidates are to be selected, and 3 of 5"):
-        selector(JointInformation(), imagined, smooth, None, 4, rng)
+        selector(JointInformation(), pool_of(imagined, smooth), 4, rng)
     with pytest.raises(UserError, match="0 candidates"):
-        selector(JointInformation(), imagined, smooth, None, 0, rng)
+        selector(JointInformation(), pool_of(imagined, smooth), 0, rng)
 
 
 def test_greedy_joint_refuses_scores_of_single_candidates(smooth, rng):
     for acquisition in (Random(), Information(), GreedyReturn()):
         name = type(acquisition).__name__
         with pytest.raises(ConfigError, match=f"{name}.*use the selector top_k"):
-            GreedyJoint()(acquisition, random_imagined(rng), smooth, None, 1, rng)
+            GreedyJoint()(acquisition, pool_of(random_imagined(rng), smooth), 1, rng)
 
 
 def test_scores_that_break_the_contract_are_refused(rng):
     imagined, model = random_imagined(rng, candidates=3), FakeModel(fake_task())
     with pytest.raises(PluginError, match=r"Given: scores of shape \(2,\) for 3"):
-        TopK()(Given([1.0, 2.0]), imagined, model, None, 1, rng)
+        TopK()(Given([1.0, 2.0]), pool_of(imagined, model), 1, rng)
     with pytest.raises(ModelError, match="candidate 1 is nan"):
-        TopK()(Given([1.0, math.nan, 2.0]), imagined, model, None, 1, rng)
+        TopK()(Given([1.0, math.nan, 2.0]), pool_of(imagined, model), 1, rng)
 
 
 # ---------------------------------------------------------------- stochastic
@@ -193,7 +193,7 @@ def draws(temperature, scores, k, times):
     selector = Stochastic(temperature)
     counts = {}
     for _ in range(times):
-        picks = selector(Given(scores), imagined, model, None, k, rng).indices
+        picks = selector(Given(scores), pool_of(imagined, model), k, rng).indices
         counts[picks] = counts.get(picks, 0) + 1
     return counts
 
@@ -219,7 +219,7 @@ def test_stochastic_is_top_k_when_cold_and_never_picks_nothing():
 def test_stochastic_refuses_scores_without_logarithm_and_no_temperature(rng):
     imagined, model = random_imagined(rng, candidates=2), FakeModel(fake_task())
     with pytest.raises(UserError, match="needs scores above 0, and Given gives none"):
-        Stochastic()(Given([-1.0, -2.0]), imagined, model, None, 1, rng)
+        Stochastic()(Given([-1.0, -2.0]), pool_of(imagined, model), 1, rng)
     for temperature in (0.0, -1.0, math.nan):
         with pytest.raises(ConfigError, match="temperature"):
             Stochastic(temperature)
@@ -233,16 +233,18 @@ def test_every_selector_keeps_within_its_limits(selector, smooth):
     rng = np.random.default_rng(3)
     imagined = random_imagined(rng, candidates=12)
     seconds, risks = rng.uniform(1, 3, 12), rng.uniform(0, 0.2, 12)
-    limits = Limits(seconds, 6.0, risks, 0.3)
-    selection = selector.within(limits)(JointInformation(), imagined, smooth, None, 12, rng)
+    limits = BatchBudget(seconds, 6.0, risks, 0.3)
+    selection = selector.within(limits)(JointInformation(), pool_of(imagined, smooth), 12, rng)
     picks = list(selection.indices)
     assert picks and seconds[picks].sum() <= 6.0 and risks[picks].sum() <= 0.3
-    unlimited = selector(JointInformation(), imagined, smooth, None, 12, rng)
+    unlimited = selector(JointInformation(), pool_of(imagined, smooth), 12, rng)
     assert len(unlimited.indices) == 12
 
 
 def test_unit_prices_change_nothing(smooth, rng):
     imagined = random_imagined(rng, candidates=10)
-    plain = GreedyJoint()(JointInformation(), imagined, smooth, None, 4, rng)
-    limits = Limits(np.ones(10), 4.0)
-    assert GreedyJoint().within(limits)(JointInformation(), imagined, smooth, None, 4, rng) == plain
+    plain = GreedyJoint()(JointInformation(), pool_of(imagined, smooth), 4, rng)
+    limits = BatchBudget(np.ones(10), 4.0)
+    assert (
+        GreedyJoint().within(limits)(JointInformation(), pool_of(imagined, smooth), 4, rng) == plain
+    )

@@ -13,7 +13,7 @@ from robo_al.acquisition.returns import UpperConfidenceBound
 from robo_al.acquisition.select import GreedyJoint, TopK
 from robo_al.acquisition.strategy import Strategy
 from robo_al.errors import ConfigError, UserError
-from robo_al.testing import FakeModel, fake_task, random_imagined
+from robo_al.testing import FakeModel, fake_task, pool_of, random_imagined
 from robo_al.types import Selection
 
 
@@ -28,13 +28,13 @@ def imagined(rng):
 
 
 def select(strategy, imagined, model, k, rng):
-    return strategy.select(imagined, model, fake_task(), None, k, rng, play(imagined))
+    return strategy.select(pool_of(imagined, model), k, rng, play(imagined))
 
 
 def test_without_cost_and_constraint_it_is_its_selector(imagined, smooth, rng):
     choice = select(Strategy(JointInformation(), GreedyJoint()), imagined, smooth, 3, rng)
-    plain = GreedyJoint()(JointInformation(), imagined, smooth, None, 3, rng)
-    assert choice.selection == plain and choice.seconds is None and choice.risks is None
+    plain = GreedyJoint()(JointInformation(), pool_of(imagined, smooth), 3, rng)
+    assert choice == plain and choice.seconds is None and choice.risks is None
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -50,7 +50,7 @@ def test_a_batch_stays_in_its_budget_and_near_the_best_that_fits(smooth, brute, 
     choice = select(strategy, imagined, smooth, 8, rng)
     seconds = np.array(choice.seconds)
     np.testing.assert_allclose(seconds, lengths.numpy() / 10)
-    picks = list(choice.selection.indices)
+    picks = list(choice.indices)
     assert seconds[picks].sum() <= budget + 1e-9
     reached = brute.information(imagined, picks, None)
     affordable = [
@@ -69,7 +69,7 @@ class Valued:
     def __init__(self, *scores):
         self.scores = torch.tensor(scores, dtype=torch.float64)
 
-    def __call__(self, imagined, model, pending, rng):
+    def __call__(self, pool, rng):
         return self.scores
 
 
@@ -93,13 +93,13 @@ class Priced:
 def test_the_better_of_two_ways_is_kept(rng, scores, seconds, expected):
     imagined, model = random_imagined(rng, candidates=3), FakeModel(fake_task())
     strategy = Strategy(Valued(*scores), TopK(), cost=Priced(10.0, *seconds))
-    assert select(strategy, imagined, model, 3, rng).selection.indices == expected
+    assert select(strategy, imagined, model, 3, rng).indices == expected
 
 
 def test_without_a_budget_a_batch_takes_what_k_mean_candidates_take(rng):
     imagined, model = random_imagined(rng, candidates=4), FakeModel(fake_task())
     strategy = Strategy(Valued(4.0, 3.0, 2.0, 1.0), TopK(), cost=Priced(None, 3.0, 3.0, 1.0, 1.0))
-    assert select(strategy, imagined, model, 2, rng).selection.indices == (0, 2)  # of 4 seconds
+    assert select(strategy, imagined, model, 2, rng).indices == (0, 2)  # of 4 seconds
 
 
 def test_scores_that_are_no_gains_are_refused_with_a_cost(imagined, smooth, rng):
@@ -132,7 +132,7 @@ def test_what_is_too_risky_is_not_selected(rng):
     strategy = Strategy(Valued(4.0, 3.0, 2.0, 1.0), TopK(), constraint=ChanceConstraint(0.3))
     choice = select(strategy, risky(imagined, [4, 1, 2, 0]), model, 3, rng)
     assert choice.risks == (1.0, 0.25, 0.5, 0.0)
-    assert choice.selection.indices == (1, 3)  # fewer than asked for: no more are allowed
+    assert choice.indices == (1, 3)  # fewer than asked for: no more are allowed
     nothing = select(strategy, risky(imagined, [4, 4, 4, 4]), model, 3, rng)
     assert nothing.selection == Selection((), (-math.inf,) * 4, ())
 
@@ -146,7 +146,7 @@ def test_a_batch_adds_up_its_risks(rng):
         Valued(4.0, 3.0, 2.0, 1.0), TopK(), constraint=ChanceConstraint(delta=0.3, total=0.3)
     )
     choice = select(strategy, risky(imagined, [1, 1, 0, 1]), model, 4, rng)
-    assert choice.selection.indices == (0, 2)
+    assert choice.indices == (0, 2)
 
 
 def test_expected_failures_cost_time(rng):
@@ -163,8 +163,8 @@ def test_expected_failures_cost_time(rng):
 class Plain:
     """A lab's selector, which knows nothing of budgets."""
 
-    def __call__(self, acquisition, imagined, model, pending, k, rng):
-        return Selection(tuple(range(k)), (0.0,) * len(imagined), (0.0,) * k)
+    def __call__(self, acquisition, pool, k, rng):
+        return Selection(tuple(range(k)), (0.0,) * len(pool), (0.0,) * k)
 
 
 def test_what_does_not_go_together_is_refused(smooth):

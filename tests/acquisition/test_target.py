@@ -7,7 +7,7 @@ import torch
 
 from robo_al.acquisition.target import TargetInformation, optimal_trajectories
 from robo_al.errors import ConfigError, UserError
-from robo_al.testing import random_imagined
+from robo_al.testing import pool_of, random_imagined
 
 
 @pytest.fixture(params=[False, True], ids=["to_the_horizon", "ending"])
@@ -52,12 +52,12 @@ def test_scores_and_gains_of_sets_are_those_of_brute_force(
     )
     targets = best_of_each_world(imagined)
     acquisition = TargetInformation()
-    scores = acquisition(imagined, smooth, pending, rng)
+    scores = acquisition(pool_of(imagined, smooth, pending), rng)
     for n in range(6):
         expected = score_by_brute_force(imagined, brute, [n], pending, targets)
         assert np.isclose(scores[n], expected, rtol=1e-8)
     for first, second in itertools.permutations((0, 1, 4), 2):
-        joint = acquisition.joint(imagined, smooth, pending)
+        joint = acquisition.joint(pool_of(imagined, smooth, pending))
         joint.add(first)
         both, one = (
             score_by_brute_force(imagined, brute, picks, pending, targets)
@@ -67,12 +67,12 @@ def test_scores_and_gains_of_sets_are_those_of_brute_force(
 
 
 def test_optimal_trajectories_are_the_best_of_each_member_and_start(imagined):
-    assert set(optimal_trajectories(imagined, 8)) == set(best_of_each_world(imagined))
+    assert set(optimal_trajectories(pool_of(imagined), 8)) == set(best_of_each_world(imagined))
 
 
 def test_fewer_samples_still_see_every_start(imagined):
     returns = imagined.returns.numpy()
-    chosen = optimal_trajectories(imagined, 2)
+    chosen = optimal_trajectories(pool_of(imagined), 2)
     starts = ([0, 1, 2], [3, 4, 5])
     for start in starts:
         of_start = [pair for pair in chosen if pair[1] in start]
@@ -83,14 +83,12 @@ def test_fewer_samples_still_see_every_start(imagined):
 def test_what_is_not_finite_is_neither_target_nor_pick(imagined, smooth, rng):
     best = best_of_each_world(imagined)[0][1]
     lost = dataclasses.replace(imagined, finite=torch.arange(6) != best)
-    assert best not in {n for _, n in optimal_trajectories(lost, 8)}
-    scores = TargetInformation()(lost, smooth, None, rng)
+    assert best not in {n for _, n in optimal_trajectories(pool_of(lost), 8)}
+    scores = TargetInformation()(pool_of(lost, smooth), rng)
     assert torch.isneginf(scores).nonzero().flatten().tolist() == [best]
     with pytest.raises(UserError, match="no candidate is finite"):
         TargetInformation()(
-            dataclasses.replace(imagined, finite=torch.zeros(6, dtype=torch.bool)),
-            smooth,
-            None,
+            pool_of(dataclasses.replace(imagined, finite=torch.zeros(6, dtype=torch.bool)), smooth),
             rng,
         )
 
@@ -102,7 +100,9 @@ def test_what_passes_by_the_optimum_is_worth_more_than_what_is_merely_unknown(sm
     rewards[0, 0] = 1.0
     imagined.observations[0, 1] = imagined.observations[0, 1] + 50.0
     imagined.observations[0, 1, 0] = imagined.observations[0, 0, 0]
-    scores = TargetInformation()(dataclasses.replace(imagined, rewards=rewards), smooth, None, rng)
+    scores = TargetInformation()(
+        pool_of(dataclasses.replace(imagined, rewards=rewards), smooth), rng
+    )
     assert scores[0] > 3 * scores[1] > 0
 
 

@@ -7,7 +7,7 @@ import torch
 from robo_al.acquisition.uncertainty import Information, Variance
 from robo_al.config.components import Component, arguments
 from robo_al.errors import ConfigError
-from robo_al.testing import FakeModel, fake_task, random_imagined
+from robo_al.testing import FakeModel, fake_task, pool_of, random_imagined
 from robo_al.types import Transitions
 
 
@@ -46,7 +46,7 @@ def nats(step):
 )
 def test_is_the_formula_step_by_step(rng, acquisition, of_step, over):
     imagined, model = random_imagined(rng, ends=True), FakeModel(fake_task())
-    scores = acquisition(imagined, model, None, rng).numpy()
+    scores = acquisition(pool_of(imagined, model), rng).numpy()
     expected = [
         np.mean([over(steps) for steps in members]) for members in by_hand(imagined, model, of_step)
     ]
@@ -63,8 +63,8 @@ def test_noise_that_more_data_do_not_remove_counts_as_nothing(rng, acquisition):
             return dataclasses.replace(prediction, aleatoric=4 * prediction.aleatoric)
 
     imagined = random_imagined(rng, ends=True)
-    plain = acquisition(imagined, FakeModel(fake_task()), None, rng)
-    assert (acquisition(imagined, Noisier(fake_task()), None, rng) < plain).all()
+    plain = acquisition(pool_of(imagined, FakeModel(fake_task())), rng)
+    assert (acquisition(pool_of(imagined, Noisier(fake_task())), rng) < plain).all()
     assert (FakeModel(fake_task()).predict(*imagined.inputs).epistemic[..., 2] == 0).all()
 
 
@@ -91,7 +91,7 @@ def test_more_data_at_the_same_inputs_lower_the_score(rng, acquisition):
             np.zeros(size, dtype=bool),
         )
         model.fit(data, rng)
-        scores.append(float(acquisition(imagined, model, None, rng)))
+        scores.append(float(acquisition(pool_of(imagined, model), rng)))
     assert scores == sorted(scores, reverse=True) and scores[-1] < scores[0]
 
 

@@ -24,10 +24,12 @@ from robo_al.errors import (
 from robo_al.loop.sequential import run
 from robo_al.testing import FakeModel, FakeOracle
 from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
-from robo_al.types import Candidate, Failure, OpenLoop, Outcome, Streamed
+from robo_al.types import Candidate, ClosedLoop, Failure, OpenLoop, Outcome
 
 
-def execute(oracle, candidates):
+def execute(oracle, candidates, campaign=None):
+    if campaign is not None:
+        campaign.connect(oracle)
     for candidate in candidates:
         oracle.submit(candidate)
     return oracle.poll()
@@ -47,7 +49,7 @@ def campaign(tmp_path):
 
 def turn(campaign, oracle, k=None):
     candidates = campaign.ask(k)
-    for outcome in execute(oracle, candidates):
+    for outcome in execute(oracle, candidates, campaign):
         campaign.tell(outcome)
     return candidates
 
@@ -68,7 +70,7 @@ def test_later_batches_say_why(campaign):
     turn(campaign, FakeOracle())
     candidates = campaign.ask(3)
     assert [c.id for c in candidates] == ["r0002-00", "r0002-01", "r0002-02"]
-    assert all(isinstance(c.controller, Streamed) for c in candidates)
+    assert all(isinstance(c.controller, ClosedLoop) for c in candidates)
     scores = json.loads(campaign.dataset.ledger.row(RoundRow, 2).scores)
     assert len(scores) == FAKE_SETTINGS.candidates
     chosen = rows(campaign, round=2)
@@ -121,7 +123,7 @@ def test_impossible_batches_are_refused(campaign, k, message):
 
 def test_telling_twice(campaign):
     (candidate,) = campaign.ask()
-    (outcome,) = execute(FakeOracle(), [candidate])
+    (outcome,) = execute(FakeOracle(), [candidate], campaign)
     first = campaign.tell(outcome)
     assert campaign.tell(outcome) == first
     assert len(campaign.dataset) == 1
@@ -176,7 +178,7 @@ def changed(outcome, **fields):
 )
 def test_what_cannot_be_recorded_is_refused_and_changes_nothing(campaign, fields, message):
     (candidate,) = campaign.ask()
-    (outcome,) = execute(FakeOracle(), [candidate])
+    (outcome,) = execute(FakeOracle(), [candidate], campaign)
     before = rows(campaign), sorted(campaign.dataset.folder.rglob("*.parquet"))
     with pytest.raises(UserError, match=message):
         campaign.tell(changed(outcome, **fields))
@@ -188,7 +190,7 @@ def test_what_cannot_be_recorded_is_refused_and_changes_nothing(campaign, fields
 def test_seconds_of_numpy_and_reasons_that_no_text_can_say_are_recorded(campaign):
     for kind in (np.float32, np.int64):
         (candidate,) = campaign.ask(1)
-        (outcome,) = execute(FakeOracle(), [candidate])
+        (outcome,) = execute(FakeOracle(), [candidate], campaign)
         assert campaign.tell(replace(outcome, robot_seconds=kind(2))).robot_seconds == 2.0
     (candidate,) = campaign.ask(1)
     told = campaign.tell(Outcome(candidate.id, Failure("failed", "no \udc80 here"), 0.0))
@@ -197,7 +199,7 @@ def test_seconds_of_numpy_and_reasons_that_no_text_can_say_are_recorded(campaign
 
 def test_rewards_that_add_up_to_no_number_are_quarantined_and_shown(campaign):
     (candidate,) = campaign.ask()
-    (outcome,) = execute(FakeOracle(), [candidate])
+    (outcome,) = execute(FakeOracle(), [candidate], campaign)
     outcome.result.rewards[:] = 1e308
     row = campaign.tell(outcome)
     assert (row.state, row.total_reward) == ("quarantined", None)
@@ -207,7 +209,7 @@ def test_rewards_that_add_up_to_no_number_are_quarantined_and_shown(campaign):
 @pytest.mark.parametrize("kind", ["failed", "aborted", "quarantined", "indeterminate"])
 def test_failures_are_kept_and_not_trained_on(campaign, kind):
     (candidate,) = campaign.ask()
-    (outcome,) = execute(FakeOracle(failures={0: kind}), [candidate])
+    (outcome,) = execute(FakeOracle(failures={0: kind}), [candidate], campaign)
     row = campaign.tell(outcome)
     assert (row.state, row.reason) == (kind, f"made to be {kind}")
     assert campaign.dataset.trajectory(row).steps == row.steps == 5
@@ -215,9 +217,9 @@ def test_failures_are_kept_and_not_trained_on(campaign, kind):
 
 
 def test_values_that_are_not_finite_never_reach_training(campaign):
-    turn(campaign, FakeOracle())
-    candidate, other = campaign.ask(2)
-    bad, good = execute(FakeOracle(), [candidate, other])
+    oracle = FakeOracle()
+    turn(campaign, oracle)
+    bad, good = execute(oracle, campaign.ask(2))
     bad.result.observations[3, 1] = np.nan
     row = campaign.tell(bad)
     assert row.state == "quarantined" and "rollout r0002-00: observation" in row.reason
@@ -231,7 +233,7 @@ def test_a_late_outcome_of_an_indeterminate_rollout_is_welcome(campaign):
     (candidate,) = campaign.ask()
     campaign.give_up([candidate.id])
     assert campaign.pending == () and rows(campaign)[0].state == "indeterminate"
-    (outcome,) = execute(FakeOracle(), [candidate])
+    (outcome,) = execute(FakeOracle(), [candidate], campaign)
     assert campaign.tell(outcome).state == "recorded"
 
 
@@ -519,7 +521,7 @@ class Interleavings(RuleBasedStateMachine):
         for candidate in self.campaign.ask(k):
             assert candidate.id not in self.expected
             self.expected[candidate.id] = "dispatched"
-            self.waiting += execute(self.oracle, [candidate])
+            self.waiting += execute(self.oracle, [candidate], self.campaign)
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data(), kind=st.sampled_from([None, None, "failed", "aborted"]))
@@ -572,10 +574,11 @@ def test_a_candidate_is_made_again_as_it_was(tmp_path):
     parts = fake_parts()
     with Campaign.open(tmp_path / "run", parts, FAKE_SETTINGS) as campaign:
         after = campaign.pending
+        acting = [campaign.resolve(candidate.controller) for candidate in after]
+    assert acting == [(parts.policy, parts.model)] * 2
     for one, two in zip(before, after, strict=True):
         assert isinstance(two, Candidate)
         assert (one.id, one.seed, one.horizon) == (two.id, two.seed, two.horizon)
         np.testing.assert_array_equal(one.context.observation, two.context.observation)
         assert one.context.options == two.context.options
-        assert two.controller.policy is parts.policy and two.controller.model is parts.model
-        assert one.controller.member == two.controller.member
+        assert one.controller == two.controller

@@ -29,16 +29,17 @@ from robo_al.testing import (
     FakeOracle,
     FakePolicy,
     fake_task,
+    pool_of,
     random_imagined,
     random_transitions,
 )
 from robo_al.types import (
+    ClosedLoop,
     EnvSpec,
     Failure,
     FitReport,
     OpenLoop,
     Selection,
-    Streamed,
     Trajectory,
 )
 
@@ -172,7 +173,7 @@ def test_a_repeatable_oracle_of_any_capacity_is_executed_in_batches(capacity):
     oracle = FakeOracle(capacity=capacity)
     report = check_oracle(oracle, [replace(c, id=f"{i}") for i, c in enumerate(proposed)])
     assert [c.id for c in oracle.submitted] == ["0", "1", "2", "0 again", "1 again", "2 again"]
-    assert report.not_tried == ("submit of a policy that answers observations (Streamed)",)
+    assert report.not_tried == ("submit of a policy that answers observations (ClosedLoop)",)
 
 
 def test_an_oracle_needs_no_more_than_its_contract():
@@ -192,15 +193,15 @@ def test_an_oracle_needs_no_more_than_its_contract():
 
 
 class ScribblingAcquisition(FakeAcquisition):
-    def __call__(self, imagined, model, pending, rng):
-        imagined.rewards[:, 0] = 0
-        return super().__call__(imagined, model, pending, rng)
+    def __call__(self, pool, rng):
+        pool.imagined.rewards[:, 0] = 0
+        return super().__call__(pool, rng)
 
 
 class ScribblingJoint(FakeAcquisition):
-    def joint(self, imagined, model, pending):
-        imagined.mask.zero_()
-        return super().joint(imagined, model, pending)
+    def joint(self, pool):
+        pool.imagined.mask.zero_()
+        return super().joint(pool)
 
 
 class ScribblingObserver(FakeAcquisition):
@@ -218,9 +219,9 @@ class ScribblingCost:
 
 
 class ScribblingSelector:
-    def __call__(self, acquisition, imagined, model, pending, k, rng):
-        imagined.finite[1] = False
-        return Selection((2, 3), (0.0,) * len(imagined), (0.0, 0.0))
+    def __call__(self, acquisition, pool, k, rng):
+        pool.imagined.finite[1] = False
+        return Selection((2, 3), (0.0,) * len(pool), (0.0, 0.0))
 
 
 class ScribblingPlanner(FakePolicy):
@@ -257,11 +258,11 @@ def checked(thing):
     task, model, record = TASK, FakeModel(TASK), random_transitions(rng())
     imagined, starts = random_imagined(rng()), contexts()
     if isinstance(thing, FakeAcquisition):
-        check_acquisition(thing, imagined, model, record, FakePolicy(task))
+        check_acquisition(thing, pool_of(imagined, model), record, FakePolicy(task))
     elif isinstance(thing, ScribblingCost):
         check_cost(thing, imagined, task)
     elif isinstance(thing, ScribblingSelector):
-        check_selector(thing, FakeAcquisition(), imagined, model)
+        check_selector(thing, FakeAcquisition(), pool_of(imagined, model))
     elif isinstance(thing, FakePolicy):
         check_policy(thing, task, model, starts, record)
     elif isinstance(thing, FakeModel):
@@ -274,11 +275,11 @@ def checked(thing):
 @pytest.mark.parametrize(
     ("make", "wrong"),
     [
-        (ScribblingAcquisition, "Acquisition.__call__: wrote into imagined.rewards, which"),
-        (ScribblingJoint, "Joint.joint: wrote into imagined.mask"),
+        (ScribblingAcquisition, "Acquisition.__call__: wrote into pool.imagined.rewards, which"),
+        (ScribblingJoint, "Joint.joint: wrote into pool.imagined.mask"),
         (ScribblingObserver, "Observer.observe: wrote into transitions.next_observations"),
         (ScribblingCost, "Cost.__call__: wrote into risks"),
-        (ScribblingSelector, "Selector.__call__: wrote into imagined.finite"),
+        (ScribblingSelector, "Selector.__call__: wrote into pool.imagined.finite"),
         (lambda: ScribblingPlanner(TASK), r"Planner.propose: wrote into contexts\[1\].observation"),
         (lambda: Lengthening(TASK), "Lengthening.propose: wrote into contexts"),
         (lambda: ScribblingLearner(TASK), "Learner.update: wrote into transitions.rewards"),
@@ -472,6 +473,16 @@ def each(**changes):
     return proposing(lambda candidates: [replace(c, **changes) for c in candidates])
 
 
+def unable(controller):
+    """A policy that proposes such controllers, and has no `start`."""
+
+    class Unable:
+        def propose(self, *arguments):
+            return [replace(c, controller=controller) for c in FakePolicy(TASK).propose(*arguments)]
+
+    return Unable()
+
+
 def acting(change):
     """A policy whose actions are changed by a function."""
 
@@ -518,8 +529,8 @@ BROKEN_POLICIES = [
     (each(controller=None), "propose: a controller that is a NoneType"),
     (each(controller=open_loop((4, 3))), r"propose: actions has shape \(4, 3\), not \(4, 2\)"),
     (each(controller=open_loop((4, 2), np.nan)), "propose: actions is not finite"),
-    (each(controller=Streamed(object(), None, 0)), "propose: a Streamed policy without `start`"),
-    (each(controller=Streamed(FakePolicy(TASK), None, 3)), "propose: member 3 of a model with 3"),
+    (unable(ClosedLoop(0)), "propose: a ClosedLoop, and it has no `start`"),
+    (each(controller=ClosedLoop(3)), "propose: member 3 of a model with 3"),
     (Fickle(TASK), "Fickle.propose: two calls with equal generators"),
     (Idle(TASK), "Idle.start: returned a object without `act`"),
     (acting(lambda actions: actions[:1]), r"start: act's answer has shape \(1, 2\), not \(2, 2\)"),
@@ -641,16 +652,16 @@ def test_a_model_must_learn_a_reward_that_is_not_known(method, change):
 
 def scoring(change):
     class Scoring(FakeAcquisition):
-        def __call__(self, imagined, model, pending, rng):
-            return change(super().__call__(imagined, model, pending, rng))
+        def __call__(self, pool, rng):
+            return change(super().__call__(pool, rng))
 
     return Scoring()
 
 
 def gaining(change):
     class Gaining(FakeAcquisition):
-        def joint(self, imagined, model, pending):
-            return change(imagined.returns.mean(0).tolist())
+        def joint(self, pool):
+            return change(pool.imagined.returns.mean(0).tolist())
 
     return Gaining()
 
@@ -676,7 +687,7 @@ BROKEN_ACQUISITIONS = [
 @pytest.mark.parametrize(("acquisition", "wrong"), BROKEN_ACQUISITIONS)
 def test_a_broken_acquisition_is_refused(acquisition, wrong):
     with pytest.raises(PluginError, match=wrong):
-        check_acquisition(acquisition, random_imagined(rng()), FakeModel(TASK))
+        check_acquisition(acquisition, pool_of(random_imagined(rng())))
 
 
 class Picking:
@@ -685,7 +696,7 @@ class Picking:
     def __init__(self, indices, scores=6, gains=2):
         self.indices, self.scores, self.gains = indices, scores, gains
 
-    def __call__(self, acquisition, imagined, model, pending, k, rng):
+    def __call__(self, acquisition, pool, k, rng):
         return Selection(self.indices, (0.0,) * self.scores, (0.0,) * self.gains)
 
 
@@ -707,7 +718,7 @@ BROKEN_SELECTORS = [
     (Picking((1, 1)), "__call__: picked one twice"),
     (Picking((1, 6)), "__call__: picked .* of 6 candidates"),
     (Picking((1, -1)), "__call__: picked .* of 6 candidates"),
-    (Picking((0, 1)), "__call__: picked candidate 0, which is not finite"),
+    (Picking((0, 1)), "__call__: picked candidate 0, which is not eligible"),
     (Picking((1, 2), scores=2), "__call__: scores are not one a candidate"),
     (Picking((1, 2), gains=1), "__call__: gains are not one a pick"),
     (Dicing((1, 2)), "Dicing.__call__: two calls with equal generators pick otherwise"),
@@ -717,11 +728,11 @@ BROKEN_SELECTORS = [
 @pytest.mark.parametrize(("selector", "wrong"), BROKEN_SELECTORS)
 def test_a_broken_selector_is_refused(selector, wrong):
     with pytest.raises(PluginError, match=wrong):
-        check_selector(selector, FakeAcquisition(), random_imagined(rng()), FakeModel(TASK))
+        check_selector(selector, FakeAcquisition(), pool_of(random_imagined(rng())))
 
 
 def test_a_selector_that_picks_well_passes():
-    check_selector(Picking((3, 1)), FakeAcquisition(), random_imagined(rng()), FakeModel(TASK))
+    check_selector(Picking((3, 1)), FakeAcquisition(), pool_of(random_imagined(rng())))
 
 
 # ---------------------------------------------------------------- envs

@@ -17,7 +17,7 @@ from robo_al.models.held_out import held_out_error
 from robo_al.models.true_dynamics import TrueDynamics
 from robo_al.seeds import Purpose, generator, integer
 from robo_al.testing import FakeOracle
-from robo_al.types import MEAN, Candidate, Streamed, Transitions
+from robo_al.types import MEAN, Candidate, ClosedLoop, Transitions
 
 Write = Callable[..., Path]
 
@@ -33,7 +33,9 @@ def executed(oracle: FakeOracle, candidate: Candidate):
     return outcome.result
 
 
-def test_it_picks_what_makes_the_best_model(plan: Plan, tmp_path: Path) -> None:
+def test_it_picks_what_makes_the_best_model(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = plan.config(Run("fake", "all_knowing", 1))
     with create_campaign(config, tmp_path / "run") as campaign, make_oracle(config) as oracle:
         all_knowing(campaign, oracle)
@@ -41,13 +43,20 @@ def test_it_picks_what_makes_the_best_model(plan: Plan, tmp_path: Path) -> None:
         oracle.submit(first)
         campaign.tell(oracle.poll()[0])
         data = campaign.dataset.transitions()
+        pools = []
+        known = AllKnowing.__call__
+        monkeypatch.setattr(
+            AllKnowing,
+            "__call__",
+            lambda self, acquisition, pool, k, rng: (
+                pools.append(pool) or known(self, acquisition, pool, k, rng)
+            ),
+        )
         (chosen,) = campaign.ask(1)
-        selector = campaign.parts.strategy.selector
-        assert isinstance(selector, AllKnowing)
-        candidates, parts = selector.proposed, campaign.parts
+        candidates, parts = pools[0].candidates, campaign.parts
 
-        truth = TrueDynamics(parts.task)
-        knowing = Streamed(parts.policy, truth, MEAN)
+        assert isinstance(campaign.acting["knowing"].model, TrueDynamics)
+        knowing = ClosedLoop(MEAN, "knowing")
         matters = []
         for i, context in enumerate(parts.contexts_from(range(MODEL_ROLLOUTS))):
             seed = integer(generator(1, Purpose.EVALUATE, 0, i))

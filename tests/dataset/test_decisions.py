@@ -110,6 +110,7 @@ def test_what_was_measured_and_is_not_finite_is_not_accepted(run: Path) -> None:
     with open_campaign(run) as campaign:
         (candidate,) = campaign.ask(1)
         with make_oracle(config()) as oracle:
+            campaign.connect(oracle)
             oracle.submit(candidate)
             (outcome,) = oracle.poll()
         assert isinstance(outcome.result, Trajectory)

@@ -21,8 +21,8 @@ from robo_al.oracles.gymnasium import GymnasiumOracle
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.plugins import known_reward, make_env
 from robo_al.tasks import describe, sample_contexts
-from robo_al.testing import FakeModel, FakePolicy
-from robo_al.types import MEAN, Candidate, EnvSpec, Failure, OpenLoop, Streamed, Trajectory
+from robo_al.testing import FakeModel, FakePolicy, resolver
+from robo_al.types import MEAN, Candidate, ClosedLoop, EnvSpec, Failure, OpenLoop, Trajectory
 
 LAB = Path(__file__).parents[1] / "worker/lab_envs.py"
 ORACLES = [SimulationOracle, GymnasiumOracle]
@@ -116,9 +116,9 @@ def test_both_oracles_give_bit_for_bit_what_they_give_in_our_python(make, python
     candidates = candidates_for(3)
     with closing(make_env(cart(python))) as env:
         task = describe(env, cart(python))
-    streamed = Streamed(FakePolicy(task), FakeModel(task), MEAN)
-    candidates.append(replace(candidates[0], id="streamed", controller=streamed))
+    candidates.append(replace(candidates[0], id="streamed", controller=ClosedLoop(MEAN)))
     with make(cart(python)) as oracle, SimulationOracle(cart(None)) as expected:
+        oracle.resolve = expected.resolve = resolver(FakePolicy(task), FakeModel(task))
         check_oracle(oracle, candidates)
         wanted = execute(expected, candidates)
         for name, result in execute(oracle, candidates).items():

@@ -64,6 +64,7 @@ class Robot:
     ) -> None:
         self.repeatable, self._seconds, self._left = repeatable, seconds, stop_after
         self._inner = SimulationOracle(EnvSpec("pendulum", {}))
+        self.resolve = self._inner.resolve
         self._jobs: SimpleQueue[Candidate | None] = SimpleQueue()
         self._done: SimpleQueue[Outcome] = SimpleQueue()
         self.most, self.order = 0, list[str]()
@@ -104,6 +105,7 @@ class Robot:
         while (candidate := self._jobs.get()) is not None:
             if candidate.id.startswith("r"):
                 time.sleep(self._seconds)
+            self._inner.resolve = self.resolve
             self._inner.submit(candidate)
             for outcome in self._inner.poll():
                 self._done.put(replace(outcome, robot_seconds=0.0))

@@ -25,7 +25,7 @@ from robo_al.models.gp import GaussianProcess
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.testing import FAKE_ENV, FakeOracle
 from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
-from robo_al.types import Streamed
+from robo_al.types import ClosedLoop
 from robo_al_policies.icem import ICEM
 
 
@@ -109,7 +109,7 @@ def test_evaluations_are_on_fixed_starts_and_apart_from_the_data(tmp_path):
     first, second = evaluated[:2], evaluated[2:4]
     for one, two in zip(first, second, strict=True):
         assert one.context.seed == two.context.seed and one.seed == two.seed
-    assert all(c.horizon == 10 and isinstance(c.controller, Streamed) for c in evaluated)
+    assert all(c.horizon == 10 and isinstance(c.controller, ClosedLoop) for c in evaluated)
     starts = {c.context.seed for c in oracle.submitted if c.id.startswith("r")}
     assert not starts & {c.context.seed for c in evaluated}
     with Campaign.open(tmp_path / "run", fake_parts(), FAKE_SETTINGS) as campaign:

@@ -12,7 +12,7 @@ from robo_al.models.ensemble import Ensemble, _held_out
 from robo_al.models.imagination import imagine
 from robo_al.models.resident import Resident
 from robo_al.protocols import SupportsCovariance, SupportsState
-from robo_al.testing import FakePolicy
+from robo_al.testing import FakePolicy, pool_of
 from robo_al.types import MEAN, Candidate, Channel, Context, EnvSpec, OpenLoop, Task, Transitions
 
 SMALL = {"members": 4, "hidden": 32, "layers": 2, "max_steps": 600, "learning_rate": 5e-3}
@@ -208,7 +208,7 @@ def test_imagines_and_chooses_what_it_does_not_know(fitted):
     candidates = FakePolicy(TASK).propose(6, contexts, 5, fitted, rng)
     imagined = imagine(candidates, fitted, TASK, members=[0, 1])
     assert imagined.observations.shape == (2, 6, 6, 3) and imagined.finite.all()
-    scores = JointInformation()(imagined, fitted, None, rng)
+    scores = JointInformation()(pool_of(imagined, fitted), rng)
     assert scores[1::2].min() > scores[::2].max()  # those that start where no data are
 
 

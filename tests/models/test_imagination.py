@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from robo_al.models.imagination import imagine
-from robo_al.testing import FakeEnv, FakeModel, FakePolicy, fake_task, random_transitions
-from robo_al.types import MEAN, Candidate, Context, OpenLoop, Streamed
+from robo_al.testing import FakeEnv, FakeModel, FakePolicy, fake_task, random_transitions, resolver
+from robo_al.types import MEAN, Candidate, ClosedLoop, Context, OpenLoop
 
 
 def fitted() -> FakeModel:
@@ -69,15 +69,15 @@ def test_shorter_candidates_are_masked():
     assert imagined.members.tolist() == [[MEAN, MEAN]]
 
 
-def test_streamed_candidates_answer_what_they_imagine():
+def test_candidates_in_closed_loop_answer_what_they_imagine():
     model, task = fitted(), fake_task()
     policy = FakePolicy(task=task, device="cpu", streamed=True)
     candidates = [
-        Candidate(context(5), Streamed(policy, model, 1), 5, 11),
+        Candidate(context(5), ClosedLoop(1), 5, 11),
         open_loop(5, 4),
-        Candidate(context(6), Streamed(policy, model, 0), 5, 12),
+        Candidate(context(6), ClosedLoop(0), 5, 12),
     ]
-    imagined = imagine(candidates, model, task)
+    imagined = imagine(candidates, model, task, resolve=resolver(policy, model))
     assert imagined.members.tolist() == [[1, MEAN, 0]]
     for n in (0, 2):
         candidate = candidates[n]
@@ -101,9 +101,9 @@ def test_a_candidate_that_leaves_the_finite_numbers_is_marked():
     rng = np.random.default_rng(0)
     model.fit(random_transitions(rng, 3, 10, FakeEnv()), rng)
     policy = FakePolicy(task=fake_task(), device="cpu", streamed=True)
-    good = Candidate(context(1), Streamed(policy, model, 0), 3, 0)
-    bad = Candidate(context(1), Streamed(policy, model, 1), 3, 0)
-    imagined = imagine([good, bad], model, fake_task())
+    good = Candidate(context(1), ClosedLoop(0), 3, 0)
+    bad = Candidate(context(1), ClosedLoop(1), 3, 0)
+    imagined = imagine([good, bad], model, fake_task(), resolve=resolver(policy, model))
     assert imagined.finite.tolist() == [True, False]
     assert torch.isfinite(imagined.observations).all()
 

@@ -15,8 +15,8 @@ from robo_al.oracles.gymnasium import GymnasiumOracle
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.plugins import make_env
 from robo_al.tasks import describe, sample_contexts
-from robo_al.testing import FAKE_ENV, FakeModel, FakePolicy
-from robo_al.types import MEAN, Candidate, EnvSpec, Failure, OpenLoop, Streamed, Trajectory
+from robo_al.testing import FAKE_ENV, FakeModel, FakePolicy, resolver
+from robo_al.types import MEAN, Candidate, ClosedLoop, EnvSpec, Failure, OpenLoop, Trajectory
 
 BAD = Path(__file__).with_name("bad_envs.py")
 
@@ -48,8 +48,12 @@ def candidates_for(spec, n, horizon, goal=None):
 
 
 def streamed(candidate):
+    return replace(candidate, controller=ClosedLoop(MEAN))
+
+
+def fake_resolver(policy=FakePolicy):
     task = describe(make_env(FAKE_ENV), FAKE_ENV)
-    return replace(candidate, controller=Streamed(FakePolicy(task), FakeModel(task), MEAN))
+    return resolver(policy(task), FakeModel(task))
 
 
 def execute(oracle, candidates):
@@ -105,6 +109,7 @@ def test_both_oracles_pass_the_same_check(make, name, monkeypatch, tmp_path):
     if name == FAKE_ENV.name:
         candidates.append(replace(streamed(candidates[0]), id="streamed"))
     with make(env=spec) as oracle:
+        oracle.resolve = fake_resolver()
         check_oracle(oracle, candidates)
 
 
@@ -128,6 +133,7 @@ def test_a_hung_worker_is_killed_with_its_children_and_replaced(tmp_path):
     bad, good = candidates_for(FAKE_ENV, 1, 6, goal=-0.5), candidates_for(FAKE_ENV, 1, 6, goal=0.5)
     with GymnasiumOracle(spec, step_timeout=2.0) as oracle:
         (first,) = workers_of(tmp_path)
+        oracle.resolve = fake_resolver()
         for candidate in (bad[0], streamed(bad[0])):
             (failure,) = execute(oracle, [candidate]).values()
             assert isinstance(failure, Failure) and failure.kind == "failed"
@@ -207,6 +213,7 @@ def test_an_action_that_is_not_finite_is_not_sent():
 def test_a_task_may_end_before_the_actions_do():
     bad = candidates_for(FAKE_ENV, 2, 6, goal=-0.5)
     with GymnasiumOracle(moody("end")) as oracle:
+        oracle.resolve = fake_resolver()
         for result in execute(oracle, [bad[0], replace(streamed(bad[0]), id="s"), bad[1]]).values():
             assert result.terminated and result.steps == 3
 
@@ -243,9 +250,9 @@ def test_errors_of_a_policy_are_raised_where_outcomes_are_awaited():
             return np.zeros((len(observations), 1))
 
     good, bad = candidates_for(FAKE_ENV, 2, 6)
-    task = describe(make_env(FAKE_ENV), FAKE_ENV)
-    bad = replace(bad, controller=Streamed(Short(task), FakeModel(task), MEAN))
     with GymnasiumOracle(FAKE_ENV) as oracle:
+        oracle.resolve = fake_resolver(Short)
+        bad = streamed(bad)
         oracle.submit(bad)
         with pytest.raises(UserError, match=r"c1.*\(1, 1\).*\(1, 2\)"):
             oracle.poll()

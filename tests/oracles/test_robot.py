@@ -20,8 +20,8 @@ from robo_al.errors import OracleError, UserError
 from robo_al.oracles.robot import RobotOracle
 from robo_al.plugins import make_env
 from robo_al.tasks import contexts_from, describe
-from robo_al.testing import FakeModel, FakePolicy
-from robo_al.types import MEAN, Candidate, EnvSpec, Failure, OpenLoop, Streamed, Trajectory
+from robo_al.testing import FakeModel, FakePolicy, resolver
+from robo_al.types import MEAN, Candidate, ClosedLoop, EnvSpec, Failure, OpenLoop, Trajectory
 
 _agent = runpy.run_path(str(Path(__file__).parents[1] / "agent" / "conftest.py"))
 serve = _agent["serve"]
@@ -115,8 +115,9 @@ def test_a_policy_at_the_host_answers_each_step(serve: Callable[..., Any]) -> No
     with closing(make_env(TASK)) as env:
         task = describe(env, TASK)
     policy = FakePolicy(task)
-    streamed = Candidate(candidate.context, Streamed(policy, FakeModel(task), 0), 8, 3, "s0")
+    streamed = Candidate(candidate.context, ClosedLoop(0), 8, 3, "s0")
     with RobotOracle(TASK, agent.address) as oracle:
+        oracle.resolve = resolver(policy, FakeModel(task))
         result = executed(oracle, streamed)
     assert isinstance(result, Trajectory) and result.steps == 8
     assert np.abs(result.actions).max() > 0
@@ -130,8 +131,9 @@ def test_a_policy_that_can_travel_runs_at_the_agent(serve: Callable[..., Any]) -
     with closing(make_env(TASK)) as env:
         task = describe(env, TASK)
     policy, model = SB3(task, device="cpu"), FakeModel(task)
-    travels = Candidate(candidate.context, Streamed(policy, model, MEAN), 8, 3, "t0")
+    travels = Candidate(candidate.context, ClosedLoop(MEAN), 8, 3, "t0")
     with RobotOracle(TASK, agent.address, onnx=True) as oracle:
+        oracle.resolve = resolver(policy, model)
         assert oracle._request(travels)[0]["controller"] == "onnx"
         result = executed(oracle, travels)
     assert isinstance(result, Trajectory) and result.steps == 8

@@ -14,10 +14,11 @@ from robo_al.oracles.recording import Steps
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.oracles.steppers import Formula, Physics, Separate, Simulations, make_stepper
 from robo_al.plugins import known, make_env
+from robo_al.protocols import Acting
 from robo_al.tasks import describe, sample_contexts
 from robo_al.tasks.shelf import borrowed
-from robo_al.testing import FAKE_ENV, FakeModel, FakePolicy, fake_task
-from robo_al.types import MEAN, Candidate, EnvSpec, Failure, OpenLoop, Streamed, Trajectory
+from robo_al.testing import FAKE_ENV, FakeModel, FakePolicy, fake_task, resolver
+from robo_al.types import MEAN, Candidate, ClosedLoop, EnvSpec, Failure, OpenLoop, Trajectory
 
 
 def is_formula(name):
@@ -232,11 +233,12 @@ def test_streamed_rollouts_get_each_observation_and_finish_apart(name):
     task, candidates = candidates_for(spec, 4, 12)
     policy, model = FakePolicy(task), FakeModel(task)
     streamed = [
-        replace(c, controller=Streamed(policy, model, MEAN), horizon=c.horizon + i)
+        replace(c, controller=ClosedLoop(MEAN), horizon=c.horizon + i)
         for i, c in enumerate(candidates)
     ]
     mixed = [*streamed[:2], replace(candidates[0], id="open"), *streamed[2:]]
     with SimulationOracle(spec) as oracle:
+        oracle.resolve = resolver(policy, model)
         results = execute(oracle, mixed)
     for candidate in streamed:
         actor = policy.start(model, [MEAN], [candidate.seed])
@@ -254,12 +256,13 @@ def test_each_policy_is_started_once_for_all_its_rollouts():
             return super().start(model, members, seeds)
 
     one, other, model = Counting(task), Counting(task), FakeModel(task)
-    policies = [one, other, one, one]
+    policies = {"one": one, "other": other}
     streamed = [
-        replace(c, controller=Streamed(p, model, i % 3))
-        for i, (c, p) in enumerate(zip(candidates, policies, strict=True))
+        replace(c, controller=ClosedLoop(i % 3, name))
+        for i, (c, name) in enumerate(zip(candidates, ["one", "other", "one", "one"], strict=True))
     ]
     with SimulationOracle(FAKE_ENV) as oracle:
+        oracle.resolve = lambda controller: Acting(policies[controller.policy], model)
         execute(oracle, streamed)
     assert starts == [(one, [0, 2, 0], [0, 2, 3]), (other, [1], [1])]
 
@@ -457,8 +460,9 @@ def test_a_policy_that_answers_in_a_wrong_shape_is_named():
             return np.zeros((len(observations), 1))
 
     policy = Short(fake_task())
-    streamed = replace(candidate, controller=Streamed(policy, FakeModel(fake_task()), MEAN))
+    streamed = replace(candidate, controller=ClosedLoop(MEAN))
     with SimulationOracle(FAKE_ENV) as oracle:
+        oracle.resolve = resolver(policy, FakeModel(fake_task()))
         oracle.submit(streamed)
         with pytest.raises(UserError, match=r"c0.*Short.*\(1, 1\).*\(1, 2\)"):
             oracle.poll()
@@ -571,8 +575,9 @@ class Hasty:
 def test_arrays_that_an_actor_or_an_env_uses_again_are_copied(oracle):
     spec = EnvSpec(f"{FOREIGN}:Buffer")
     _, candidates = candidates_for(spec, 3, 4)
-    hasty = Streamed(Hasty(), None, MEAN)
+    hasty = ClosedLoop(MEAN)
     with oracle(spec) as made:
+        made.resolve = resolver(Hasty(), FakeModel(fake_task()))
         for candidate in candidates:
             made.submit(replace(candidate, controller=hasty))
         outcomes = []

@@ -14,7 +14,7 @@ from robo_al.plugins import make_env
 from robo_al.seeds import Purpose, generator
 from robo_al.tasks import describe, sample_contexts
 from robo_al.testing import random_transitions
-from robo_al.types import MEAN, EnvSpec, Streamed
+from robo_al.types import MEAN, ClosedLoop, EnvSpec
 from robo_al_policies.icem import ICEM
 
 SPEC = EnvSpec("pendulum")
@@ -73,7 +73,7 @@ def test_proposes_the_mean_for_each_context_and_then_members():
     _, task, contexts, _ = pendulum(2)
     model = Sixteen(task=task, device="cpu")
     candidates = ICEM(task, **SMALL).propose(8, contexts, 10, model, np.random.default_rng(0))
-    members = [c.controller.member for c in candidates if isinstance(c.controller, Streamed)]
+    members = [c.controller.member for c in candidates if isinstance(c.controller, ClosedLoop)]
     assert members[:2] == [MEAN, MEAN]
     assert len(set(members[2:])) == 6
     assert all(c.horizon == 10 for c in candidates)

@@ -17,8 +17,10 @@ from robo_al.testing import (
     FakeOracle,
     FakePolicy,
     fake_task,
+    pool_of,
     random_imagined,
     random_transitions,
+    resolver,
 )
 from robo_al.types import MEAN, Failure, OpenLoop, Trajectory
 
@@ -111,6 +113,7 @@ def test_the_model_refuses_what_is_not_finite(rng):
 def test_the_oracle_really_executes(rng, streamed):
     candidates = proposed(rng, streamed=streamed)
     with FakeOracle() as oracle:
+        oracle.resolve = resolver(FakePolicy(TASK), FakeModel(TASK))
         for candidate in candidates:
             oracle.submit(candidate)
         outcomes = oracle.poll()
@@ -179,9 +182,9 @@ def test_random_data_are_what_they_are_called(rng):
 
 def test_the_acquisition_grows_with_the_mean_return(rng):
     imagined = random_imagined(rng)
-    scores = FakeAcquisition()(imagined, FakeModel(TASK), None, rng)
+    scores = FakeAcquisition()(pool_of(imagined, FakeModel(TASK)), rng)
     torch.testing.assert_close(scores, imagined.returns.mean(0).exp())
-    joint = FakeAcquisition().joint(imagined, FakeModel(TASK), None)
+    joint = FakeAcquisition().joint(pool_of(imagined, FakeModel(TASK)))
     joint.add(2)
     assert float(joint.gains([1])[0]) == pytest.approx(float(scores[1]))
     with pytest.raises(AssertionError):
