@@ -53,8 +53,8 @@ class Served:
         return path.read_text().splitlines() if path.exists() else []
 
 
-def content(horizon: int = 10, period: float = 0.02, **changes: Any) -> dict[str, Any]:
-    """Return what a rollout of the slider is."""
+def content(horizon: int = 10, period: float = 0.05, **changes: Any) -> dict[str, Any]:
+    """Return what a rollout of the slider is; its period is long enough for a slow machine."""
     return {
         "controller": "open_loop",
         "joints": ["left", "right"],
@@ -71,7 +71,7 @@ def ramp(horizon: int = 10) -> dict[str, np.ndarray]:
     return {"actions": rising}
 
 
-def finished(client: Client, id: str, timeout: float = 20.0) -> Job:
+def finished(client: Client, id: str, timeout: float = 60.0) -> Job:
     """Wait for a rollout, and return what became of it."""
     assert client.wait(lambda session: session.jobs[id].stage == "done", timeout), (
         client.session.jobs[id],
