@@ -127,10 +127,10 @@ class JointTrajectory:
 class Tolerance:
     """How far from a trajectory the robot may be."""
 
-    path: float
-    """rad or m, of any joint at any time."""
-    goal: float
-    """rad or m, of any joint at the end."""
+    path: Array
+    """[J] rad or m, at any time."""
+    goal: Array
+    """[J] rad or m, at the end."""
     goal_seconds: float
     """Seconds after the planned end within which it must be there."""
 

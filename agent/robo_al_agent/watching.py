@@ -39,7 +39,7 @@ def deviation(
         return None
     if target is not None:
         away = np.abs(sample.positions - target)
-        fault = _beyond(spec, "tracking_error", away, np.full(len(away), envelope.tracking_error))
+        fault = _beyond(spec, "tracking_error", away, envelope.tracking_errors)
         if fault is not None:
             return fault
     speeds, fastest = np.abs(sample.velocities), envelope.bounds.measured_velocities
