@@ -106,8 +106,8 @@ class Recorded:
         recorded = cls(spec)
         ends = np.cumsum([2, joints, joints, joints, sensors, joints])
         for row in np.frombuffer(data[:whole], "<f8").reshape(-1, width):
-            head, *parts, proposed, sent = np.split(row, ends)
-            recorded.samples.append(Sample(int(head[0]), int(head[1]), *parts))
+            head, q, speeds, efforts, others, proposed, sent = np.split(row, ends)
+            recorded.samples.append(Sample(int(head[0]), int(head[1]), q, speeds, efforts, others))
             recorded.proposed.append(proposed)
             recorded.sent.append(sent)
         return recorded

@@ -99,6 +99,8 @@ class Sample:
     """[J] N m or N; zeros where the device does not measure them."""
     sensors: Array
     """[S]"""
+    device: str = ""
+    """Of several devices, the one whose reading was the oldest when it came."""
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
             "sample_age": 1.0,
             "missed_deadlines": 50,
         } | (envelope or {})
+        limits = {key: value for key, value in limits.items() if value is not None}
         (tmp_path / "envelope.yaml").write_text(yaml.safe_dump(limits))
         if with_keys and not (tmp_path / "keys").exists():
             make_keys(tmp_path / "keys")
@@ -134,7 +135,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
             "approval": {"mode": "auto"},
         } | ({"keys": "keys"} if with_keys else {})
         config = tmp_path / "agent.yaml"
-        config.write_text(yaml.safe_dump(entries | changes))
+        config.write_text(yaml.safe_dump(entries | changes, sort_keys=False))
         served = Served(tmp_path, config, address, run_agent(config))
         started.append(served)
         return served
