@@ -216,8 +216,8 @@ def _recover(options: argparse.Namespace) -> None:
             signal.signal(signal.SIGINT, stop)
             pose = recover(door, envelope, lambda: bool(stopped))
             print("positions: " + ", ".join(f"{value:.4f}" for value in pose))
-    except BusyError:
-        conversation.errand(options)
+    except BusyError as busy:
+        conversation.errand(options, busy)
 
 
 def _lead(options: argparse.Namespace) -> None:
@@ -234,8 +234,8 @@ def _lead(options: argparse.Namespace) -> None:
             door.connect()
             pose = lead(door, envelope, goal, lambda: bool(stopped))
             print("positions: " + ", ".join(f"{value:.4f}" for value in pose))
-    except BusyError:
-        conversation.errand(options)
+    except BusyError as busy:
+        conversation.errand(options, busy)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import queue
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from robo_al_agent.drivers.ownership import Claim
+from robo_al_agent.drivers.ownership import claim_host
 from robo_al_agent.drivers.ros2_states import JointStates
 from robo_al_agent.errors import DriverError, SetupError
 from robo_al_agent.robot import Array, Ended, Fault, JointTrajectory, Tolerance
@@ -48,7 +48,7 @@ class Bridge:
             raise SetupError(f"roslibpy is not installed: {need}") from error
         self.states = JointStates(joints)
         self._names = list(joints)
-        self._claim = Claim(f"ros2 {host}:{port} {controller}")
+        self._claim = claim_host("ros2", host, f":{port} {controller}")
         self._ros: Any = roslibpy.Ros(host=host, port=port)
         self._ros.on("close", lambda _: self._ros.factory.stopTrying())
         try:

@@ -363,6 +363,8 @@ def test_joint_states_that_are_too_short(arm, emulator):
 def test_a_controller_has_one_owner(arm, emulator):
     with pytest.raises(DriverError, match="in use by this very process"):
         driver_of(emulator).connect()
+    with pytest.raises(DriverError, match="in use by this very process"):  # by another name
+        driver_of(emulator, host="localhost").connect()
 
 
 def test_release_is_refused(arm):
