@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,28 @@ def test_a_fault_in_motion_is_named_latched_and_cleared_once_mended(
     cleared = rig.command("clear")
     assert cleared.stdout == "clear: done\n", cleared
     assert rig.helpers.finished(client, "run/r2", 60).state.fields["kind"] == "SUCCEEDED"
+
+
+def test_each_joint_is_held_to_its_own_limits_of_place(lab: Callable[..., Lab]) -> None:
+    limits = {"unit": "rad", "position": [-0.9, 0.9], "velocity": 2.0, "acceleration": 100.0}
+    joints = [
+        {"name": name, **deepcopy(limits), "jerk": 1e4}
+        | {"start_distance": start, "tracking_error": error}
+        for name, start, error in (("left", 0.3, 0.5), ("right", 0.05, 0.01))
+    ]
+    rig = lab(envelope={"joints": joints, "start_distance": None, "tracking_error": None})
+    client = rig.agent.client()
+    for name, away, told in (
+        ("run/a", [0.2, 0.0], "joint left at 0.05 s: velocity"),  # it is near enough
+        ("run/b", [0.0, 0.06], "joint right at 0.05 s: distance from the start"),
+    ):
+        client.submit(name, rig.helpers.content(), {"actions": np.tile(away, (10, 1))})
+        state = rig.helpers.finished(client, name).state.fields
+        assert state["kind"] == "REJECTED_ENVELOPE" and told in state["reason"], state
+    rig.begin(client, "run/r1")
+    rig.misbehave(command="drop")
+    state = rig.helpers.finished(client, "run/r1", 60).state.fields
+    assert state["kind"] == "TOLERANCE_VIOLATED" and "joint right" in state["reason"], state
 
 
 def test_a_device_that_answers_slowly_ends_a_rollout(lab: Callable[..., Lab]) -> None:
