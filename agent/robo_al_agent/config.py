@@ -66,8 +66,8 @@ def load_config(path: Path) -> AgentConfig:
         config = AgentConfig.model_validate(read_settings(path))
     except ValidationError as error:
         raise SetupError("\n  ".join([f"{path}: cannot be used", *problems(error)])) from None
-    if bool(config.driver) == bool(config.devices):
-        raise SetupError(f"{path}: `driver` is needed, or `devices`, and not both")
+    if config.driver and config.devices:
+        raise SetupError(f"{path}: both `driver` and `devices` are given: one robot has either")
     drivers = {f"devices.{key}": driver for key, driver in config.devices.items()}
     for key, driver in (drivers or {"driver": config.driver}).items():
         if not isinstance(driver.get("name"), str):

@@ -91,8 +91,8 @@ def test_agent_yaml_has_one_driver_or_several(tmp_path: Path) -> None:
     path = tmp_path / "agent.yaml"
     base = {"envelope": "e.yaml", "journal": "j"}
     for settings, told in (
-        ({}, "`driver` is needed, or `devices`, and not both"),
-        ({"driver": {"name": "x"}, "devices": {"arm": {"name": "x"}}}, "and not both"),
+        ({}, "driver.name is missing; say which driver"),
+        ({"driver": {"name": "x"}, "devices": {"arm": {"name": "x"}}}, "one robot has either"),
         ({"devices": {"arm": {"port": "x"}}}, "devices.arm.name is missing"),
         ({"devices": {"arm": {"name": "feetec"}}}, "devices.arm: driver feetec: not known"),
         ({"devices": ["arm"]}, "devices: input should be a valid dictionary"),
