@@ -23,7 +23,7 @@ from robo_al_agent.errors import AgentError, BusyError, SetupError
 from robo_al_agent.journal import lock
 from robo_al_agent.keys import make_keys
 from robo_al_agent.leading import jog_goal, lead, park_goal, park_pose
-from robo_al_agent.loading import make_driver
+from robo_al_agent.loading import make_driver, make_robot
 from robo_al_agent.recovery import misplaced, recover
 from robo_al_agent.terminal import tolerate
 
@@ -147,7 +147,7 @@ def _envelope(options: argparse.Namespace) -> None:
     else:
         _refuse_driver_options(options)
         config = load_config(Path(options.what))
-        driver = make_driver(config.driver, Path(options.what).resolve().parent)
+        driver = make_robot(config, Path(options.what).resolve().parent)
         path = options.out or config.envelope
     write_draft(Door(driver).spec, path)
     print(f"{path} is written: look at each of its values before anything moves")
@@ -216,8 +216,8 @@ def _recover(options: argparse.Namespace) -> None:
             signal.signal(signal.SIGINT, stop)
             pose = recover(door, envelope, lambda: bool(stopped))
             print("positions: " + ", ".join(f"{value:.4f}" for value in pose))
-    except BusyError:
-        conversation.errand(options)
+    except BusyError as busy:
+        conversation.errand(options, busy)
 
 
 def _lead(options: argparse.Namespace) -> None:
@@ -234,8 +234,8 @@ def _lead(options: argparse.Namespace) -> None:
             door.connect()
             pose = lead(door, envelope, goal, lambda: bool(stopped))
             print("positions: " + ", ".join(f"{value:.4f}" for value in pose))
-    except BusyError:
-        conversation.errand(options)
+    except BusyError as busy:
+        conversation.errand(options, busy)
 
 
 @contextlib.contextmanager
@@ -243,7 +243,7 @@ def _device(path: Path) -> Iterator[tuple[Door, Envelope]]:
     """Have the robot for this process alone; let go of it in the end."""
     config = load_config(path)
     with lock(config.journal):
-        door = Door(make_driver(config.driver, path.resolve().parent))
+        door = Door(make_robot(config, path.resolve().parent))
         try:
             yield door, load_envelope(config.envelope, door.spec)
         finally:
@@ -275,7 +275,7 @@ def _twin(options: argparse.Namespace) -> int:
     from robo_al_agent.parent import serve
 
     config = load_config(options.config)
-    if config.driver["name"] != "mujoco_twin":
+    if config.driver.get("name") != "mujoco_twin":
         raise SetupError(f"{options.config}: driver.name is not mujoco_twin")
     socket = Path(str(config.driver.get("socket", "")))
     config.journal.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -9,6 +9,12 @@
     operator: Ana                      # who is at the robot; may be left out
     park: {base: 0.0, elbow: 0.6}      # where it falls from least; may be left out
 
+Several devices that are one robot have `devices` instead of `driver`:
+
+    devices:
+      arm: {name: ur_rtde, hostname: 192.168.0.5}
+      gripper: {name: feetech, port: /dev/ttyACM0, ...}
+
 Paths are relative to the file.
 """
 
@@ -31,8 +37,10 @@ class AgentConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     address: str = "tcp://127.0.0.1:5555"
     keys: Path | None = None
-    driver: dict[str, Any]
+    driver: dict[str, Any] = Field(default_factory=dict)
     """`name`, and the parameters of its constructor."""
+    devices: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Instead of `driver`: of several devices, each as `driver` has it, in the joints' order."""
     envelope: Path
     journal: Path
     approval: Approval = Field(default_factory=Approval)
@@ -58,8 +66,12 @@ def load_config(path: Path) -> AgentConfig:
         config = AgentConfig.model_validate(read_settings(path))
     except ValidationError as error:
         raise SetupError("\n  ".join([f"{path}: cannot be used", *problems(error)])) from None
-    if not isinstance(config.driver.get("name"), str):
-        raise SetupError(f"{path}: driver.name is missing; say which driver")
+    if config.driver and config.devices:
+        raise SetupError(f"{path}: both `driver` and `devices` are given: one robot has either")
+    drivers = {f"devices.{key}": driver for key, driver in config.devices.items()}
+    for key, driver in (drivers or {"driver": config.driver}).items():
+        if not isinstance(driver.get("name"), str):
+            raise SetupError(f"{path}: {key}.name is missing; say which driver")
     host, _ = split_address(config.address, f"{path}: address")
     if config.keys is None and not is_loopback(host):
         raise SetupError(

@@ -10,7 +10,7 @@ from typing import Any
 
 from robo_al_agent.client import ask
 from robo_al_agent.config import AgentConfig, load_config
-from robo_al_agent.errors import NotYetError, SetupError
+from robo_al_agent.errors import BusyError, NotYetError, SetupError, WireError
 from robo_al_agent.preview import told
 from robo_al_agent.wire import Message
 
@@ -55,12 +55,20 @@ def say(options: argparse.Namespace) -> None:
     print(f"{options.command}: {rollout['id']}")
 
 
-def errand(options: argparse.Namespace) -> None:
-    """Have the agent ask something of the device, which takes its time; Ctrl-C stops the robot."""
+def errand(options: argparse.Namespace, busy: BusyError | None = None) -> None:
+    """Have the agent ask something of the device, which takes its time; Ctrl-C stops the robot.
+
+    Args:
+        options: of the command line.
+        busy: that some process has the robot; raised where it is no agent, and so answers nothing.
+    """
     config = load_config(options.config)
     jog = options.command == "jog"
     fields = {"joint": options.joint, "delta": options.delta} if jog else {}
-    _ask(config, "status", 10.0)  # whether there is an agent shows soon
+    try:
+        _ask(config, "status", 10.0)  # whether there is an agent shows soon
+    except WireError as error:
+        raise busy or error from None
     until = time.monotonic() + ERRAND_SECONDS
     while True:
         try:

@@ -10,6 +10,7 @@ from robo_al_agent.envelope import Envelope
 from robo_al_agent.errors import WireError
 from robo_al_agent.recovery import misplaced
 from robo_al_agent.robot import Fault, Sample
+from robo_al_agent.watching import stale
 
 
 class Device:
@@ -96,5 +97,4 @@ class Device:
             sample = self.door.read()
             age = (self.door.now_ns() - sample.time_ns) / 1e9
             if age > self._envelope.sample_age:
-                told = f"the reading is {age:.3g} s old; limit {self._envelope.sample_age:g}"
-                raise Faulted(Fault("stale", told))
+                raise Faulted(stale(sample, age, self._envelope.sample_age))

@@ -16,7 +16,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from robo_al_agent.driver import RobotDriver, SupportsRecovery, SupportsReset, TrajectoryDriver
+from robo_al_agent.driver import (
+    RobotDriver,
+    SupportsDevices,
+    SupportsRecovery,
+    SupportsReset,
+    TrajectoryDriver,
+)
 from robo_al_agent.errors import AgentError, DriverError
 from robo_al_agent.pulse import Pulse
 from robo_al_agent.readings import measured_rates, own, wrong_reading
@@ -108,6 +114,8 @@ class Door:
             raise
         except Exception as error:
             raise DriverError(f"describe: {_said(error)}") from error
+        if not isinstance(self.spec, RobotSpec):
+            raise DriverError(f"describe returned {self.spec!r:.80}; a RobotSpec is needed")
 
     @property
     def resets(self) -> bool:
@@ -254,8 +262,11 @@ class Door:
     def overdue(self) -> tuple[Call, Fault] | None:
         """Return the call that hangs, if one does; from any thread."""
         call = self._call
-        fault = None if call is None else call.overdue(self._clock())
-        return None if call is None or fault is None else (call, fault)
+        if call is None:
+            return None
+        fault = self._driver.overdue() if isinstance(self._driver, SupportsDevices) else None
+        fault = fault or call.overdue(self._clock())
+        return None if fault is None else (call, fault)
 
     def condemn(self, call: Call) -> bool:
         """Let a call that hangs never return; return whether it still hung.
@@ -311,6 +322,8 @@ class Door:
 
     def _named(self, name: str, error: BaseException, ask: bool) -> Fault:
         """Return the device's own fault, where it has one, with what was raised."""
+        if isinstance(error, Faulted):  # of one of several devices, named already
+            return error.fault
         told = f"{name}: {_said(error)}"
         known = self.fault() if ask else None
         if known is None:

@@ -9,7 +9,7 @@ Each call has a deadline, which `RobotSpec` declares: a call that takes longer i
 that does not come back ends the agent's process, for nothing else can end it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
 from robo_al_agent.robot import (
@@ -84,6 +84,17 @@ class SupportsRecovery(Protocol):
 
         The agent asks for it only on a person's word, in small steps that lead back inside.
         """
+
+
+@runtime_checkable
+class SupportsDevices(Protocol):
+    """A driver of several devices, each with a driver of its own: see `composite`."""
+
+    devices: Mapping[str, RobotDriver]
+    """By name, in the order of their joints."""
+
+    def overdue(self) -> Fault | None:
+        """Return which device's call has not come back, if one should have; from any thread."""
 
 
 @runtime_checkable

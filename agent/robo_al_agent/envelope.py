@@ -4,14 +4,12 @@ The envelope is a local file that only a person changes:
 
     joints:                # every joint of the robot, in its order; rad or m, s, N m or N
       - {name: lift, unit: m, position: [0, 0.3], velocity: 0.2, acceleration: 1, jerk: 20,
-         effort: 40}
+         effort: 40, start_distance: 0.01, tracking_error: 0.02}
       - {name: elbow, unit: rad, position: [-1.6, 1.6], velocity: 2, acceleration: 10, jerk: 200,
-         effort: 3}
+         effort: 3, start_distance: 0.1, tracking_error: 0.2}
     duration: 30           # s, the longest rollout
-    start_distance: 0.1    # rad or m of any joint, from where it is measured to the first command
-    tracking_error: 0.2    # rad or m of any joint; this one and the next two while it moves
-    sample_age: 0.1        # s
-    missed_deadlines: 3    # in a row
+    sample_age: 0.1        # s, while it moves
+    missed_deadlines: 3    # in a row, while it moves
     model:                 # may be left out, as may one of the two below: then it is not judged
       file: arm.xml        # MJCF or URDF, relative to this file
       workspace: {frame: tip, low: [-0.4, -0.4, 0.02], high: [0.4, 0.4, 0.5]}    # m
@@ -22,6 +20,10 @@ rate of change), `duration`, `sample_age` and `missed_deadlines`; the rest is re
 `effort` is for the joints whose effort the driver measures: there it is needed, elsewhere refused,
 since nothing could hold to it. While the robot moves, the measured velocity of a joint is held to
 1.5 times its limit and a little more (`rules.MEASURED`): motors catch up, and readings jitter.
+`start_distance` is how far a joint may be from where it is measured to the first command, and
+`tracking_error` how far from where it was commanded while it moves. Where all joints have one unit,
+each may be one number for all of them, beside `duration`; joints of several units need their own,
+for no number means the same in rad and in m.
 
 **Definitions.** Commands p[1..T] are due at k h (period h), p[0] is the start, at rest:
 v[k] = (p[k] - p[k-1]) / h, a[k] = (v[k] - v[k-1]) / h, j[k] = (a[k] - a[k-1]) / h, and all three
@@ -98,6 +100,18 @@ class Envelope(Limits):
         return np.array([joint.effort for joint in self.joints])
 
     @property
+    def start_distances(self) -> Array:
+        """Largest ways to the first command (rad or m); inf for a robot of actions."""
+        own = [joint.start_distance for joint in self.joints]
+        return np.minimum(own, self.start_distance)
+
+    @property
+    def tracking_errors(self) -> Array:
+        """Largest ways from where it was commanded (rad or m); inf for a robot of actions."""
+        own = [joint.tracking_error for joint in self.joints]
+        return np.minimum(own, self.tracking_error)
+
+    @property
     def bounds(self) -> Bounds:
         """What single steps are held against."""
         return Bounds(
@@ -108,7 +122,7 @@ class Envelope(Limits):
             velocities=self.velocities,
             accelerations=self.accelerations,
             jerks=self.jerks,
-            start_distance=self.start_distance,
+            start_distances=self.start_distances,
             duration=self.duration,
         )
 

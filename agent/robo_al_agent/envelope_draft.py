@@ -8,7 +8,6 @@ the velocity allows. Who only commands smooth positions can do with much less.
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from robo_al_agent.errors import SetupError
@@ -50,12 +49,12 @@ _HEAD_REST = """\
 #               that this computer is slow.
 """
 _HEAD_PLACES = """\
-# start_distance  of any joint, from where it is measured to the first command: what a servo sags.
-# tracking_error  of any joint, from where it is commanded to where it is measured, while it moves;
+# start_distance  from where a joint is measured to the first command: what a servo sags.
+# tracking_error  from where a joint is commanded to where it is measured, while it moves;
 #               beyond: safe stop. Write twice the largest of the first rollouts.
 """
 _HEAD_UNITS = """\
-#               Both are one number for all joints: here for the unit with the largest numbers.
+#               Each joint has its own two, for the joints have several units.
 """
 
 
@@ -84,7 +83,7 @@ def draft(spec: RobotSpec) -> str:
     if of_motion:
         head += _HEAD_MOTION.format(rate=spec.rate)
         head += _HEAD_EFFORT if any(joint.effort is not None for joint in spec.joints) else ""
-        places = _HEAD_PLACES + (_HEAD_UNITS if len({j.unit for j in spec.joints}) > 1 else "")
+        places = _HEAD_PLACES + (_HEAD_UNITS if len(_units(spec)) > 1 else "")
     head += _HEAD_REST.format(places=places, readings=READINGS)
     joints = [_joint(joint, spec) for joint in spec.joints]
     return "\n".join([head + "joints:", *joints, *_whole(spec), ""])
@@ -125,22 +124,27 @@ def _joint(joint: Joint, spec: RobotSpec) -> str:
         entries["jerk"] = _number(4 * velocity * spec.rate**2)
         if joint.effort is not None:
             entries["effort"] = _number(joint.effort)
-    return "  - {" + ", ".join(f"{key}: {value}" for key, value in entries.items()) + "}"
+        if len(_units(spec)) > 1:
+            entries["start_distance"] = _number(START_DISTANCE[joint.unit])
+            entries["tracking_error"] = _number(TRACKING_ERROR[joint.unit])
+    line = "  - {" + ", ".join(f"{key}: {value}" for key, value in entries.items()) + "}"
+    return line.replace(" start_distance:", "\n     start_distance:")
 
 
 def _whole(spec: RobotSpec) -> list[str]:
     """Return the lines of what holds for all joints."""
     lines = ["duration: 20"]
-    if spec.command == "position":
-        units = {joint.unit for joint in spec.joints}
-        lines.append(f"start_distance: {_largest(START_DISTANCE, units)}")
-        lines.append(f"tracking_error: {_largest(TRACKING_ERROR, units)}")
+    units = _units(spec)
+    if spec.command == "position" and len(units) == 1:
+        lines.append(f"start_distance: {_number(START_DISTANCE[units[0]])}")
+        lines.append(f"tracking_error: {_number(TRACKING_ERROR[units[0]])}")
     lines.append(f"sample_age: {_number(max(0.1, READINGS / spec.rate))}")
     return [*lines, "missed_deadlines: 3"]
 
 
-def _largest(sizes: Mapping[str, float], units: set[str]) -> str:
-    return _number(max(sizes[unit] for unit in units))
+def _units(spec: RobotSpec) -> list[str]:
+    """Return the units that the joints have, each once."""
+    return list(dict.fromkeys(joint.unit for joint in spec.joints))
 
 
 def _number(value: float) -> str:

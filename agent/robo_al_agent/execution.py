@@ -106,8 +106,8 @@ class Recorded:
         recorded = cls(spec)
         ends = np.cumsum([2, joints, joints, joints, sensors, joints])
         for row in np.frombuffer(data[:whole], "<f8").reshape(-1, width):
-            head, *parts, proposed, sent = np.split(row, ends)
-            recorded.samples.append(Sample(int(head[0]), int(head[1]), *parts))
+            head, q, speeds, efforts, others, proposed, sent = np.split(row, ends)
+            recorded.samples.append(Sample(int(head[0]), int(head[1]), q, speeds, efforts, others))
             recorded.proposed.append(proposed)
             recorded.sent.append(sent)
         return recorded
@@ -267,8 +267,9 @@ class Execution:
             if ending is not None:
                 return ending
             away = np.abs(sample.positions - self._target)
-            worst = int(away.argmax())
-            near = away[worst] <= self._envelope.start_distance
+            limits = self._envelope.start_distances
+            worst = int((away / limits).argmax())
+            near = away[worst] <= limits[worst]
             still = bool((np.abs(sample.velocities) <= rest_rates(self._spec)).all())
             if not (near and still) and now_ns < self._settled_ns:
                 self._at(now_ns + self._pace_ns, self._settle)
@@ -276,7 +277,7 @@ class Execution:
             if not near:
                 told = (
                     f"joint {self._spec.joints[worst].name} is {away[worst]:.3g} from the start; "
-                    f"limit {self._envelope.start_distance:g}"
+                    f"limit {limits[worst]:g}"
                 )
                 return Ending.of(Fault("not_at_start", told))
         if self.plan.commands is not None and "joints" not in self.plan.content.start:
@@ -296,7 +297,7 @@ class Execution:
         seconds: Array = np.arange(1.0, len(path) + 1) * self._between
         rates: Array = np.diff(np.concatenate([self._target[None], path]), axis=0) / self._between
         rates[-1] = 0  # it ends at rest
-        tracking = float(np.max(self._envelope.tracking_error))
+        tracking = self._envelope.tracking_errors
         samples: list[Sample] = []
 
         def keep(sample: Sample) -> None:

@@ -50,9 +50,10 @@ OF_MOTION: dict[str, dict[str, str]] = {
         "jerk": _DEVICE,
         "effort": "its numbers may be efforts themselves, which `position` limits",
     },
-    "whole": {"start_distance": _NO_POSITION, "tracking_error": _NO_POSITION},
+    "place": {"start_distance": _NO_POSITION, "tracking_error": _NO_POSITION},
 }
-"""What a robot of positions needs and a robot of actions cannot have, and why."""
+"""What a robot of positions needs and a robot of actions cannot have, and why: of each joint, and
+what is one number where all joints have one unit, or one of each joint."""
 
 
 class _Limits(Settings):
@@ -78,6 +79,10 @@ class JointLimits(_Limits):
     """unit/s^3"""
     effort: Limit = UNLIMITED
     """N m or N, as measured; for a joint whose effort the driver measures, and for no other."""
+    start_distance: Limit = UNLIMITED
+    """unit; as that of the whole file, where joints differ."""
+    tracking_error: Limit = UNLIMITED
+    """unit; likewise."""
 
     @field_validator("position")
     @classmethod
@@ -137,9 +142,10 @@ class Limits(_Limits):
     duration: Limit
     """s, of a rollout."""
     start_distance: Limit = UNLIMITED
-    """rad or m, of any joint, from where the robot is measured to the first command."""
+    """Of any joint, from where the robot is measured to the first command; in the one unit that
+    all joints have, or given for each joint instead."""
     tracking_error: Limit = UNLIMITED
-    """rad or m, of any joint, while it moves."""
+    """Of any joint, while it moves; likewise."""
     sample_age: Limit
     """s, of the newest reading while it moves."""
     missed_deadlines: int = Field(ge=0)
@@ -158,7 +164,7 @@ def wrong_entries(data: Mapping[str, Any], spec: RobotSpec) -> list[str]:
     except ValidationError as error:
         lines = [_named(line, data.get("joints")) for line in problems(error)]
     lines += _wrong_names([row.get("name") for row in rows], [joint.name for joint in spec.joints])
-    lines += _of_motion(data, spec, "whole", "")
+    lines += _of_places(data, rows, spec)
     if spec.command == "action" and "model" in data:
         lines.append(f"model: not for a robot of actions: {_NO_POSITION}")
     joints = {joint.name: joint for joint in spec.joints}
@@ -166,7 +172,7 @@ def wrong_entries(data: Mapping[str, Any], spec: RobotSpec) -> list[str]:
         joint = joints.get(str(row.get("name")))
         if joint is not None:
             unmeasured = {"effort"} if joint.effort is None else set()
-            lines += _of_motion(row, spec, "joint", f"joints.{joint.name}.", unmeasured)
+            lines += _of_motion(row, spec, f"joints.{joint.name}.", unmeasured)
             lines += _beyond_device(row, joint)
     return lines
 
@@ -198,20 +204,45 @@ def _wrong_names(given: Sequence[object], names: Sequence[str]) -> list[str]:
 
 
 def _of_motion(
-    data: Mapping[str, Any],
-    spec: RobotSpec,
-    level: str,
-    above: str,
-    unmeasured: AbstractSet[str] = frozenset(),
+    data: Mapping[str, Any], spec: RobotSpec, above: str, unmeasured: AbstractSet[str]
 ) -> list[str]:
-    """Return which limits of motion are missing, or are there and cannot be."""
-    keys = OF_MOTION[level]
+    """Return which of a joint's limits of motion are missing, or are there and cannot be."""
+    keys = OF_MOTION["joint"]
     if spec.command == "position":
         empty = [f"{above}{key}: {_EMPTY}" for key in unmeasured & data.keys()]
         missing = [key for key in keys if key not in data and key not in unmeasured]
         return [f"{above}{key}: missing" for key in missing] + empty
     refused = "not for a robot of actions"
     return [f"{above}{key}: {refused}: {why}" for key, why in keys.items() if key in data]
+
+
+def _of_places(
+    data: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], spec: RobotSpec
+) -> list[str]:
+    """Return what is wrong with the limits that are one number, or one of each joint."""
+    units: dict[str, list[str]] = {}
+    for joint in spec.joints:
+        units.setdefault(joint.unit, []).append(joint.name)
+    told = ", and ".join(f"{', '.join(names)} in {unit}" for unit, names in units.items())
+    lines = []
+    for key, why in OF_MOTION["place"].items():
+        own = [str(row.get("name")) for row in rows if key in row]
+        if spec.command == "action":
+            given = [key] * (key in data) + [f"joints.{name}.{key}" for name in own]
+            lines += [f"{one}: not for a robot of actions: {why}" for one in given]
+        elif key in data and own:
+            again = f"given for all joints, and for {', '.join(own)} again"
+            lines.append(f"{key}: {again}: give one number, or one of each joint")
+        elif key in data and len(units) > 1:
+            lines.append(f"{key}: one number for {told}: give one of each joint instead")
+        elif own:
+            lacking = [joint.name for joint in spec.joints if joint.name not in own]
+            lines += [
+                f"joints.{name}.{key}: missing, for other joints have one" for name in lacking
+            ]
+        elif key not in data:
+            lines.append(f"{key}: missing")
+    return lines
 
 
 def _beyond_device(row: Mapping[str, Any], joint: Joint) -> list[str]:

@@ -11,10 +11,34 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from robo_al_agent.composite import Composite
+from robo_al_agent.config import AgentConfig
 from robo_al_agent.driver import RobotDriver
 from robo_al_agent.errors import SetupError
 
 GROUP = "robo_al.drivers"
+
+
+def make_robot(config: AgentConfig, base: Path) -> RobotDriver:
+    """Construct the driver, or the drivers, that AGENT.yaml names; nothing is connected.
+
+    Args:
+        config: of AGENT.yaml.
+        base: folder of that file.
+
+    Raises:
+        SetupError: one is not known, refuses its parameters, or several cannot be one robot.
+        DriverError: one cannot describe its device.
+    """
+    if not config.devices:
+        return make_driver(config.driver, base)
+    drivers = {}
+    for name, settings in config.devices.items():
+        try:
+            drivers[name] = make_driver(settings, base)
+        except SetupError as error:
+            raise SetupError(f"devices.{name}: {error}") from error
+    return Composite(drivers)
 
 
 def make_driver(settings: Mapping[str, Any], base: Path) -> RobotDriver:

@@ -258,6 +258,7 @@ class Motion:
 
     def _clear(self, operator: str) -> None:
         """Let the device forget its fault, and see that the cause is gone before it counts."""
+        self._latch.begin_clearing()
         while self._owed:
             self._owed[0]()
             self._owed.pop(0)
@@ -265,6 +266,9 @@ class Motion:
         self._device.see_ready()
         self._moves_until_ns = 0
         self._latch.clear(operator)
+        later = self._latch.fault
+        if later is not None:
+            raise WireError(f"another fault came meanwhile, {later.code}: {later.message}")
 
     def _release(self, operator: str) -> None:
         self._journal.note(what="released", operator=operator)

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import IO
 
 from robo_al_agent.config import AgentConfig, load_config
-from robo_al_agent.driver import RobotDriver
+from robo_al_agent.driver import RobotDriver, SupportsDevices
 from robo_al_agent.errors import AgentError
-from robo_al_agent.loading import make_driver
+from robo_al_agent.loading import make_robot
 from robo_al_agent.pulse import Pulse
 
 START_SECONDS = 60.0
@@ -52,7 +52,7 @@ def serve(path: Path, note: str, say: Say) -> int:
     """
     config = load_config(path)
     # Made here, so that nothing has to be read or imported when it counts; never connected here.
-    driver = make_driver(config.driver, path.resolve().parent)
+    driver = make_robot(config, path.resolve().parent)
     stopping: list[int] = []
     for number in ENDING:
         signal.signal(number, lambda number, _: stopping.append(number))
@@ -178,7 +178,7 @@ def _log(folder: Path) -> IO[bytes]:
 
 
 def stop_robot(driver: RobotDriver, seconds: float, stopping: list[int], say: Say) -> None:
-    """Connect to the robot anew, and stop it: in a process of its own, for that may hang.
+    """Connect to the robot anew, and stop it: each of its devices, whatever becomes of the others.
 
     Args:
         driver: not connected.
@@ -187,26 +187,51 @@ def stop_robot(driver: RobotDriver, seconds: float, stopping: list[int], say: Sa
         say: told when it did not work.
     """
     begun, until = len(stopping), time.monotonic() + seconds
-    hears, tells = multiprocessing.Pipe(duplex=False)
-    # A fork has everything imported already; this process has one thread, so nothing is torn.
-    process = multiprocessing.get_context("fork").Process(
-        target=_stop, args=(driver, seconds, tells)
-    )
-    process.start()
-    tells.close()
-    wrong = f"it has not connected and stopped within {seconds:g} s"
+    devices = driver.devices if isinstance(driver, SupportsDevices) else {"": driver}
+    stops = [_Stop(name, device, seconds) for name, device in devices.items()]
     while time.monotonic() < until and len(stopping) == begun:
-        if hears.poll(0.02):
-            with contextlib.suppress(EOFError):  # its process died: a vendor's library crashed
-                wrong = hears.recv_bytes().decode().strip()
+        if all([stop.has_ended() for stop in stops]):
             break
-    while time.monotonic() < until and len(stopping) == begun and process.is_alive():
-        process.join(0.02)  # it lets go of the device, which the next agent needs
-    process.kill()
-    process.join()
-    hears.close()
-    if wrong:
-        say(f"THE ROBOT COULD NOT BE STOPPED: {wrong}")
+        time.sleep(0.02)
+    for stop in stops:
+        stop.end()
+        if stop.wrong:
+            say(f"THE ROBOT COULD NOT BE STOPPED: {stop.name}{stop.wrong}")
+
+
+class _Stop:
+    """The stop of one device, in a process of its own, for it may hang.
+
+    Args:
+        name: of the device, where there are several.
+        driver: not connected.
+        seconds: within which it connects and stops.
+    """
+
+    def __init__(self, name: str, driver: RobotDriver, seconds: float) -> None:
+        self.name = f"{name}: " if name else ""
+        self.wrong = f"it has not connected and stopped within {seconds:g} s"
+        self._hears, tells = multiprocessing.Pipe(duplex=False)
+        # A fork has everything imported already; this process has one thread, so nothing is torn.
+        self._process = multiprocessing.get_context("fork").Process(
+            target=_stop, args=(driver, seconds, tells)
+        )
+        self._process.start()
+        tells.close()
+
+    def has_ended(self) -> bool:
+        """Hear what it says; return whether it has let go of the device, which an agent needs."""
+        with contextlib.suppress(EOFError):  # its process died: a vendor's library crashed
+            if self._hears.poll():
+                self.wrong = self._hears.recv_bytes().decode().strip()
+        return not self._process.is_alive()
+
+    def end(self) -> None:
+        """End the process, which may hang."""
+        self.has_ended()
+        self._process.kill()
+        self._process.join()
+        self._hears.close()
 
 
 def _stop(

@@ -99,6 +99,8 @@ class Sample:
     """[J] N m or N; zeros where the device does not measure them."""
     sensors: Array
     """[S]"""
+    device: str = ""
+    """Of several devices, the one whose reading was the oldest when it came."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,10 @@ class JointTrajectory:
 class Tolerance:
     """How far from a trajectory the robot may be."""
 
-    path: float
-    """rad or m, of any joint at any time."""
-    goal: float
-    """rad or m, of any joint at the end."""
+    path: Array
+    """[J] rad or m, at any time."""
+    goal: Array
+    """[J] rad or m, at the end."""
     goal_seconds: float
     """Seconds after the planned end within which it must be there."""
 

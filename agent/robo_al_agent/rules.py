@@ -51,7 +51,7 @@ class Bounds:
     velocities: Array
     accelerations: Array
     jerks: Array
-    start_distance: float
+    start_distances: Array
     duration: float
 
     @property
@@ -146,8 +146,7 @@ def _rules(bounds: Bounds, path: Array, period: float, first_step: int) -> Itera
     yield _Rule("position", "position", positions, bounds.low, bounds.high)
     away = np.zeros_like(positions)
     away[:, 0] = positions[:, 0] - path[:, 2] if first_step == 1 else 0
-    distance = bounds.start_distance + none
-    yield _Rule("start_distance", "distance from the start", away, None, distance)
+    yield _Rule("start_distance", "distance from the start", away, None, bounds.start_distances)
     for name, values, limit, per in (
         ("velocity", velocities, bounds.velocities, "/s"),
         ("acceleration", accelerations, bounds.accelerations, "/s^2"),

@@ -39,7 +39,7 @@ from robo_al_agent.envelope import as_fields, load_envelope
 from robo_al_agent.errors import AgentError, JournalError, SetupError, WireError
 from robo_al_agent.journal import FileJournal, lock
 from robo_al_agent.leading import park_pose
-from robo_al_agent.loading import make_driver
+from robo_al_agent.loading import make_robot
 from robo_al_agent.pulse import Pulse
 from robo_al_agent.requests import ERRANDS, error_message
 from robo_al_agent.robot import Fault
@@ -366,7 +366,7 @@ def main() -> None:
 
     try:
         config = load_config(path)
-        driver = make_driver(config.driver, path.resolve().parent)
+        driver = make_robot(config, path.resolve().parent)
         server = Server(config, driver, pulse, tell, note=sys.argv[4])
     except AgentError as error:
         print(f"robo-al-agent: {error}", file=sys.stderr, flush=True)

@@ -20,6 +20,12 @@ def kind_of(fault: Fault) -> OutcomeKind:
     return KINDS.get(fault.code, "FAULTED")
 
 
+def stale(sample: Sample, age: float, limit: float) -> Fault:
+    """Return the fault that a reading is too old (s), with the device that it is of."""
+    whose = f"{sample.device}: " if sample.device else ""
+    return Fault("stale", f"{whose}the reading is {age:.3g} s old; limit {limit:g}")
+
+
 def deviation(
     spec: RobotSpec, envelope: Envelope, sample: Sample, target: Array | None, now_ns: int
 ) -> Fault | None:
@@ -34,12 +40,12 @@ def deviation(
     """
     age = (now_ns - sample.time_ns) / 1e9
     if age > envelope.sample_age:
-        return Fault("stale", f"the reading is {age:.3g} s old; limit {envelope.sample_age:g}")
+        return stale(sample, age, envelope.sample_age)
     if spec.command != "position":
         return None
     if target is not None:
         away = np.abs(sample.positions - target)
-        fault = _beyond(spec, "tracking_error", away, np.full(len(away), envelope.tracking_error))
+        fault = _beyond(spec, "tracking_error", away, envelope.tracking_errors)
         if fault is not None:
             return fault
     speeds, fastest = np.abs(sample.velocities), envelope.bounds.measured_velocities

@@ -53,8 +53,8 @@ class Served:
         return path.read_text().splitlines() if path.exists() else []
 
 
-def content(horizon: int = 10, period: float = 0.02, **changes: Any) -> dict[str, Any]:
-    """Return what a rollout of the slider is."""
+def content(horizon: int = 10, period: float = 0.05, **changes: Any) -> dict[str, Any]:
+    """Return what a rollout of the slider is; its period is long enough for a slow machine."""
     return {
         "controller": "open_loop",
         "joints": ["left", "right"],
@@ -71,7 +71,7 @@ def ramp(horizon: int = 10) -> dict[str, np.ndarray]:
     return {"actions": rising}
 
 
-def finished(client: Client, id: str, timeout: float = 20.0) -> Job:
+def finished(client: Client, id: str, timeout: float = 60.0) -> Job:
     """Wait for a rollout, and return what became of it."""
     assert client.wait(lambda session: session.jobs[id].stage == "done", timeout), (
         client.session.jobs[id],
@@ -119,6 +119,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
             "sample_age": 1.0,
             "missed_deadlines": 50,
         } | (envelope or {})
+        limits = {key: value for key, value in limits.items() if value is not None}
         (tmp_path / "envelope.yaml").write_text(yaml.safe_dump(limits))
         if with_keys and not (tmp_path / "keys").exists():
             make_keys(tmp_path / "keys")
@@ -134,7 +135,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
             "approval": {"mode": "auto"},
         } | ({"keys": "keys"} if with_keys else {})
         config = tmp_path / "agent.yaml"
-        config.write_text(yaml.safe_dump(entries | changes))
+        config.write_text(yaml.safe_dump(entries | changes, sort_keys=False))
         served = Served(tmp_path, config, address, run_agent(config))
         started.append(served)
         return served

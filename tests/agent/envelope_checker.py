@@ -70,7 +70,10 @@ class Checker:
         low, high = joint["position"]
         largest = max(map(abs, path))
         room = float(SLACK) * max(abs(low), abs(high))
-        most = self.limits["start_distance"] * (1 + float(SLACK)) + ULP * largest
+        most = (
+            joint.get("start_distance", self.limits.get("start_distance")) * (1 + float(SLACK))
+            + ULP * largest
+        )
         if not abs(path[1] - path[0]) <= most:
             return "start_distance"
         for k in range(1, len(path)):

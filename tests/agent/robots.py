@@ -92,6 +92,13 @@ class Reusing(Slider):
         return self._shown[1]
 
 
+class Slow(Slider):
+    """Says that it takes no more than ten commands a second."""
+
+    def describe(self) -> RobotSpec:
+        return replace(super().describe(), rate=10.0)
+
+
 class Fenced(Slider):
     """Says that it broke a rollout off after its third command."""
 

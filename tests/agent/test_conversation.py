@@ -61,12 +61,12 @@ def test_the_approver_sees_where_each_joint_goes_and_why(
     why = "chosen by variance: rank 1, score 0.5"
     submitted(client, "run/r1", helpers.content(why=why), {"actions": commands})
     said = run(agent.config, "status").stdout
-    assert "waits: run/r1, 0.2 s  " + why in said
+    assert "waits: run/r1, 0.5 s  " + why in said
     head, left, right = [line.split() for line in said.splitlines()[-3:]]
     assert head[:5] == ["joint", "start", "end", "smallest", "largest"]
-    # 0.05 rad out and back, 0.01 rad in 0.02 s; positions may be from -0.9 to 0.9
-    assert left == ["left", "0", "0", "0", "0.05", "0.85", "0.5", "2", "rad,", "rad/s"]
-    assert right == ["right", "0", "0", "-0.1", "0", "0.8", "1", "2", "rad,", "rad/s"]
+    # 0.05 rad out and back, 0.01 rad in 0.05 s; positions may be from -0.9 to 0.9
+    assert left == ["left", "0", "0", "0", "0.05", "0.85", "0.2", "2", "rad,", "rad/s"]
+    assert right == ["right", "0", "0", "-0.1", "0", "0.8", "0.4", "2", "rad,", "rad/s"]
     code, said = answering(agent.config, "n", "approve")
     assert code != 0 and "left" in said and "let it run?" in said and "waits on" in said
     assert "run/r1" in run(agent.config, "status").stdout
@@ -82,7 +82,7 @@ def test_what_nobody_knows_of_a_motion_is_said(serve: Callable[..., Any], helper
     submitted(client, "run/r2", helpers.content(controller="streamed"), {})
     said = run(agent.config, "status").stdout
     assert "left   here  0.01     0.001     0.01" in said
-    assert said.splitlines()[-1] == "  waits: run/r2, 0.2 s"
+    assert said.splitlines()[-1] == "  waits: run/r2, 0.5 s"
     _, said = answering(agent.config, "", "approve", "run/r2")
     assert "a policy decides at each step" in said
     done = run(agent.config, "approve", "run/r2")  # a script's: nobody is there to be asked

@@ -51,14 +51,13 @@ ARM = RobotSpec(
 )
 LIMITS = """
 joints:
-  - {name: lift, unit: m, position: [0, 0.3], velocity: 0.2, acceleration: 1, jerk: 20, effort: 40}
+  - {name: lift, unit: m, position: [0, 0.3], velocity: 0.2, acceleration: 1, jerk: 20, effort: 40,
+     start_distance: 0.02, tracking_error: 0.05}
   - {name: shoulder, unit: rad, position: [-1.6, 1.6], velocity: 2, acceleration: 10, jerk: 200,
-     effort: 3}
+     effort: 3, start_distance: 0.1, tracking_error: 0.2}
   - {name: elbow, unit: rad, position: [-0.5, 2.5], velocity: 2.0, acceleration: 12.5, jerk: 400,
-     effort: 3}
+     effort: 3, start_distance: 0.1, tracking_error: 0.3}
 duration: 10
-start_distance: 0.1
-tracking_error: 0.2
 sample_age: 0.1
 missed_deadlines: 3
 """
@@ -134,8 +133,9 @@ def test_a_file_by_hand(arm):
     np.testing.assert_array_equal(arm.accelerations, [1, 10, 12.5])
     np.testing.assert_array_equal(arm.jerks, [20, 200, 400])
     np.testing.assert_array_equal(arm.effort, [40, 3, 3])
-    assert (arm.duration, arm.start_distance, arm.tracking_error) == (10, 0.1, 0.2)
-    assert (arm.sample_age, arm.missed_deadlines) == (0.1, 3)
+    np.testing.assert_array_equal(arm.start_distances, [0.02, 0.1, 0.1])
+    np.testing.assert_array_equal(arm.tracking_errors, [0.05, 0.2, 0.3])
+    assert (arm.duration, arm.sample_age, arm.missed_deadlines) == (10, 0.1, 3)
     with pytest.raises(ValueError, match="frozen"):
         arm.duration = 99
 
@@ -240,9 +240,15 @@ def test_an_effort_that_nobody_measures_is_no_limit(tmp_path):
         ("[0, 0.3]", "[0, 0.1, 0.3]", "joints.lift.position: tuple should have at most 2 items"),
         ("[0, 0.3]", "0.3", "joints.lift.position: input should be a valid tuple"),
         ("name: elbow", "name: shoulder", "joints.shoulder: given 2 times"),
-        ("duration: 10", "duration: 10\nduration: 99", "line 9, column 1: the key `duration` is"),
+        ("duration: 10", "duration: 10\nduration: 99", "line 10, column 1: the key `duration` is"),
         ("duration: 10", "", "duration: missing"),
-        ("start_distance: 0.1", "", "start_distance: missing"),
+        (", tracking_error: 0.3", "", "joints.elbow.tracking_error: missing"),
+        ("distance: 0.02", "distance: 0", "joints.lift.start_distance: input should be"),
+        (
+            "duration: 10",
+            "duration: 10\nstart_distance: 1",
+            "for lift, shoulder, elbow again: give",
+        ),
         ("missed_deadlines: 3", "missed_deadlines: -1", "missed_deadlines: input should be"),
         ("duration: 10", "duration: &a 10\nother: *a", "aliases are not allowed"),
         ("duration: 10", "duration: [", "line"),
@@ -259,6 +265,20 @@ def test_a_file_that_cannot_be_used(old, new, message, tmp_path):
         load_envelope(path, ARM)
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_one_number_for_joints_of_several_units_is_refused(tmp_path):
+    text = re.sub(r",\s*start_distance: [\d.]+, tracking_error: [\d.]+", "", LIMITS)
+    with pytest.raises(SetupError) as caught:
+        load_envelope(written(tmp_path, text), ARM)
+    assert "start_distance: missing" in str(caught.value)
+    with pytest.raises(SetupError) as caught:
+        load_envelope(written(tmp_path, f"{text}start_distance: 0.1\ntracking_error: 0.2\n"), ARM)
+    for key in ("start_distance", "tracking_error"):
+        told = (
+            f"{key}: one number for lift in m, and shoulder, elbow in rad: give one of each joint"
+        )
+        assert told in str(caught.value)
 
 
 def test_the_order_of_the_joints_is_the_robots(tmp_path):
@@ -329,6 +349,7 @@ def test_actions_have_a_range_and_a_rate_of_change(tmp_path):
 
 def test_actions_have_no_limits_of_motion(tmp_path):
     text = ACTIONS.replace("velocity: 20}", "velocity: 20, jerk: 3, effort: 2}", 1)
+    text = text.replace("velocity: 20}", "velocity: 20, start_distance: 1}")
     text += "tracking_error: 1\nstart_distance: 1\nmodel: {file: a.xml}\n"
     with pytest.raises(SetupError) as caught:
         load_envelope(written(tmp_path, text), CHEETAH)
@@ -337,6 +358,7 @@ def test_actions_have_no_limits_of_motion(tmp_path):
         "joints.hip.effort",
         "tracking_error",
         "start_distance",
+        "joints.knee.start_distance",
         "model",
     ):
         assert f"{key}: not for a robot of actions: " in str(caught.value)

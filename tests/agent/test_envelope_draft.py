@@ -120,6 +120,8 @@ def test_each_joint_has_the_limits_of_its_unit_and_its_device(tmp_path: Path) ->
     np.testing.assert_array_equal(envelope.accelerations, [50, 25, 10_000])
     np.testing.assert_array_equal(envelope.jerks, [5_000, 2_500, 1_000_000])
     np.testing.assert_array_equal(envelope.effort, [np.inf, 40, np.inf])
+    np.testing.assert_array_equal(envelope.start_distances, [0.1, 0.02, 5])
+    np.testing.assert_array_equal(envelope.tracking_errors, [0.3, 0.05, 30])
     text = (tmp_path / "arm.yaml").read_text()
     assert text.isascii() and max(map(len, text.splitlines())) < 130
     assert all(f"# {key} " in text for key in ("position", "effort", "tracking_error"))
@@ -131,7 +133,14 @@ def test_a_robot_of_actions_has_no_limits_of_motion(tmp_path: Path) -> None:
     (tmp_path / "e.yaml").write_text(draft(spec))
     envelope = load_envelope(tmp_path / "e.yaml", spec)
     np.testing.assert_allclose(envelope.velocities, [10.0])
-    assert envelope.tracking_error == np.inf
+    assert (envelope.tracking_errors == np.inf).all()
+
+
+def test_joints_of_one_unit_share_two_numbers(tmp_path: Path) -> None:
+    text = draft(SPEC)
+    assert "start_distance: 0.1\ntracking_error: 0.3\n" in text
+    (tmp_path / "e.yaml").write_text(text)
+    np.testing.assert_array_equal(load_envelope(tmp_path / "e.yaml", SPEC).tracking_errors, [0.3])
 
 
 @pytest.mark.parametrize("joint", [Joint("base", -np.inf, 1.0), Joint("base", 0, np.nan)])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ import pytest
 from robo_al_agent.errors import AgentError, WireError
 
 ROBOT = Path(__file__).parents[1] / "emulators" / "misbehaving.py"
-STEPS = 400
+STEPS = 160
 """Of a rollout that lasts long enough for anything to go wrong."""
-MOVING = 0.0002 * np.arange(1, STEPS + 1)[:, None] * np.ones(2)
-"""rad at 50 Hz: slowly outwards, so that a robot left alone would be seen to move."""
+MOVING = 0.0005 * np.arange(1, STEPS + 1)[:, None] * np.ones(2)
+"""rad at 20 Hz: slowly outwards, so that a robot left alone would be seen to move."""
 
 
 class Lab:
@@ -130,6 +131,28 @@ def test_a_fault_in_motion_is_named_latched_and_cleared_once_mended(
     cleared = rig.command("clear")
     assert cleared.stdout == "clear: done\n", cleared
     assert rig.helpers.finished(client, "run/r2", 60).state.fields["kind"] == "SUCCEEDED"
+
+
+def test_each_joint_is_held_to_its_own_limits_of_place(lab: Callable[..., Lab]) -> None:
+    limits = {"unit": "rad", "position": [-0.9, 0.9], "velocity": 2.0, "acceleration": 100.0}
+    joints = [
+        {"name": name, **deepcopy(limits), "jerk": 1e4}
+        | {"start_distance": start, "tracking_error": error}
+        for name, start, error in (("left", 0.3, 0.5), ("right", 0.05, 0.01))
+    ]
+    rig = lab(envelope={"joints": joints, "start_distance": None, "tracking_error": None})
+    client = rig.agent.client()
+    for name, away, told in (
+        ("run/a", [0.2, 0.0], "joint left at 0.05 s: velocity"),  # it is near enough
+        ("run/b", [0.0, 0.06], "joint right at 0.05 s: distance from the start"),
+    ):
+        client.submit(name, rig.helpers.content(), {"actions": np.tile(away, (10, 1))})
+        state = rig.helpers.finished(client, name).state.fields
+        assert state["kind"] == "REJECTED_ENVELOPE" and told in state["reason"], state
+    rig.begin(client, "run/r1")
+    rig.misbehave(command="drop")
+    state = rig.helpers.finished(client, "run/r1", 60).state.fields
+    assert state["kind"] == "TOLERANCE_VIOLATED" and "joint right" in state["reason"], state
 
 
 def test_a_device_that_answers_slowly_ends_a_rollout(lab: Callable[..., Lab]) -> None:
@@ -361,7 +384,7 @@ def test_recover_leads_a_joint_back_slowly(
     way = [entry for entry in rig.log() if entry["what"] == "recover"]
     left = np.array([1.85] + [entry["to"][0] for entry in way])
     assert (np.diff(left) <= 0).all() and 0.8 < left[-1] < 0.9
-    assert np.abs(np.diff(left)).max() * 100 < 0.11  # rad/s, at 100 Hz
+    assert np.abs(np.diff(left)).max() * 20 < 0.11  # rad/s, at 20 Hz
     assert {entry["to"][1] for entry in way} == {0.0}
     if served:
         cleared = rig.command("clear")
@@ -429,10 +452,10 @@ def test_a_long_trajectory_is_no_hang(lab: Callable[..., Lab]) -> None:
     rig = lab(kind="MisbehavingController")
     client = rig.agent.client()
     (child,) = _children(rig.agent.process.pid)
-    client.submit("run/r1", rig.helpers.content(250), {"actions": MOVING[:250]})  # 5 s
+    client.submit("run/r1", rig.helpers.content(100), {"actions": MOVING[:100]})  # 5 s
     job = rig.helpers.finished(client, "run/r1", 60)
     assert job.state.fields["kind"] == "SUCCEEDED", job.state
-    assert len(job.result.arrays["positions"]) == 251
+    assert len(job.result.arrays["positions"]) == 101
     assert _children(rig.agent.process.pid) == [child]
 
 
@@ -450,7 +473,7 @@ def test_a_trajectory_that_goes_wrong_is_a_fault(
 ) -> None:
     rig = lab(kind="MisbehavingController")
     client = rig.agent.client()
-    client.submit("run/r1", rig.helpers.content(100), {"actions": MOVING[:100]})
+    client.submit("run/r1", rig.helpers.content(40), {"actions": MOVING[:40]})
     while not any(entry["what"] == "execute" for entry in rig.log()):
         time.sleep(0.01)
     rig.misbehave(execute=how)

@@ -137,3 +137,29 @@ def test_release_says_what_falls_and_offers_to_park(serve: Callable[..., Any]) -
     assert "left at 0 rad, right at 0 rad" in done.stdout and "falls" in done.stdout
     assert "robo-al-agent park" in done.stdout
     assert agent.log()[-1].endswith("release")
+
+
+def test_who_comes_second_is_told_who_has_the_robot(
+    serve: Callable[..., Any], helpers: Any
+) -> None:
+    agent = serve(park=PARK)
+    (child,) = (
+        Path(f"/proc/{agent.process.pid}/task/{agent.process.pid}/children").read_text().split()
+    )
+    for command in ("check", "serve"):
+        done = run(agent.config, command)
+        assert done.returncode == 2 and f"process {child} (" in done.stderr, done
+    helpers.end(agent.process)
+    agent.robot("slow")  # so that a check takes its time
+    words = [sys.executable, "-m", "robo_al_agent.cli", "check", str(agent.config)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("positions"):
+            assert process.poll() is None
+        for command in ("recover", "park", "check", "serve"):
+            done = run(agent.config, command)
+            assert done.returncode == 2 and "has the robot" in done.stderr, done
+            assert f"process {process.pid} (" in done.stderr and " check " in done.stderr, done
+        process.kill()
+    agent.robot("")
+    assert run(agent.config, "park").returncode == 0

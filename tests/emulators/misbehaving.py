@@ -46,7 +46,7 @@ class Misbehaving:
         return RobotSpec(
             "misbehaving",
             joints,
-            100.0,
+            20.0,
             "none",
             None,
             self.stop_seconds,

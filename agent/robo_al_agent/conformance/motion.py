@@ -90,10 +90,10 @@ def _executed(check: Check, start: Array, goal: Array) -> tuple[Ended, list[Samp
         positions=start + (goal - start) * (1 - np.cos(np.pi * share)) / 2,
         velocities=(goal - start) * np.sin(np.pi * share) * np.pi / 2 / PLANNED,
     )
-    step = float(check.step.max())
+    tolerance = Tolerance(check.step, check.step / 2, SETTLE)
     samples: list[Sample] = []
     with check.trying("execute"):
-        ended = check.driver.execute(trajectory, Tolerance(step, step / 2, SETTLE), samples.append)
+        ended = check.driver.execute(trajectory, tolerance, samples.append)
     check.need(isinstance(ended, Ended), f"returned a {type(ended).__name__}; an Ended")
     return ended, samples
 

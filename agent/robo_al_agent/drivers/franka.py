@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from robo_al_agent.drivers.ownership import Claim, claim_host
 from robo_al_agent.errors import DriverError, SetupError
 from robo_al_agent.rest import await_rest, need_new_readings
 from robo_al_agent.robot import Array, Fault, Joint, RobotSpec, Sample
@@ -92,6 +93,7 @@ class Franka:
         self._stale_seconds = stale_seconds
         self._franky: Any = None
         self._robot: Any = None
+        self._claim: Claim | None = None
         self._fault: Fault | None = None
         self._stamp, self._stamp_ns, self._sequence = -1, 0, 0
 
@@ -104,7 +106,8 @@ class Franka:
 
         Raises:
             SetupError: without franky.
-            DriverError: when the arm cannot be reached, or is not ready to move.
+            DriverError: when the arm cannot be reached, is not ready to move, or another program
+                on this machine has it.
         """
         try:
             import franky
@@ -116,8 +119,19 @@ class Franka:
             "button in your hand",
             stacklevel=2,
         )
-        config = franky.RealtimeConfig.Enforce if self._realtime else franky.RealtimeConfig.Ignore
         self._franky = franky
+        self._claim = claim_host("franka", self._hostname)
+        try:
+            self._robot = self._ready_arm()
+        except BaseException:
+            self._let_go()
+            raise
+        self._fault = None
+
+    def _ready_arm(self) -> Any:
+        """Return franky's robot; raises `DriverError` when it is not ready to move."""
+        franky = self._franky
+        config = franky.RealtimeConfig.Enforce if self._realtime else franky.RealtimeConfig.Ignore
         try:
             robot = franky.Robot(
                 self._hostname, relative_dynamics_factor=self._dynamics, realtime_config=config
@@ -127,7 +141,7 @@ class Franka:
             raise DriverError(f"{self._hostname}: {error}") from error
         if trouble is not None:
             raise DriverError(f"{self._hostname}: {trouble.code}: {trouble.message}")
-        self._robot, self._fault = robot, None
+        return robot
 
     def read(self) -> Sample:
         """Return a state that was not returned before.
@@ -222,7 +236,7 @@ class Franka:
         if fault is None:
             return
         if fault.code == "no_reply":
-            self._robot = None
+            self._let_go()
         if self._robot is None:
             self.connect()
             return
@@ -243,7 +257,12 @@ class Franka:
             if self._robot is not None and self.fault() is None:
                 self.safe_stop()
         finally:
-            self._robot = None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._robot = None
+        if self._claim is not None:
+            self._claim.close()
 
     def _connected(self) -> Any:
         if self._robot is None:

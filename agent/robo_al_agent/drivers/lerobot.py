@@ -31,6 +31,7 @@ import numpy as np
 
 from robo_al_agent.drivers.lerobot_joints import checked_joints, need_one_turn
 from robo_al_agent.drivers.ownership import Claim, claim_port, keep_others_out
+from robo_al_agent.drivers.servo_bus import LOOK
 from robo_al_agent.errors import DriverError, SetupError
 from robo_al_agent.rest import await_rest, need_new_readings
 from robo_al_agent.robot import Array, Fault, Joint, RobotSpec, Sample
@@ -112,7 +113,9 @@ class LeRobot:
         try:
             robot.connect(calibrate=False)
             if self._claim is not None:
-                keep_others_out(robot.bus.port_handler.ser.fileno())
+                serial = robot.bus.port_handler.ser
+                keep_others_out(serial.fileno())
+                serial.timeout = LOOK
             if not robot.is_calibrated:
                 told = "its motors hold another calibration than LeRobot's file, or there is none"
                 raise DriverError(f"{self.name}: {told}: run lerobot-calibrate")

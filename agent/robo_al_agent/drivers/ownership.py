@@ -8,6 +8,7 @@ two computers that command the same controller are not kept apart by it.
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import socket
 import stat
@@ -18,6 +19,8 @@ from pathlib import Path
 from robo_al_agent.errors import DriverError
 
 PROCESSES = Path("/proc")
+LONGEST = 80
+"""Characters of a device's name that the address of a socket has room for."""
 ASKERS = 4096
 """Processes that may have asked who holds a claim; from then on nobody is told."""
 
@@ -35,7 +38,9 @@ class Claim:
 
     def __init__(self, device: str, name: str = "") -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        address = f"\0robo-al-agent {device}"[:100]
+        if len(device) > LONGEST:
+            device = hashlib.sha256(device.encode()).hexdigest()
+        address = f"\0robo-al-agent {device}"
         try:
             self._socket.bind(address)
         except OSError:
@@ -50,6 +55,24 @@ class Claim:
 
 
 _END = "end that program first; one at a time has a device"
+
+
+def claim_host(kind: str, host: str, rest: str = "") -> Claim:
+    """Claim a controller in the network, whatever name it is called by.
+
+    Args:
+        kind: of robot: `franka`.
+        host: its name or address.
+        rest: which of several devices there it is.
+
+    Raises:
+        DriverError: another program on this machine has it; says which.
+    """
+    try:
+        address = socket.gethostbyname(host)
+    except OSError:
+        address = host  # nobody reaches it by this name, which the client then says
+    return Claim(f"{kind} {address}{rest}", f"{kind} {host}{rest}")
 
 
 def claim_port(path: str) -> Claim:

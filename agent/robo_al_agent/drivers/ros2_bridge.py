@@ -11,10 +11,10 @@ import queue
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from robo_al_agent.drivers.ownership import Claim
+from robo_al_agent.drivers.ownership import claim_host
 from robo_al_agent.drivers.ros2_states import JointStates
 from robo_al_agent.errors import DriverError, SetupError
-from robo_al_agent.robot import Ended, Fault, JointTrajectory, Tolerance
+from robo_al_agent.robot import Array, Ended, Fault, JointTrajectory, Tolerance
 
 REPLY = 3.0
 """Seconds within which bridge and controller answer."""
@@ -48,7 +48,7 @@ class Bridge:
             raise SetupError(f"roslibpy is not installed: {need}") from error
         self.states = JointStates(joints)
         self._names = list(joints)
-        self._claim = Claim(f"ros2 {host}:{port} {controller}")
+        self._claim = claim_host("ros2", host, f":{port} {controller}")
         self._ros: Any = roslibpy.Ros(host=host, port=port)
         self._ros.on("close", lambda _: self._ros.factory.stopTrying())
         try:
@@ -120,9 +120,12 @@ class Bridge:
         at_once = {"stamp": {"sec": 0, "nanosec": 0}, "frame_id": ""}
         return {"header": at_once, "joint_names": self._names, "points": list(points)}
 
-    def _tolerances(self, position: float) -> list[dict[str, Any]]:
+    def _tolerances(self, positions: Array) -> list[dict[str, Any]]:
         unchecked = {"velocity": -1.0, "acceleration": -1.0}
-        return [{"name": name, "position": position, **unchecked} for name in self._names]
+        return [
+            {"name": name, "position": position, **unchecked}
+            for name, position in zip(self._names, positions.tolist(), strict=True)
+        ]
 
     def _topic(self, roslibpy: Any, name: str, kind: str) -> Any:
         return roslibpy.Topic(self._ros, name, kind, reconnect_on_close=False)

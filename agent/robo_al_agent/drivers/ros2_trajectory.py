@@ -231,7 +231,7 @@ class Ros2Trajectory:
         Raises:
             DriverError: when it cannot be sent as it is; nothing has moved then.
         """
-        if min(tolerance.path, tolerance.goal, tolerance.goal_seconds) <= 0:
+        if min(*tolerance.path, *tolerance.goal, tolerance.goal_seconds) <= 0:
             raise DriverError("tolerances must be above 0: to the controller 0 is its default")
         if np.abs(trajectory.velocities[-1]).max() > 1e-6:
             raise DriverError("the trajectory must end at rest: the controller refuses others")

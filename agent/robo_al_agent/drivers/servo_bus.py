@@ -24,6 +24,10 @@ PATIENCE = (0.0, 50.0, 200.0)
 wire that drops a byte, the last a PC that was busy elsewhere."""
 QUIET = 0.005
 """Seconds without a byte after which no late reply is still to come."""
+LOOK = 0.001
+"""Seconds that the SDKs wait for a byte before they look at the time. Of their own they wait 0 s: a
+thread that goes before others then keeps whoever is to answer, an adapter's driver or a program on
+the same processor, from doing so."""
 SPARE = 4
 """Lengths that the questions for about as many bytes go through."""
 
@@ -84,6 +88,7 @@ class ServoBus:
             raise DriverError(f"port {self.name}: {error}; {hint}") from error
         if not known:
             raise SetupError(f"baudrate: {self.family.module} does not know {baudrate}")
+        self.port.ser.timeout = LOOK
 
     def _judge_replies(self) -> None:
         """Let the SDK's own calls wait longer, and pass over what answers another question."""

@@ -2,6 +2,7 @@
 
 import sys
 import types
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -160,7 +161,9 @@ def driver(franky):
     driver = Franka("172.16.0.2", dynamics=0.05)
     with pytest.warns(UserWarning, match="experimental: it was never tried on an arm"):
         driver.connect()
-    return driver
+    yield driver
+    with suppress(DriverError):
+        driver.close()
 
 
 @pytest.fixture
@@ -339,3 +342,13 @@ def test_closes_twice(driver, robot):
 def test_release_is_refused(driver):
     with pytest.raises(DriverError, match="Desk"):
         driver.release()
+
+
+@pytest.mark.filterwarnings("ignore:the Franka driver is experimental")
+def test_an_arm_has_one_owner(driver):
+    other = Franka("172.16.0.2")
+    with pytest.raises(DriverError, match="franka 172.16.0.2 is in use by this very process"):
+        other.connect()
+    driver.close()
+    other.connect()
+    other.close()

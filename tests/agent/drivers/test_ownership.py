@@ -72,6 +72,14 @@ def test_the_second_is_told_who_the_first_is(run):
     Claim("a device of a test").close()
 
 
+def test_long_names_of_two_devices_are_two():
+    first = Claim(f"mujoco twin /{'folder/' * 20}one.sock")
+    Claim(f"mujoco twin /{'folder/' * 20}two.sock").close()
+    with pytest.raises(DriverError, match="one.sock is in use by this very process"):
+        Claim(f"mujoco twin /{'folder/' * 20}one.sock", "one.sock")
+    first.close()
+
+
 def test_within_one_process_too():
     claim = Claim("a device of a test")
     with pytest.raises(DriverError, match=f"is in use by this very process .{os.getpid()}."):

@@ -24,7 +24,14 @@ JOINTS = {
 }
 """In another order than ROS publishes them."""
 START = [0.3, -1.0, 0.9]
-LOOSE = Tolerance(path=0.2, goal=0.02, goal_seconds=1.0)
+
+
+def tolerance(path: float, goal: float, goal_seconds: float) -> Tolerance:
+    """Return the same tolerance for each of the three joints."""
+    return Tolerance(np.full(3, path), np.full(3, goal), goal_seconds)
+
+
+LOOSE = tolerance(path=0.2, goal=0.02, goal_seconds=1.0)
 
 
 class Emulator(process["Process"]):
@@ -136,7 +143,7 @@ def test_executes_a_trajectory(arm, emulator):
 
 
 def test_tolerances_that_would_mean_something_else_are_refused(arm, emulator):
-    for wrong in (Tolerance(0.0, 0.1, 1.0), Tolerance(0.1, -1.0, 1.0), Tolerance(0.1, 0.1, 0.0)):
+    for wrong in (tolerance(0.0, 0.1, 1.0), tolerance(0.1, -1.0, 1.0), tolerance(0.1, 0.1, 0.0)):
         with pytest.raises(DriverError, match="tolerances must be above 0"):
             run(arm, swing(), wrong)
     with pytest.raises(DriverError, match="must end at rest"):
@@ -147,7 +154,7 @@ def test_tolerances_that_would_mean_something_else_are_refused(arm, emulator):
 
 def test_a_blocked_arm_violates_the_path_tolerance(arm, emulator):
     emulator.tell("block")
-    ended, _ = run(arm, swing(), Tolerance(path=0.05, goal=0.02, goal_seconds=1.0))
+    ended, _ = run(arm, swing(), tolerance(path=0.05, goal=0.02, goal_seconds=1.0))
     assert ended.kind == "TOLERANCE_VIOLATED"
     assert ended.reason.startswith("PATH_TOLERANCE_VIOLATED")
     assert 0 < ended.fraction < 1
@@ -156,7 +163,7 @@ def test_a_blocked_arm_violates_the_path_tolerance(arm, emulator):
 
 def test_an_arm_that_stops_short_violates_the_goal_tolerance(arm, emulator):
     emulator.tell("offset")
-    ended, _ = run(arm, swing(), Tolerance(path=0.2, goal=0.02, goal_seconds=0.2))
+    ended, _ = run(arm, swing(), tolerance(path=0.2, goal=0.02, goal_seconds=0.2))
     assert (ended.kind, ended.fraction) == ("TOLERANCE_VIOLATED", 1.0)
     assert ended.reason.startswith("GOAL_TOLERANCE_VIOLATED")
 
@@ -164,7 +171,7 @@ def test_an_arm_that_stops_short_violates_the_goal_tolerance(arm, emulator):
 def test_a_frozen_encoder_violates_the_path_tolerance(arm, emulator):
     emulator.tell("freeze_encoder")
     first = arm.read()
-    ended, samples = run(arm, swing(), Tolerance(path=0.1, goal=0.02, goal_seconds=1.0))
+    ended, samples = run(arm, swing(), tolerance(path=0.1, goal=0.02, goal_seconds=1.0))
     assert ended.kind == "TOLERANCE_VIOLATED"
     assert all((sample.positions == first.positions).all() for sample in samples)
     assert samples[-1].sequence > first.sequence + 5
@@ -216,7 +223,7 @@ def test_what_the_samples_handler_raises_cancels(arm, emulator):
 def test_a_result_that_never_comes(arm, emulator, monkeypatch):
     monkeypatch.setattr("robo_al_agent.drivers.ros2_trajectory.REPLY", 0.3)
     emulator.tell("mute")
-    ended, samples = run(arm, swing(seconds=0.3), Tolerance(0.2, 0.02, 0.2))
+    ended, samples = run(arm, swing(seconds=0.3), tolerance(0.2, 0.02, 0.2))
     assert ended.kind == "FAULTED"
     assert ended.reason.startswith("no_reply: the controller has not said how its goal ended")
     assert len(samples) > 10
@@ -356,6 +363,8 @@ def test_joint_states_that_are_too_short(arm, emulator):
 def test_a_controller_has_one_owner(arm, emulator):
     with pytest.raises(DriverError, match="in use by this very process"):
         driver_of(emulator).connect()
+    with pytest.raises(DriverError, match="in use by this very process"):  # by another name
+        driver_of(emulator, host="localhost").connect()
 
 
 def test_release_is_refused(arm):
