@@ -2,8 +2,8 @@
 
 import os
 import pty
-import signal
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable

@@ -14,12 +14,12 @@ import pytest
 import yaml
 
 from robo_al import loop
+from robo_al.build import create_campaign, load_run_config, make_oracle, open_campaign
 from robo_al.config.load import load_config
 from robo_al.dataset.ledger import EvaluationRow, RolloutRow
 from robo_al.errors import OracleError, UserError
 from robo_al.oracles import robot
 from robo_al.oracles.robot import RobotOracle
-from robo_al.build import create_campaign, load_run_config, make_oracle, open_campaign
 from robo_al.types import Candidate, Context, EnvSpec, Failure, OpenLoop, Trajectory
 
 ROOT = Path(__file__).parents[2]
