@@ -150,22 +150,20 @@ def _run(options: argparse.Namespace) -> None:
     begun = Path("runs").exists()
     folder = options.out or _new_folder(name, config)
     try:
-        campaign, told = _begun(config, folder)
+        campaign, recorded, told = _begun(config, folder)
     except BaseException:
         made = [] if options.out else [folder, *([] if begun else [folder.parent])]
         with suppress(OSError):  # nothing is in it, or it is kept
             for path in made:
                 path.rmdir()
         raise
-    from robo_al.build import load_run_config
-
     with campaign:
         print(told, flush=True)
-        _turn(campaign, load_run_config(folder))
+        _turn(campaign, recorded)
 
 
-def _begun(config: "Config", folder: Path) -> "tuple[Campaign, str]":
-    """Begin a campaign; return it, and how long a round of it will take."""
+def _begun(config: "Config", folder: Path) -> "tuple[Campaign, Config, str]":
+    """Begin a campaign; return it, its recorded configuration, and how long a round will take."""
     from rich.console import Console
 
     trying = f"{config.env.name}: all parts are tried on a few steps before the run begins"
@@ -175,7 +173,8 @@ def _begun(config: "Config", folder: Path) -> "tuple[Campaign, str]":
 
         campaign = create_campaign(config, folder)
         try:
-            return campaign, foresee(load_run_config(folder))
+            recorded = load_run_config(folder)
+            return campaign, recorded, foresee(recorded)
         except BaseException:
             campaign.close()
             raise

@@ -30,7 +30,8 @@ from robo_al_agent.latch import Latch
 from robo_al_agent.leading import jog_goal, park_goal
 from robo_al_agent.lease import LEASE_SECONDS, Lease
 from robo_al_agent.motion import Errand, Motion
-from robo_al_agent.robot import Array, Fault
+from robo_al_agent.readings import arrays_of
+from robo_al_agent.robot import Array, Fault, Sample
 from robo_al_agent.waiting import Waiting
 from robo_al_agent.wire import Message, content_hash
 
@@ -369,7 +370,7 @@ class Agent:
 
     def _status(self, fields: requests.Operator, message: Message, now_ns: int) -> Message:
         motion = self.motion
-        execution, lease = motion.execution, motion.lease
+        execution, lease, seen = motion.execution, motion.lease, motion.door.seen
         hanging = motion.door.overdue()
         return Message(
             "status",
@@ -384,15 +385,21 @@ class Agent:
                 "lease": lease.client if lease and now_ns < lease.until_ns else None,
                 "approval": self._robot.approval.mode,
                 "paused": self._journal.paused,
-                "places": self._places(),
+                "places": self._places(seen),
+                "reading": None if seen is None else self._reading(seen, now_ns),
                 "session": dataclasses.asdict(self._robot.session),
                 "fault": self._fault_fields(),
             },
+            {} if seen is None else arrays_of(seen),
         )
 
-    def _places(self) -> list[dict[str, Any]]:
-        """Return where each joint was when it was last looked at; nothing where it never was."""
-        seen = self._device.seen
+    def _reading(self, seen: Sample, now_ns: int) -> dict[str, Any]:
+        """Return which reading it is, and its age in seconds; what was measured are arrays."""
+        age = (now_ns - seen.time_ns) / 1e9
+        return {"time_ns": seen.time_ns, "sequence": seen.sequence, "age": age}
+
+    def _places(self, seen: Sample | None) -> list[dict[str, Any]]:
+        """Return where each joint was in a reading; nothing where there is none."""
         positions = [] if seen is None else seen.positions.tolist()
         return [
             {"joint": joint.name, "at": at, "unit": joint.unit}

@@ -65,6 +65,12 @@ class Session:
     heard_ns: int = 0
     problem: str | None = None
     """Why there is no lease."""
+    looking: bool = False
+    """Whether the agent is asked how its robot is, again and again."""
+    status: Message | None = None
+    """What it answered last, with its newest reading."""
+    status_ns: int = 0
+    """When that was asked."""
     _numbers: int = 0
     _sent: dict[int, tuple[Message, int]] = field(default_factory=dict)
     _beat_ns: int = -(10**18)
@@ -79,6 +85,8 @@ class Session:
             messages.append(
                 self._request("lease", now_ns, client=self.client, fencing=self.fencing)
             )
+            if self.looking:
+                messages.append(self._request("status", now_ns, operator=self.client))
         for job in list(self.jobs.values()):
             wait = HEARTBEAT_NS if job.stage == "state" else AGAIN_NS
             if job.stage == "done" or now_ns - job.sent_ns < wait:
@@ -142,6 +150,8 @@ class Session:
             if half < self.uncertainty_ns:
                 self.uncertainty_ns = half
                 self.offset_ns = int(message.fields["time_ns"]) - (sent_ns + half)
+        elif message.kind == "status":
+            self.status, self.status_ns = message, sent_ns
         elif message.kind in ("state", "result"):
             job = self.jobs.get(str(message.fields.get("id")))
             if job is not None:
@@ -252,6 +262,11 @@ class Client:
             if message is not None:
                 self._answers.append(message)
         self._ring()
+
+    def look(self, looking: bool) -> None:
+        """Begin, or cease, to ask how the robot is: `Session.status` is then kept up."""
+        with self._lock:
+            self.session.looking = looking
 
     def wait(self, done: Callable[[Session], bool], timeout: float | None) -> bool:
         """Wait until something is true of the session; return whether it is."""

@@ -34,6 +34,8 @@ def status(options: argparse.Namespace) -> None:
         print(f"  HANGS {said['hangs']}")
     if not said["connected"]:
         print("  the robot is not connected")
+    if said["reading"]:
+        print(f"  {_places(said)}, measured {said['reading']['age']:.1f} s ago")
     print(f"  held by {said['lease'] or 'nobody'}; approval: {said['approval']}")
     for rollout in said["waiting"]:
         _show(rollout)
@@ -88,8 +90,8 @@ def release(options: argparse.Namespace) -> None:
     """Switch torque off, after a person has been told what falls, and offered to park first."""
     config = load_config(options.config)
     said = _ask(config, "status", 10.0).fields
-    places = ", ".join(f"{one['joint']} at {one['at']:.3g} {one['unit']}" for one in said["places"])
-    print(f"torque goes off at every joint of {said['robot']} ({places or 'places not known'}):")
+    places = _places(said) or "places not known"
+    print(f"torque goes off at every joint of {said['robot']} ({places}):")
     print("what a motor holds up falls, and what a gripper holds: hold the arm")
     if not config.park:
         print(
@@ -103,6 +105,11 @@ def release(options: argparse.Namespace) -> None:
         options.command = "release"
     if not sys.stdin.isatty() or _confirmed("torque off now? [y/N] "):
         errand(options)
+
+
+def _places(said: Mapping[str, Any]) -> str:
+    """Return where each joint was when it was read last, in words."""
+    return ", ".join(f"{one['joint']} at {one['at']:.3g} {one['unit']}" for one in said["places"])
 
 
 def _confirmed(question: str) -> bool:

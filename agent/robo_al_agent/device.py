@@ -9,7 +9,7 @@ from robo_al_agent.door import Door, Faulted
 from robo_al_agent.envelope import Envelope
 from robo_al_agent.errors import WireError
 from robo_al_agent.recovery import misplaced
-from robo_al_agent.robot import Fault, Sample
+from robo_al_agent.robot import Fault
 from robo_al_agent.watching import stale
 
 
@@ -25,8 +25,6 @@ class Device:
     def __init__(self, door: Door, envelope: Envelope, rate: Rate | None) -> None:
         self.door = door
         self.rate = rate
-        self.seen: Sample | None = None
-        """The last reading while nothing ran."""
         self._envelope = envelope
 
     @property
@@ -67,7 +65,7 @@ class Device:
     def look(self) -> Fault | None:
         """Return what is wrong with a robot that nobody commands just now."""
         try:
-            self.seen = self.door.read()
+            self.door.read()
         except Faulted as error:
             return error.fault
         return self.door.fault()

@@ -108,6 +108,8 @@ class Door:
         self._touched = False
         """Whether there is something that `close` lets go of."""
         self.connected = False
+        self.seen: Sample | None = None
+        """The newest reading: replaced by the thread that reads, and never changed."""
         try:
             self.spec: RobotSpec = driver.describe()
         except AgentError:
@@ -158,7 +160,8 @@ class Door:
         if wrong is not None:
             raise Faulted(wrong)
         self._sequence = sample.sequence
-        return own(sample)
+        self.seen = own(sample)
+        return self.seen
 
     def command(self, target: Array, seconds: float) -> Array:
         """Send a command [J] and return what was sent; raises `Faulted`.

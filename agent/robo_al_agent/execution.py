@@ -16,6 +16,7 @@ import numpy as np
 from robo_al_agent.door import Door
 from robo_al_agent.envelope import Envelope, Stream, check_trajectory
 from robo_al_agent.policy import OnnxPolicy
+from robo_al_agent.readings import arrays_of
 from robo_al_agent.requests import Content
 from robo_al_agent.rest import rest_rates
 from robo_al_agent.robot import (
@@ -224,14 +225,14 @@ class Execution:
         heapq.heappush(self._due, (time_ns, self._ordinal, act))
 
     def _begin(self, now_ns: int, due_ns: int) -> Ending | None:
-        """Put the robot at the start, or plan the way to it."""
-        start = self.plan.content.start
-        if self._door.resets:
-            self._door.reset(start, self.plan.content.seed)
+        """Put the robot at the start, or plan the way to it; at one that was found it stands."""
+        content, start = self.plan.content, self.plan.content.start
+        if self._door.resets and not content.found:
+            self._door.reset(start, content.seed)
         here = self._door.read().positions
         self._target = np.array(start["joints"]) if "joints" in start else here
         way = np.zeros((0, len(here)))
-        if self._spec.command == "position" and "joints" in start:
+        if self._spec.command == "position" and "joints" in start and not content.found:
             velocities = 0.5 * self._envelope.velocities
             way = approach(here, self._target, self._envelope, self._pace, velocities)
         if len(way):
@@ -279,6 +280,9 @@ class Execution:
                     f"joint {self._spec.joints[worst].name} is {away[worst]:.3g} from the start; "
                     f"limit {limits[worst]:g}"
                 )
+                if self.plan.content.found:  # no fault: somebody may move a robot that waits
+                    moved = "it was moved since the start was looked at, and is not brought back"
+                    return Ending("ABORTED_SAFETY", f"{told}: {moved}")
                 return Ending.of(Fault("not_at_start", told))
         if self.plan.commands is not None and "joints" not in self.plan.content.start:
             violation = self.plan.violation(self._envelope, self._target)
@@ -427,13 +431,7 @@ def sample_message(id: str, step: int, sample: Sample, target: Array, deadline_n
             "sequence": sample.sequence,
             "deadline_ns": deadline_ns,
         },
-        {
-            "positions": sample.positions,
-            "velocities": sample.velocities,
-            "efforts": sample.efforts,
-            "sensors": sample.sensors,
-            "targets": target,
-        },
+        {**arrays_of(sample), "targets": target},
     )
 
 

@@ -57,6 +57,16 @@ def own(sample: Sample) -> Sample:
     )
 
 
+def arrays_of(sample: Sample) -> dict[str, Array]:
+    """Return what a reading measured, as it goes to the host."""
+    return {
+        "positions": sample.positions,
+        "velocities": sample.velocities,
+        "efforts": sample.efforts,
+        "sensors": sample.sensors,
+    }
+
+
 def measured_rates(before: Sample, after: Sample, limits: Array) -> Array:
     """Return how fast each joint moves [J], by the larger of two measures.
 

@@ -70,6 +70,9 @@ class Content(BaseModel):
     """Steps, T."""
     start: dict[Name, Numbers]
     """`joints`: the pose that the robot is brought to first; the rest is for who sets the scene."""
+    found: bool = False
+    """Whether the robot stands at `start.joints` already: it is neither reset nor brought there,
+    and where it was moved since, the rollout does not begin."""
     seed: int
     why: str = Field(default="", max_length=1000)
     """Why it was chosen, for the person who approves it; no part of what it is."""

@@ -125,6 +125,10 @@ class Waiting:
         start = content.start.get("joints")
         if start is not None and len(start) != len(names):
             raise WireError(f"submit: start.joints has {len(start)} values for {len(names)} joints")
+        if content.found and (start is None or self._spec.command != "position"):
+            raise WireError(
+                "submit: a start that was found is a pose, `start.joints`, of a robot of positions"
+            )
         if rate is None:
             raise NotYetError("submit: the robot is not connected, so its rate is not known")
         between = content.period / content.substeps

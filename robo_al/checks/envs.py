@@ -40,7 +40,7 @@ def check_env(env: Env, spec: EnvSpec, horizon: int | None = None) -> CheckRepor
     """
     subject = Subject(env.unwrapped)
     try:
-        task = describe(env, spec, horizon)
+        task = describe(env, spec, horizon, endless=STEPS)
     except ConfigError as error:
         raise PluginError(str(error)) from error
     shape, rng = (len(task.channels),), np.random.default_rng(0)

@@ -18,6 +18,7 @@ from robo_al.models.imagination import imagine
 from robo_al.plugins import load
 from robo_al.protocols import Acting, CandidatePool, SupportsClosedLoop, SupportsRepeat
 from robo_al.tasks import describe, sample_contexts
+from robo_al.tasks.describing import UNKNOWN_END
 from robo_al.tasks.shelf import borrowed
 from robo_al.testing import FakeAcquisition, FakeModel, FakePolicy, random_transitions
 from robo_al.types import ClosedLoop, EnvSpec
@@ -109,7 +110,7 @@ class _Stage:
     def __init__(self, spec: EnvSpec) -> None:
         rng = np.random.default_rng(0)
         with borrowed(spec) as env:
-            self.task = describe(env, spec)
+            self.task = describe(env, spec, endless=UNKNOWN_END)
             self.contexts = sample_contexts(env, [rng, rng])
             self.transitions = random_transitions(rng, rollouts=3, steps=5, env=env)
         self.model = FakeModel(self.task)

@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -24,16 +24,20 @@ from robo_al.config.ranges import Positive, Width
 from robo_al.errors import OracleError, UserError
 from robo_al.oracles.connection import unconnected
 from robo_al.oracles.refusals import refusal
+from robo_al.oracles.standing import Standing
 from robo_al.oracles.waiting import Notices, cause
-from robo_al.protocols import Actor, Resolver, SupportsGraph, SupportsRobot
-from robo_al.tasks import describe
+from robo_al.protocols import Actor, Resolver, SupportsContext, SupportsGraph, SupportsRobot
+from robo_al.tasks import contexts_from, describe
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.shelf import borrowed
+from robo_al.tasks.starts import plain_options
+from robo_al.tasks.trial import own_copy, trying
 from robo_al.torch_defaults import one_thread
 from robo_al.types import (
     MEAN,
     Candidate,
     ClosedLoop,
+    Context,
     EnvSpec,
     Failure,
     FailureKind,
@@ -49,6 +53,8 @@ from robo_al_agent.config import is_loopback, split_address
 from robo_al_agent.envelope import check_candidates, from_fields
 from robo_al_agent.errors import AgentError
 from robo_al_agent.execution import filled
+from robo_al_agent.readings import arrays_of
+from robo_al_agent.robot import Sample
 from robo_al_agent.wire import Message
 
 Array = NDArray[np.float64]
@@ -69,6 +75,8 @@ KINDS: Mapping[str, FailureKind] = {
 """What the agent's outcomes are in the ledger."""
 _LOOK_SECONDS = 0.25
 """How often it is looked what a campaign waits for."""
+_PATIENCE_SECONDS = 5.0
+"""After which it is said why no start can be looked at: an idle robot is read twice a second."""
 
 
 @dataclass
@@ -114,7 +122,7 @@ class RobotOracle:
         self.capacity = queue
         self._onnx = onnx
         with borrowed(env) as made:
-            self._task = describe(made, env)
+            self._task = describe(made, env, horizon=1)  # an evaluation's, which matters not here
             self._robot = offers_of(made).robot
         try:
             host, _ = split_address(address, "oracle.address")
@@ -146,6 +154,37 @@ class RobotOracle:
             )
 
     # ------------------------------------------------------------ the contract
+
+    def look(self, seeds: Sequence[int]) -> list[Context]:
+        """Find the next start: where the robot stands once it is idle and at rest.
+
+        What the env's reset draws for the first seed beside the pose, a goal, comes with it. The
+        rollout begins there, or nowhere: the agent refuses one whose robot was moved meanwhile.
+
+        Raises:
+            UserError: the robot is one of actions, which has no pose to stand at.
+            OracleError: closed, or rollouts are pending: the robot does not stay where it is.
+            PluginError: the env cannot say what it observes there.
+        """
+        self._refuse_closed()
+        if self._spec["command"] == "action":
+            raise UserError(
+                f"oracle robot: {self._spec['name']} takes actions, and a start is found by the "
+                "positions of joints; an env is found where it is by oracle: gymnasium"
+            )
+        if self._flights:
+            raise OracleError(f"{len(self._flights)} candidates are pending; poll first")
+        seen, size = self._standing(), len(self._task.channels)
+        with borrowed(self._task.env) as env:
+            (drawn,), inner = contexts_from(env, seeds[:1]), env.unwrapped
+            with trying(env, "context"):  # no seed and no options may bring it back: it says more
+                said = plain_options(inner.context()) if isinstance(inner, SupportsContext) else {}
+            options = {**said, "joints": tuple(seen.positions.tolist())}
+            with trying(env, "robot_observation"):
+                observation = own_copy(self._observe(arrays_of(seen), seen.positions, options))
+                if observation.shape != (size,) or not np.isfinite(observation).all():
+                    raise ValueError(f"{observation} is no observation of {size} finite numbers")
+        return [replace(drawn, observation=observation, options=options, found=True)]
 
     def submit(self, candidate: Candidate) -> None:
         """Hand one candidate to the agent; the same one again asks for what became of it.
@@ -345,7 +384,7 @@ class RobotOracle:
             "start": options,
             "seed": candidate.context.seed,
             "why": candidate.why[:1000],
-        }
+        } | ({"found": True} if candidate.context.found else {})
         start, controller = self._first(candidate), candidate.controller
         if not isinstance(controller, OpenLoop):
             if not (self._onnx and controller.member == MEAN):
@@ -389,6 +428,23 @@ class RobotOracle:
         """Return the next target, which stays within the joints' limits."""
         moved: Array = np.clip(target + velocity * self._task.control_period, *self._limits)
         return moved
+
+    # ------------------------------------------------------------ while none runs
+
+    def _standing(self) -> Sample:
+        """Wait for a new reading of the robot at rest, however long somebody else moves it."""
+        standing, waited = Standing(self._spec["joints"]), 0.0
+        self._client.look(True)
+        try:
+            while not self._client.wait(standing.take, _LOOK_SECONDS):
+                waited += _LOOK_SECONDS
+                self._mention((), standing.waits_for if waited > _PATIENCE_SECONDS else None)
+        finally:
+            self._client.look(False)
+        self._refuse_closed()  # meanwhile, from another thread
+        self._mention(())
+        assert standing.sample is not None
+        return standing.sample
 
     # ------------------------------------------------------------ while one runs
 
@@ -437,11 +493,17 @@ class RobotOracle:
         )
         return observed
 
-    def _mention(self, names: Collection[str]) -> None:
-        """Say what a campaign waits for, when that changes."""
+    def _mention(self, names: Collection[str], otherwise: str | None = None) -> None:
+        """Say what a campaign waits for, when that changes; `otherwise` where it is not the agent.
+
+        Args:
+            names: identifiers on the wire of what is pending.
+            otherwise: what it waits for where nothing keeps the agent from executing.
+        """
         session = self._client.session
         silent = (time.monotonic_ns() - session.heard_ns) / 1e9
-        news = self._notices.news(cause(session, self._address, names, silent))
+        why = cause(session, self._address, names, silent) or otherwise
+        news = self._notices.news(why)
         if news is not None:
             self.notice(news)
 

@@ -15,7 +15,9 @@ DEFAULT_PERIOD = 1.0
 """Seconds between two actions where an env does not say them."""
 
 
-def describe(env: Env, spec: EnvSpec, horizon: int | None = None) -> Task:
+def describe(
+    env: Env, spec: EnvSpec, horizon: int | None = None, endless: int | None = None
+) -> Task:
     """Describe an env: what it does not say of itself gets a plain default.
 
     Args:
@@ -23,6 +25,7 @@ def describe(env: Env, spec: EnvSpec, horizon: int | None = None) -> Task:
         spec: what it was made from. An env that is not registered with Gymnasium says its
             `horizon` (steps) and, if it has one, its `threshold` (return) as attributes.
         horizon: steps of an evaluation, in place of what the env says.
+        endless: those of an env that says none and never ends; None: it is refused.
 
     Raises:
         ConfigError: a space that is no flat box, an unbounded action, or an env without a horizon
@@ -39,7 +42,7 @@ def describe(env: Env, spec: EnvSpec, horizon: int | None = None) -> Task:
     chosen, held_out = offers.episodes or (None, ())
     notes: tuple[str, ...] = ()
     if horizon is None:
-        horizon, notes = _horizon(env, offers, spec.name)
+        horizon, notes = _horizon(env, offers, spec.name, endless)
     return Task(
         env=spec,
         channels=channels,
@@ -57,11 +60,14 @@ def describe(env: Env, spec: EnvSpec, horizon: int | None = None) -> Task:
     )
 
 
-def _horizon(env: Env, offers: Offers, name: str) -> tuple[int, tuple[str, ...]]:
+def _horizon(
+    env: Env, offers: Offers, name: str, endless: int | None
+) -> tuple[int, tuple[str, ...]]:
     """Return the steps of an evaluation, and what is to be said of how they were found.
 
     Raises:
-        ConfigError: the env does not say them, and random actions do not find them.
+        ConfigError: the env does not say them, random actions do not find them, and none are given
+            for an env that is `endless`.
     """
     limit = time_limit(env)
     if limit is None and env.unwrapped.spec is not None:
@@ -78,8 +84,11 @@ def _horizon(env: Env, offers: Offers, name: str) -> tuple[int, tuple[str, ...]]
         found = f"it ends by itself, and is given {UNKNOWN_END} steps"
         return UNKNOWN_END, (f"env {name} says no horizon; {found}; {set_it}",)
     said = offers.why_not("horizon") or "no horizon"
-    raise ConfigError(
+    told = (
         f"env {name}: {said}, and random actions do not end it within {UNKNOWN_END} steps; "
-        "write how many steps an evaluation has: `horizon: 200` in the configuration, or an "
-        "attribute `horizon` of the env"
+        "write how many steps an evaluation has: `horizon: 200` in the configuration of a run, or "
+        "an attribute `horizon` of the env"
     )
+    if endless is None:
+        raise ConfigError(told)
+    return endless, (told,)

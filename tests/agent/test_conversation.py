@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -176,6 +177,7 @@ def test_a_session_has_a_person_and_a_note(serve: Callable[..., Any], helpers: A
     agent.process = helpers.run_agent(agent.config, "--note", 'the "new" gripper\nof Tuesday')
     said = run(agent.config, "status").stdout.splitlines()
     assert said[1] == '  session of Ana: the "new" gripper of Tuesday'
+    assert re.fullmatch(r"  left at 0 rad, right at 0 rad, measured \d+\.\d s ago", said[2])
     run(agent.config, "pause")
     journal = (agent.folder / "journal" / "journal.log").read_text()
     assert '"what":"session","operator":"Ana","note":"the \\"new\\" gripper of Tuesday"' in journal

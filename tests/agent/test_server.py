@@ -89,6 +89,44 @@ def test_what_leaves_the_envelope_is_refused_whole(serve: Callable[..., Any], he
     assert len(agent.log()) == moved
 
 
+def test_the_status_has_the_newest_reading(serve: Callable[..., Any], helpers: Any) -> None:
+    agent = serve()
+    client = agent.client()
+    client.look(True)
+    client.submit("run/r1", helpers.content(), helpers.ramp())
+    last = helpers.finished(client, "run/r1").result.arrays["time_ns"][-1]
+
+    def later(session: Any) -> bool:
+        status = session.status
+        return status is not None and status.fields["reading"]["time_ns"] > last
+
+    assert client.wait(later, 20)
+    status = client.session.status
+    np.testing.assert_array_equal(status.arrays["positions"], [0.01, 0.02])
+    assert status.arrays["velocities"].shape == (2,) and status.arrays["sensors"].shape == (0,)
+    assert status.fields["reading"]["age"] >= 0
+
+
+@pytest.mark.parametrize(("stood", "kind"), [(0.05, "SUCCEEDED"), (0.3, "ABORTED_SAFETY")])
+def test_a_start_that_was_found_is_not_gone_to(
+    serve: Callable[..., Any], helpers: Any, stood: float, kind: str
+) -> None:
+    agent = serve()
+    client = agent.client()
+    start = {"joints": [stood, 0.0]}
+    commands, before = helpers.ramp()["actions"] + [stood, 0.0], len(agent.log())
+    client.submit("run/r1", helpers.content(found=True, start=start), {"actions": commands})
+    job = helpers.finished(client, "run/r1")
+    sent = [line for line in agent.log()[before:] if "command" in line]
+    assert job.state.fields["kind"] == kind
+    assert len(sent) == (10 if kind == "SUCCEEDED" else 0)
+    assert agent.operator("status").fields["fault"] is None
+    if kind == "SUCCEEDED":
+        assert job.result.arrays["positions"][0].tolist() == [0.0, 0.0]
+    else:
+        assert "joint left is 0.3 from the start; limit 0.1" in job.state.fields["reason"]
+
+
 def test_what_cannot_be_executed_is_refused(serve: Callable[..., Any], helpers: Any) -> None:
     agent = serve()
     client = agent.client()
@@ -102,6 +140,7 @@ def test_what_cannot_be_executed_is_refused(serve: Callable[..., Any], helpers: 
         "no ONNX graph": ({"controller": "onnx"}, {"policy": graph}),
         "more": ({"more": 1}, helpers.ramp()),
         "1 values for 2 joints": ({"start": {"joints": [0.0]}}, helpers.ramp()),
+        "found is a pose": ({"found": True, "start": {}}, helpers.ramp()),
     }
     moved = len(agent.log())
     for i, (reason, (changes, arrays)) in enumerate(cases.items()):

@@ -883,6 +883,18 @@ def test_what_a_campaign_can_do_with_is_found_and_said(env, finding):
         assert re.match(finding, found[0])
 
 
+class Endless(FakeEnv):
+    horizon = None
+
+
+@pytest.mark.parametrize("group", ["envs", "policies", "oracles"])
+def test_an_env_that_never_ends_is_checked_and_says_what_a_run_needs(group):
+    endless = f"{__file__}:Endless"
+    checked = {"envs": endless, "policies": "random", "oracles": "simulation"}[group]
+    notes = check_plugin(group, checked, {}, EnvSpec(endless)).notes
+    assert ("`horizon: 200` in the configuration of a run" in str(notes)) is (group == "envs")
+
+
 class Chancy(FakeEnv):
     """Steps as it likes from where a seed asks it to start."""
 

@@ -54,3 +54,7 @@ class SliderEnv(gymnasium.Env):
 
     def _observation(self) -> np.ndarray:
         return np.concatenate([self.at, self.start["goal"]])
+
+
+class EndlessSlider(SliderEnv):
+    horizon = None

@@ -52,6 +52,13 @@ def test_it_keeps_the_contract(serve: Callable[..., Any]) -> None:
         check_oracle(oracle, candidates(1))
 
 
+def test_steps_of_an_evaluation_are_the_configuration_s(serve: Callable[..., Any]) -> None:
+    agent = serve(envelope=SLOW)
+    endless = EnvSpec(TASK.name.replace("SliderEnv", "EndlessSlider"), {})
+    with RobotOracle(endless, agent.address) as oracle:
+        assert isinstance(executed(oracle, candidates(1)[0]), Trajectory)
+
+
 def test_what_is_recorded_is_what_the_robot_did(serve: Callable[..., Any]) -> None:
     agent = serve(envelope=SLOW)
     (candidate,) = candidates(1)

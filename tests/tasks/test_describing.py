@@ -38,7 +38,7 @@ def test_a_horizon_that_is_not_told_is_found(name, steps, said):
 
 
 def test_an_env_that_never_ends_is_refused_with_what_to_write():
-    with pytest.raises(ConfigError, match="no horizon, .* `horizon: 200` in the configuration, or"):
+    with pytest.raises(ConfigError, match="no horizon, .* `horizon: 200` in the configuration of"):
         described("Endless")
     assert described("Endless", horizon=8).horizon == 8
 

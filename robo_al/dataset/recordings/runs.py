@@ -38,8 +38,9 @@ def read_runs(path: Path) -> Recording:
                 f"{folders[0]} of {spec.name} {dict(spec.parameters)}; give runs of one task"
             )
         episodes |= _episodes(folder)
+    longest = max((episode.steps for episode in episodes.values()), default=1)
     with borrowed(spec) as env:
-        task = describe(env, spec)
+        task = describe(env, spec, horizon=longest)
     return Recording.of(path, task, episodes)
 
 

@@ -4,7 +4,11 @@ import pytest
 from robo_al.dataset.dataset import Dataset
 from robo_al.dataset.recordings.runs import read_runs
 from robo_al.errors import RunFolderError, UserError
-from robo_al.testing import fake_task
+from robo_al.testing import FakeEnv, fake_task
+
+
+class Endless(FakeEnv):
+    horizon = None
 
 
 def recorded(folder):
@@ -67,3 +71,8 @@ def test_a_run_without_rollouts_is_refused(tmp_path):
     Dataset.create(tmp_path / "run", "env: {name: robo_al.testing:FakeEnv}\n").close()
     with pytest.raises(UserError, match="no recorded rollouts"):
         read_runs(tmp_path / "run")
+
+
+def test_runs_of_an_env_whose_horizon_is_the_configuration_s(make_run):
+    folder = make_run("run", env=f"{__file__}:Endless", horizon=5)
+    assert read_runs(folder).task.horizon == 5
