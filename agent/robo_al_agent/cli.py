@@ -111,6 +111,22 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("id", nargs="?", help="of the rollout (the first that waits)")
     with_config(command("clear", conversation.errand, "clear a fault, after looking at the robot"))
     with_config(command("release", conversation.release, "torque off: THE ARM FALLS; hold it"))
+    record = with_config(
+        command(
+            "record", conversation.record, "record a motion led by hand: THE ARM FALLS; hold it"
+        )
+    )
+    with_note(record)
+    record.add_argument(
+        "--seconds", type=_finite, default=600.0, help="after which it ends (600); Enter ends it"
+    )
+    record.add_argument("--out", type=Path, metavar="FILE.safetensors", help="write it there too")
+    kept = with_config(
+        command("recordings", conversation.recordings, "list the recordings that are kept")
+    )
+    kept.add_argument("id", nargs="?", metavar="RECORDING")
+    kept.add_argument("--out", type=Path, metavar="FILE.safetensors", help="write it there")
+    kept.add_argument("--drop", action="store_true", help="let the agent forget it")
     with_config(
         command("pause", conversation.tell, "let what runs end, and start nothing until `resume`")
     )

@@ -16,7 +16,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from robo_al_agent.driver import RobotDriver, SupportsRecovery, SupportsReset, TrajectoryDriver
+from robo_al_agent.driver import (
+    RobotDriver,
+    SupportsLeading,
+    SupportsRecovery,
+    SupportsReset,
+    TrajectoryDriver,
+)
 from robo_al_agent.errors import AgentError, DriverError
 from robo_al_agent.pulse import Pulse
 from robo_al_agent.readings import measured_rates, own, wrong_reading
@@ -124,6 +130,11 @@ class Door:
         """Whether a joint can be sent back into its limits from outside."""
         return isinstance(self._driver, SupportsRecovery)
 
+    @property
+    def leads(self) -> bool:
+        """Whether a person can lead the robot by hand while it is read."""
+        return isinstance(self._driver, SupportsLeading)
+
     def now_ns(self) -> int:
         """Return the time of the monotonic clock."""
         return self._clock()
@@ -197,6 +208,18 @@ class Door:
         self._sequence = None
         seconds = self.spec.connect_seconds
         self._make("clear_fault", seconds, lambda: self._driver.clear_fault(operator))
+
+    def begin_leading(self) -> None:
+        """Let a person move the joints; raises `Faulted`."""
+        driver = self._driver
+        assert isinstance(driver, SupportsLeading)
+        self._make("begin_leading", self.spec.connect_seconds, driver.begin_leading)
+
+    def end_leading(self) -> None:
+        """Hold the robot where it is; raises `Faulted`."""
+        driver = self._driver
+        assert isinstance(driver, SupportsLeading)
+        self._make("end_leading", self.spec.connect_seconds, driver.end_leading)
 
     def reset(self, options: Options, seed: int) -> None:
         """Put robot and scene at a start; raises `Faulted`."""
