@@ -195,7 +195,8 @@ class Agent:
             raise WireError(f"{kind}: a rollout is running; abort it first")
         if self.motion.recorder.take is not None and kind != "end_recording":
             raise WireError(f"{kind}: a recording is being made; end it first")
-        hanging = self.motion.door.overdue()
+        door = self.motion.door
+        hanging = door.overdue() or (door.sensing.overdue() if kind == "clear" else None)
         if hanging is not None:
             _, self.condemned = hanging
             raise NotYetError(f"{kind}: {self.condemned.message}; the agent is started anew")
@@ -395,6 +396,7 @@ class Agent:
                 "paused": self._journal.paused,
                 "places": self._places(),
                 "session": dataclasses.asdict(self._robot.session),
+                "sensors": motion.door.sensing.missing(now_ns) if motion.door.connected else {},
                 "fault": self._fault_fields(),
             },
         )
@@ -416,7 +418,7 @@ class Agent:
         """Deal with what a killed agent left."""
         for rollout in list(self._journal.rollouts.values()):
             if rollout.recording and rollout.state in ("accepted", "started"):
-                end_interrupted(self._journal, rollout, self._robot.door.spec)
+                end_interrupted(self._journal, rollout, self._robot.door)
                 self.fail(Fault("interrupted", f"the agent ended while {rollout.id} was recorded"))
             if rollout.recording or rollout.state != "started":
                 continue
@@ -425,6 +427,7 @@ class Agent:
             recorded = Recorded.of_rows(self._robot.door.spec, self._journal.samples(rollout.id))
             ending = Ending("INTERRUPTED", "the agent ended while it ran")
             result = recorded.result(rollout.id, rollout.hash, ending, horizon)
+            result = self._robot.door.sensing.left_behind(rollout.id, result)
             self._journal.end(
                 rollout.id, ending.kind, ending.reason, len(recorded.sent) / horizon, result
             )

@@ -39,6 +39,8 @@ def status(options: argparse.Namespace) -> None:
         print("  nothing moves until somebody has looked at it: robo-al-agent clear")
     if said["paused"]:
         print(f"  PAUSED by {said['paused']}: no rollout starts until robo-al-agent resume")
+    for wrong in said["sensors"].values():
+        print(f"  MISSING {wrong}")
     if said["recording"]:
         id, readings, by_hand = said["recording"]
         torque = ", torque off" if by_hand else ""

@@ -5,9 +5,10 @@ the joints' places are looked at.
 """
 
 from robo_al_agent.calibration import Rate, calibrate
-from robo_al_agent.door import Door, Faulted
+from robo_al_agent.door import Door
 from robo_al_agent.envelope import Envelope
 from robo_al_agent.errors import WireError
+from robo_al_agent.guard import Faulted
 from robo_al_agent.recovery import misplaced
 from robo_al_agent.robot import Fault, Sample
 
@@ -46,6 +47,7 @@ class Device:
             WireError: it neither forgets nor answers, or says that it still has a fault.
         """
         if self.door.connected:
+            self._need_sensors()
             self._clear(operator)
         else:
             self.connect()
@@ -89,6 +91,12 @@ class Device:
             except Faulted as second:
                 again = "" if str(second) in str(first) else f"; connecting anew: {second}"
                 raise WireError(f"{first}{again}") from second
+
+    def _need_sensors(self) -> None:
+        try:
+            self.door.need_sensors()
+        except Faulted as error:
+            raise WireError(str(error)) from error
 
     def _see_fresh(self) -> None:
         """Raise `Faulted` unless there are readings that are taken now."""

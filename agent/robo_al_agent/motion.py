@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from robo_al_agent.approval import Approvals
 from robo_al_agent.device import Device
-from robo_al_agent.door import Call, Faulted
 from robo_al_agent.envelope import Envelope
 from robo_al_agent.errors import AgentError, JournalError, NotYetError, WireError
 from robo_al_agent.execution import Ending, Execution, Plan, sample_message
+from robo_al_agent.guard import Call, Faulted
 from robo_al_agent.journal import Journal
 from robo_al_agent.latch import Latch
 from robo_al_agent.leading import Goal, lead
@@ -122,6 +122,9 @@ class Motion:
         """
         execution = self.execution
         if execution is not None and execution.handed_over:
+            fault = self.door.sensing.fault(now_ns)
+            if fault is not None:
+                self._latch.latch(fault)
             ending = self._interruption(execution, now_ns)
             if ending is not None:
                 execution.cancel(ending)
@@ -392,6 +395,7 @@ class Motion:
 
         rate = self._device.rate
         assert rate is not None
+        self.door.sensing.begin(plan.id)
         self.execution = Execution(
             plan,
             self.door,
@@ -419,6 +423,7 @@ class Motion:
         """Write how a rollout ended: now, or when there is room on the disk again."""
         plan, steps = execution.plan, execution.step
         result = execution.recorded.result(plan.id, plan.hash, ending, plan.content.horizon)
+        result = self.door.sensing.end(result, self.door.now_ns())
         fraction = steps / plan.content.horizon
 
         def write() -> None:

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from robo_al_agent.device import Device
-from robo_al_agent.door import Faulted
+from robo_al_agent.door import Door
 from robo_al_agent.envelope import Envelope
 from robo_al_agent.errors import WireError
 from robo_al_agent.execution import Ending
+from robo_al_agent.guard import Faulted
 from robo_al_agent.journal import Journal, Rollout
 from robo_al_agent.latch import Latch
 from robo_al_agent.recovery import misplaced
@@ -99,6 +100,7 @@ class Recorder:
         rollout = Rollout(asked.id, content_hash(request), "accepted", recording=True)
         self._journal.accept(rollout, request)
         self._journal.start(asked.id, approved=False)
+        self._door.sensing.begin(asked.id)
         self.take = Take(asked.id, about, by_hand, now_ns, now_ns + round(asked.duration * 1e9))
         if by_hand:
             try:
@@ -188,16 +190,18 @@ class Recorder:
         take, self.take = self.take, None
         assert take is not None
         result = _result(take.id, self._door.spec, take.about, take.samples, ending, take.late)
+        result = self._door.sensing.end(result, self._door.now_ns())
         reason = str(result.fields["reason"])
         self._write(lambda: self._journal.end(take.id, ending.kind, reason, 1.0, result))
 
 
-def end_interrupted(journal: Journal, rollout: Rollout, spec: RobotSpec) -> None:
+def end_interrupted(journal: Journal, rollout: Rollout, door: Door) -> None:
     """End a recording that a killed agent left, with what is on the disk of it."""
     about = dict(journal.request(rollout.id).fields)
-    samples, _ = samples_of(spec, journal.samples(rollout.id))
+    samples, _ = samples_of(door.spec, journal.samples(rollout.id))
     ending = Ending("INTERRUPTED", "the agent ended while it was made")
-    result = _result(rollout.id, spec, about, samples, ending, None)
+    result = _result(rollout.id, door.spec, about, samples, ending, None)
+    result = door.sensing.left_behind(rollout.id, result)
     journal.end(rollout.id, ending.kind, str(result.fields["reason"]), 1.0, result)
 
 
