@@ -11,14 +11,13 @@ import json
 import os
 import threading
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robo_al_agent.camera import opencv
 from robo_al_agent.errors import DriverError
 from robo_al_agent.sensor import Frame, Measurement
+from robo_al_agent.tracks import Kept
 
 QUALITY = 90
 """Of the JPEG pictures, 0 to 100."""
@@ -66,14 +65,14 @@ class Film:
             self._lines += len(line)
             self._hash.update(data)
 
-    def end(self) -> tuple[dict[str, Any], NDArray[Any]]:
+    def end(self) -> Kept:
         """Return place and hash, and time (ns) and offset of each frame [N, 2]."""
         with self._lock:
             rows, size, hash = self._rows[:], self._bytes, self._hash.hexdigest()
         return _told(self._journal, self._pictures, rows, size, hash)
 
 
-def left_behind(journal: Path, id: str, camera: str) -> tuple[dict[str, Any], NDArray[Any]]:
+def left_behind(journal: Path, id: str, camera: str) -> Kept:
     """Return what `Film.end` would have, had the agent not been killed."""
     pictures, index = _paths(journal, id, camera)
     data = pictures.read_bytes() if pictures.exists() else b""
@@ -95,9 +94,7 @@ def _paths(journal: Path, id: str, camera: str) -> tuple[Path, Path]:
     return journal / "frames" / f"{stem}.mjpeg", journal / "frames" / f"{stem}.index"
 
 
-def _told(
-    journal: Path, pictures: Path, rows: list[tuple[int, int]], size: int, hash: str
-) -> tuple[dict[str, Any], NDArray[Any]]:
+def _told(journal: Path, pictures: Path, rows: list[tuple[int, int]], size: int, hash: str) -> Kept:
     about = {"file": str(pictures.relative_to(journal)), "bytes": size, "sha256": hash}
     return about, np.array(rows, np.int64).reshape(len(rows), 2)
 

@@ -14,8 +14,9 @@ from typing import Any
 from robo_al_agent.config import AgentConfig
 from robo_al_agent.driver import RobotDriver
 from robo_al_agent.errors import SetupError
-from robo_al_agent.sensing import Entry, Sensing, Watched
+from robo_al_agent.sensing import Sensing
 from robo_al_agent.sensor import SensorDriver
+from robo_al_agent.watched import Entry, Watched
 
 GROUPS = {"driver": "robo_al.drivers", "sensor": "robo_al.sensors"}
 """Entry points."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_al_agent.errors import SetupError
 from robo_al_agent.robot import Array, RobotSpec, Sample
 
 MEASURED = ("positions", "velocities", "efforts", "sensors")
@@ -26,11 +27,20 @@ def samples_of(spec: RobotSpec, data: bytes, further: int = 0) -> tuple[list[Sam
 
     Returns:
         The samples, and the further numbers [T, further].
+
+    Raises:
+        SetupError: these are rows of another robot: of other joints or sensors.
     """
     joints, sensors = len(spec.joints), len(spec.sensors)
     width = 2 + 3 * joints + sensors + further
     whole = len(data) // (8 * width) * 8 * width
     table = np.frombuffer(data[:whole], "<f8").reshape(-1, width)
+    times, sequence = table[:, 0], table[:, 1]
+    if (np.diff(times) < 0).any() or (table[:, :2] % 1 != 0).any() or not np.diff(sequence).all():
+        raise SetupError(
+            f"{spec.name}: what was running when the agent ended has rows of other joints or "
+            "sensors than AGENT.yaml now names; start the agent once with those that it had then"
+        )
     ends = np.cumsum([2, joints, joints, joints, sensors])
     samples = []
     for row in table:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from robo_al_agent.errors import AgentError
 
@@ -158,6 +159,51 @@ def test_a_sensor_that_is_not_there_keeps_the_agent_up_and_is_named(
     assert fault["message"].startswith("sensor wrist: connect: OSError: [Errno 5]")
     (tmp_path / "told").unlink()
     assert run(agent.config, "clear").returncode == 0
+
+
+def test_a_trajectory_of_the_controllers_is_ended_as_well(
+    serve: Callable[..., Any], helpers: Any, tmp_path: Path
+) -> None:
+    name = f"{EMULATORS / 'misbehaving.py'}:MisbehavingController"
+    agent = serve(driver={"name": name, "folder": str(tmp_path)}, sensors=wrist(tmp_path))
+    client = agent.client()
+    moving = 0.0002 * np.arange(1, 1001)[:, None] * np.ones(2)
+    client.submit("run/r1", helpers.content(1000), {"actions": moving})
+    until(lambda: '"execute"' in (tmp_path / "log").read_text())
+    (tmp_path / "told").write_text("gone")
+    job = helpers.finished(client, "run/r1", 60)
+    assert job.state.fields["kind"] == "FAULTED" and "sensor wrist" in job.state.fields["reason"]
+    robot = json.loads((tmp_path / "robot.json").read_text())
+    assert abs(robot["to"][0]) < 0.15, "it was stopped on its way"
+
+
+def test_rows_of_other_sensors_are_not_taken_for_these(
+    serve: Callable[..., Any], helpers: Any, tmp_path: Path
+) -> None:
+    """The agent and its parent are killed in motion, and the sensor is taken out of AGENT.yaml."""
+    agent = serve(sensors=wrist(tmp_path))
+    client = agent.client()
+    begin(client, helpers, "run/r1")
+    client.close()
+    for child in subprocess.check_output(
+        ["ps", "-o", "pid=", "--ppid", str(agent.process.pid)], text=True
+    ).split():
+        agent.process.kill()
+        os.kill(int(child), signal.SIGKILL)
+    helpers.end(agent.process)
+    before = agent.config.read_text()
+    less = yaml.safe_load(before)
+    del less["sensors"]
+    agent.config.write_text(yaml.safe_dump(less))
+    done = run(agent.config, "serve")
+    assert done.returncode == 2 and "other joints or sensors" in done.stderr, done
+    agent.config.write_text(before)
+    agent.process = helpers.run_agent(agent.config)
+    again = agent.client()
+    again.submit("run/r1", helpers.content(1000), still(1000))
+    job = helpers.finished(again, "run/r1", 30)
+    assert job.state.fields["kind"] == "INTERRUPTED"
+    np.testing.assert_allclose(job.result.arrays["sensors"][:, 2], -9.81)
 
 
 def test_it_is_recorded_with_a_motion_that_is_led(

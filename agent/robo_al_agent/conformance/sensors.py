@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from robo_al_agent.conformance.subject import ConformanceError
 from robo_al_agent.guard import Faulted, Guard
-from robo_al_agent.sensing import wrong_description, wrong_measurement
+from robo_al_agent.measurements import wrong_description, wrong_measurement
 from robo_al_agent.sensor import SensorDriver
 
 SECONDS = 1.0
