@@ -159,7 +159,7 @@ def record(options: argparse.Namespace) -> None:
     if state["fault"]:
         print(f"  FAULT {state['fault']['code']}: {state['fault']['message']}")
     if options.out is not None:
-        _write(config, id, options.out)
+        _write(_ask_plainly(config, "fetch", FETCH_SECONDS, id=id), options.out)
 
 
 def _watch_recording(config: AgentConfig, id: str, stopped: list[int]) -> Mapping[str, Any]:
@@ -196,16 +196,21 @@ def recordings(options: argparse.Namespace) -> None:
         if said["further"]:
             print(f"and {said['further']} newer ones")
         return
+    if options.out is None and not options.drop:
+        raise SetupError(f"{options.id}: say what is to be done with it: --out FILE, --drop")
+    found = _ask_plainly(config, "fetch", FETCH_SECONDS, id=options.id)
+    if found.kind != "recording":
+        raise SetupError(f"{options.id} is no recording but a rollout, which is its host's")
     if options.out is not None:
-        _write(config, options.id, options.out)
+        _write(found, options.out)
     if options.drop:
         _ask_plainly(config, "acknowledge", id=options.id)
         print(f"{options.id}: dropped")
 
 
-def _write(config: AgentConfig, id: str, path: Path) -> None:
-    write_file(path, _ask_plainly(config, "fetch", FETCH_SECONDS, id=id))
-    print(f"{id} is written to {path}")
+def _write(recording: Message, path: Path) -> None:
+    write_file(path, recording)
+    print(f"{recording.fields['id']} is written to {path}")
 
 
 def operator(config: AgentConfig) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import runpy
 import select
 import signal
@@ -440,5 +441,44 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_let_go(
     got = tmp_path / "led.safetensors"
     assert run(agent.config, "recordings", led.id, "--out", str(got), "--drop").returncode == 0
     assert got.exists() and run(agent.config, "recordings").stdout == ""
-    refused = run(agent.config, "recordings", "--drop")
-    assert refused.returncode == 2 and "name it" in refused.stderr
+    for words, told in (
+        (("--drop",), "name it"),
+        ((led.id,), "--out FILE, --drop"),
+        ((led.id, "--drop"), "is acknowledged"),
+        (("recording/none", "--drop"), "is unknown"),
+    ):
+        refused = run(agent.config, "recordings", *words)
+        assert refused.returncode != 0 and told in refused.stderr
+
+
+def test_a_rollouts_result_is_not_dropped_as_a_recording(
+    rig: Callable[..., Any], helpers: Any
+) -> None:
+    agent = rig()
+    client = agent.client()
+    client.submit("recording/r1", helpers.content(), helpers.ramp())
+    helpers.finished(client, "recording/r1")
+    refused = run(agent.config, "recordings", "recording/r1", "--drop")
+    assert refused.returncode == 2 and "is no recording but a rollout" in refused.stderr
+    assert client.recordings() == [] and client.fetch_recording("recording/r1").kind == "result"
+
+
+def test_in_a_terminal_it_asks_first_and_enter_ends_it(
+    rig: Callable[..., Any], tmp_path: Path
+) -> None:
+    agent = rig()
+    for answer in ("n", "y"):
+        ours, its = pty.openpty()
+        words = [sys.executable, "-m", "robo_al_agent.cli", "record", str(agent.config)]
+        with subprocess.Popen(words, stdin=its, stdout=subprocess.PIPE, text=True) as process:
+            os.write(ours, f"{answer}\n".encode())
+            if answer == "y":
+                until(lambda: readings(agent) > 5)
+                os.write(ours, b"\n")
+            said, _ = process.communicate(timeout=60)
+        os.close(ours)
+        os.close(its)
+        assert process.returncode == 0 and "begin? [y/N]" in said
+        assert ("SUCCEEDED" in said) == (answer == "y")
+    assert done(tmp_path)[-2:] == ["begin_leading", "end_leading"]
+    assert len(agent.client().recordings()) == 1

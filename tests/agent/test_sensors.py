@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ import pytest
 import yaml
 
 from robo_al_agent.errors import AgentError
+from robo_al_agent.loading import make_sensor
 
-EMULATORS = Path(__file__).parents[1] / "emulators"
+ROOT = Path(__file__).parents[2]
+EMULATORS = ROOT / "tests" / "emulators"
 NAMES = [f"wrist.{name}" for name in ("fx", "fy", "fz", "tx", "ty", "tz")]
 
 
@@ -284,6 +287,15 @@ def test_check_looks_at_the_sensors_of_an_agent(
 
 
 # ---------------------------------------------------------------- cameras
+
+
+def test_what_is_named_in_the_package_is_a_sensor() -> None:
+    pytest.importorskip("cv2")
+    package = tomllib.loads((ROOT / "agent" / "pyproject.toml").read_text())
+    for place in package["project"]["entry-points"]["robo_al.sensors"].values():
+        made = make_sensor("camera", {"name": place, "source": "/none"}, ROOT)
+        with pytest.raises(AgentError, match="OpenCV cannot open it"):
+            made.connect()
 
 
 @pytest.fixture
