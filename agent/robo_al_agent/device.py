@@ -9,6 +9,7 @@ from robo_al_agent.door import Door
 from robo_al_agent.envelope import Envelope
 from robo_al_agent.errors import WireError
 from robo_al_agent.guard import Faulted
+from robo_al_agent.readings import too_old
 from robo_al_agent.recovery import misplaced
 from robo_al_agent.robot import Fault, Sample
 
@@ -102,7 +103,6 @@ class Device:
         """Raise `Faulted` unless there are readings that are taken now."""
         for _ in range(2):
             sample = self.door.read()
-            age = (self.door.now_ns() - sample.time_ns) / 1e9
-            if age > self._envelope.sample_age:
-                told = f"the reading is {age:.3g} s old; limit {self._envelope.sample_age:g}"
-                raise Faulted(Fault("stale", told))
+            old = too_old(sample, self._envelope.sample_age, self.door.now_ns())
+            if old is not None:
+                raise Faulted(old)

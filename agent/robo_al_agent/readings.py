@@ -32,6 +32,14 @@ def wrong_reading(spec: RobotSpec, sample: Sample, last: int | None, now_ns: int
     return None
 
 
+def too_old(sample: Sample, limit: float, now_ns: int) -> Fault | None:
+    """Return that a reading is older than a limit (s), if it is."""
+    age = (now_ns - sample.time_ns) / 1e9
+    if age <= limit:
+        return None
+    return Fault("stale", f"the reading is {age:.3g} s old; limit {limit:g}")
+
+
 def _malformed(spec: RobotSpec, sample: Sample) -> str | None:
     if not isinstance(sample, Sample):
         return f"read returned a {type(sample).__name__}; a Sample is needed"

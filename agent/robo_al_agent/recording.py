@@ -21,6 +21,7 @@ from robo_al_agent.execution import Ending
 from robo_al_agent.guard import Faulted
 from robo_al_agent.journal import Journal, Rollout
 from robo_al_agent.latch import Latch
+from robo_al_agent.readings import too_old
 from robo_al_agent.recovery import misplaced
 from robo_al_agent.requests import Record
 from robo_al_agent.robot import Fault, RobotSpec, Sample
@@ -144,10 +145,9 @@ class Recorder:
         if fault is not None:
             return Ending.of(fault)
         sample, period_ns = self._door.read(), round(1e9 / self._door.spec.rate)
-        age = (self._door.now_ns() - sample.time_ns) / 1e9
-        if age > self._envelope.sample_age:
-            told = f"the reading is {age:.3g} s old; limit {self._envelope.sample_age:g}"
-            return Ending.of(Fault("stale", told))
+        old = too_old(sample, self._envelope.sample_age, self._door.now_ns())
+        if old is not None:
+            return Ending.of(old)
         take.samples.append(sample)
         row = np.concatenate(numbers(sample)).astype("<f8").tobytes()
         self._keep(take.id, row)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from robo_al_agent.envelope import Envelope
+from robo_al_agent.readings import too_old
 from robo_al_agent.robot import Array, Fault, OutcomeKind, RobotSpec, Sample
 
 KINDS: dict[str, OutcomeKind] = {
@@ -32,9 +33,9 @@ def deviation(
         target: [J] the command that was sent last, or None before the first.
         now_ns: monotonic time after the reading came.
     """
-    age = (now_ns - sample.time_ns) / 1e9
-    if age > envelope.sample_age:
-        return Fault("stale", f"the reading is {age:.3g} s old; limit {envelope.sample_age:g}")
+    old = too_old(sample, envelope.sample_age, now_ns)
+    if old is not None:
+        return old
     if spec.command != "position":
         return None
     if target is not None:
