@@ -26,7 +26,12 @@ _agent = runpy.run_path(str(ROOT / "tests" / "agent" / "conftest.py"))
 def lab(tmp_path: Path) -> Iterator[Path]:
     text = (ROOT / "docs" / "robots.md").read_text(encoding="utf-8")
     named = re.findall(r"^```\w+\n# ([\w/]+\.\w+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    assert [name for name, _ in named] == ["my/robot.py", "envelope.yaml", "agent.yaml"]
+    assert [name for name, _ in named] == [
+        "my/robot.py",
+        "envelope.yaml",
+        "agent.yaml",
+        "my/force.py",
+    ]
     for name, content in named:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
@@ -85,6 +90,15 @@ def test_a_first_rollout_waits_for_a_person_and_runs(lab: Path) -> None:
     finally:
         client.close()
         _agent["end"](process)
+
+
+def test_a_sensor_of_ones_own_keeps_its_contract_and_is_read(lab: Path) -> None:
+    said = run(lab, "robo_al_agent.cli", "check", "my/force.py:Wrist")
+    assert "keeps the contract of a sensor" in said and "fz N, tx N m" in said
+    path = lab / "agent.yaml"
+    wrist = 'sensors: {wrist: {driver: "my/force.py:Wrist", port: /dev/ttyUSB1}}'
+    path.write_text(f"{path.read_text()}{wrist}\n")
+    assert "sensor wrist: fx N" in run(lab, "robo_al_agent.cli", "check", "agent.yaml")
 
 
 def test_every_value_of_robot_and_envelope_is_in_the_tables() -> None:

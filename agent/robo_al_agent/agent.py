@@ -30,8 +30,9 @@ from robo_al_agent.latch import Latch
 from robo_al_agent.leading import jog_goal, park_goal
 from robo_al_agent.lease import LEASE_SECONDS, Lease
 from robo_al_agent.motion import Errand, Motion
-from robo_al_agent.readings import arrays_of
+from robo_al_agent.recording import end_interrupted, kept
 from robo_al_agent.robot import Array, Fault, Sample
+from robo_al_agent.tables import measured
 from robo_al_agent.waiting import Waiting
 from robo_al_agent.wire import Message, content_hash
 
@@ -115,6 +116,7 @@ class Agent:
             "approve": self._approve,
             "reject": self._reject,
             "status": self._status,
+            "recordings": self._recordings,
             "pause": self._pause,
             "resume": self._resume,
         }
@@ -192,7 +194,10 @@ class Agent:
         """Let the control loop do what a person asks of the device."""
         if self.motion.execution is not None:
             raise WireError(f"{kind}: a rollout is running; abort it first")
-        hanging = self.motion.door.overdue()
+        if self.motion.recorder.take is not None and kind != "end_recording":
+            raise WireError(f"{kind}: a recording is being made; end it first")
+        door = self.motion.door
+        hanging = door.overdue() or (door.sensing.overdue() if kind == "clear" else None)
         if hanging is not None:
             _, self.condemned = hanging
             raise NotYetError(f"{kind}: {self.condemned.message}; the agent is started anew")
@@ -202,12 +207,12 @@ class Agent:
                 reply = said if isinstance(said, Message) else requests.error_message(said)
                 later(Message(reply.kind, {**reply.fields, "request": number}, reply.arrays))
 
-        goal = None
+        goal, record = None, fields if kind == "record" else None
         if kind == "park":
             goal = park_goal(self._robot.park)
         elif kind == "jog":
             goal = jog_goal(self._robot.door.spec, fields.joint, fields.delta)
-        self.motion.errands.append(Errand(kind, fields.operator, answer, goal))
+        self.motion.errands.append(Errand(kind, fields.operator, answer, goal, record))
 
     def _hello(self, fields: requests.Hello, message: Message, now_ns: int) -> Message:
         robot, rate = self._robot, self._device.rate
@@ -310,6 +315,9 @@ class Agent:
             self._journal.acknowledge(fields.id)
         return self._state_of(fields.id, now_ns)
 
+    def _recordings(self, fields: requests.Recordings, message: Message, now_ns: int) -> Message:
+        return kept(self._journal)
+
     def _tick(self, fields: requests.Tick, message: Message, now_ns: int) -> Message:
         self._need_lease(fields.fencing, now_ns)
         command = requests.one_command(message, len(self._robot.door.spec.joints))
@@ -338,7 +346,8 @@ class Agent:
             return "clear"
         if self._journal.paused is not None:
             return "resume"
-        if plan is None or plan.id != id or self.motion.execution is not None:
+        busy = self.motion.execution is not None or self.motion.recorder.take is not None
+        if plan is None or plan.id != id or busy:
             return "turn"
         heard = self._approvals.word(plan.id, plan.hash, now_ns) is not None
         return "approval" if self._approvals.needed(plan.commands) and not heard else None
@@ -370,7 +379,8 @@ class Agent:
 
     def _status(self, fields: requests.Operator, message: Message, now_ns: int) -> Message:
         motion = self.motion
-        execution, lease, seen = motion.execution, motion.lease, motion.door.seen
+        execution, lease, take = motion.execution, motion.lease, motion.recorder.take
+        seen = motion.door.seen
         hanging = motion.door.overdue()
         return Message(
             "status",
@@ -381,6 +391,7 @@ class Agent:
                 "running": execution.plan.id if execution else None,
                 "step": execution.step if execution else None,
                 "misses": execution.recorded.misses if execution else None,
+                "recording": None if take is None else [take.id, len(take.samples), take.by_hand],
                 "waiting": self._waiting.described(fields.id),
                 "lease": lease.client if lease and now_ns < lease.until_ns else None,
                 "approval": self._robot.approval.mode,
@@ -388,9 +399,10 @@ class Agent:
                 "places": self._places(seen),
                 "reading": None if seen is None else self._reading(seen, now_ns),
                 "session": dataclasses.asdict(self._robot.session),
+                "sensors": motion.door.sensing.missing(now_ns) if motion.door.connected else {},
                 "fault": self._fault_fields(),
             },
-            {} if seen is None else arrays_of(seen),
+            {} if seen is None else measured(seen),
         )
 
     def _reading(self, seen: Sample, now_ns: int) -> dict[str, Any]:
@@ -413,13 +425,17 @@ class Agent:
     def _recover(self) -> None:
         """Deal with what a killed agent left."""
         for rollout in list(self._journal.rollouts.values()):
-            if rollout.state != "started":
+            if rollout.recording and rollout.state in ("accepted", "started"):
+                end_interrupted(self._journal, rollout, self._robot.door)
+                self.fail(Fault("interrupted", f"the agent ended while {rollout.id} was recorded"))
+            if rollout.recording or rollout.state != "started":
                 continue
             request = self._journal.request(rollout.id)
             horizon = int(request.fields["content"]["horizon"])
             recorded = Recorded.of_rows(self._robot.door.spec, self._journal.samples(rollout.id))
             ending = Ending("INTERRUPTED", "the agent ended while it ran")
             result = recorded.result(rollout.id, rollout.hash, ending, horizon)
+            result = self._robot.door.sensing.left_behind(rollout.id, result)
             self._journal.end(
                 rollout.id, ending.kind, ending.reason, len(recorded.sent) / horizon, result
             )

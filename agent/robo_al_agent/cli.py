@@ -15,15 +15,16 @@ from typing import Any
 from robo_al_agent import conversation, finding, servo_setup
 from robo_al_agent.calibration import calibrate
 from robo_al_agent.config import load_config
-from robo_al_agent.door import Door, Faulted
+from robo_al_agent.door import Door
 from robo_al_agent.driver import RobotDriver
 from robo_al_agent.envelope import Envelope, load_envelope
 from robo_al_agent.envelope_draft import write_draft
 from robo_al_agent.errors import AgentError, BusyError, SetupError
+from robo_al_agent.guard import Faulted
 from robo_al_agent.journal import lock
 from robo_al_agent.keys import make_keys
 from robo_al_agent.leading import jog_goal, lead, park_goal, park_pose
-from robo_al_agent.loading import make_driver, make_robot
+from robo_al_agent.loading import is_sensor, make_driver, make_robot, make_sensor
 from robo_al_agent.recovery import misplaced, recover
 from robo_al_agent.terminal import tolerate
 
@@ -111,6 +112,22 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("id", nargs="?", help="of the rollout (the first that waits)")
     with_config(command("clear", conversation.errand, "clear a fault, after looking at the robot"))
     with_config(command("release", conversation.release, "torque off: THE ARM FALLS; hold it"))
+    record = with_config(
+        command(
+            "record", conversation.record, "record a motion led by hand: THE ARM FALLS; hold it"
+        )
+    )
+    with_note(record)
+    record.add_argument(
+        "--seconds", type=_finite, default=600.0, help="after which it ends (600); Enter ends it"
+    )
+    record.add_argument("--out", type=Path, metavar="FILE.safetensors", help="write it there too")
+    kept = with_config(
+        command("recordings", conversation.recordings, "list the recordings that are kept")
+    )
+    kept.add_argument("id", nargs="?", metavar="RECORDING")
+    kept.add_argument("--out", type=Path, metavar="FILE.safetensors", help="write it there")
+    kept.add_argument("--drop", action="store_true", help="let the agent forget it")
     with_config(
         command("pause", conversation.tell, "let what runs end, and start nothing until `resume`")
     )
@@ -169,6 +186,7 @@ def _check(options: argparse.Namespace) -> None:
         return
     _refuse_driver_options(options)
     with _device(path) as (door, envelope):
+        _check_sensors(path)
         spec = door.spec
         print(f"{spec.name}: {len(spec.joints)} joints, {spec.command} commands, {spec.rate:g} Hz")
         for joint in spec.joints:
@@ -250,16 +268,39 @@ def _device(path: Path) -> Iterator[tuple[Door, Envelope]]:
             door.close()
 
 
-def _check_driver(options: argparse.Namespace) -> None:
-    """Say whether a driver keeps its contract; see `robo_al_agent.conformance`."""
-    from robo_al_agent.conformance import check_driver
+def _check_sensors(path: Path) -> None:
+    """Say of each sensor of AGENT.yaml what it measures, and whether it keeps its contract."""
+    from robo_al_agent.conformance.sensors import check_sensor
 
+    for name, entry in load_config(path).sensors.items():
+        sensor = make_sensor(name, entry.settings, path.resolve().parent)
+        try:
+            print(f"sensor {name}: {check_sensor(sensor)}", flush=True)
+        except AgentError as error:
+            raise SetupError(f"sensor {name}: {error}") from error
+
+
+def _check_driver(options: argparse.Namespace) -> None:
+    """Say whether a driver or a sensor keeps its contract; see `robo_al_agent.conformance`."""
+    from robo_al_agent.conformance import check_driver
+    from robo_al_agent.conformance.sensors import check_sensor
+
+    if is_sensor(options.what, Path.cwd()):
+        settings = {"name": options.what, **_parameters(options)}
+        print(check_sensor(make_sensor(options.what, settings, Path.cwd())))
+        print(f"{options.what} keeps the contract of a sensor")
+        return
     print(check_driver(_named_driver(options), move=options.move))
     print(f"{options.what} keeps the contract of a driver")
 
 
 def _named_driver(options: argparse.Namespace) -> RobotDriver:
     """Make the driver that FILE.py:DRIVER and --parameters name."""
+    return make_driver({"name": options.what, **_parameters(options)}, Path.cwd())
+
+
+def _parameters(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what --parameters gives to the constructor."""
     try:
         parameters = json.loads(options.parameters)
     except ValueError:
@@ -267,7 +308,7 @@ def _named_driver(options: argparse.Namespace) -> RobotDriver:
     if not isinstance(parameters, dict):
         example = '{"port": "/dev/ttyUSB0"}'
         raise SetupError(f"--parameters: {options.parameters!r}; give a JSON object like {example}")
-    return make_driver({"name": options.what, **parameters}, Path.cwd())
+    return parameters
 
 
 def _twin(options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import functools
 import os
 import threading
 import time
@@ -21,6 +22,8 @@ from robo_al_agent.wire import Message
 HEARTBEAT_NS = 100_000_000
 AGAIN_NS = 250_000_000
 """After which a request without an answer is sent again."""
+FETCH_SECONDS = 60.0
+"""Within which a recording has come, however large."""
 NOT_AFTER_NS = 3600 * 10**9
 """How much later than it is submitted a rollout may begin, the queue and a person included."""
 
@@ -212,6 +215,7 @@ class Client:
     ) -> None:
         self.session = Session(f"host-{os.uname().nodename}-{os.getpid()}-{time.monotonic_ns()}")
         self._on_sample = on_sample
+        self._ask = functools.partial(ask, address, key_folder=key_folder)
         self._context = zmq.Context()
         self._socket = self._connect(address, key_folder)
         self._lock = threading.Condition()
@@ -272,6 +276,31 @@ class Client:
         """Wait until something is true of the session; return whether it is."""
         with self._lock:
             return self._lock.wait_for(lambda: self._closed or done(self.session), timeout)
+
+    def recordings(self) -> list[dict[str, Any]]:
+        """Return what is known of the recordings that the agent keeps, the oldest first.
+
+        Raises:
+            WireError: there is no answer, or an error.
+        """
+        found = self._ask(Message("recordings", {"request": 0})).fields["recordings"]
+        return list(found)
+
+    def fetch_recording(self, id: str) -> Message:
+        """Return a recording: its arrays [T, ...], and in its fields of what and by whom.
+
+        Raises:
+            WireError: there is none of this id, or no answer.
+        """
+        return self._ask(Message("fetch", {"request": 0, "id": id}), seconds=FETCH_SECONDS)
+
+    def acknowledge_recording(self, id: str) -> None:
+        """Say that a recording is safe here: the agent forgets what was measured.
+
+        Raises:
+            WireError: there is no answer.
+        """
+        self._ask(Message("acknowledge", {"request": 0, "id": id}))
 
     def close(self) -> None:
         """Give the robot back, and end the thread; may be called twice."""

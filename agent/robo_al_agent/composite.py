@@ -25,9 +25,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from robo_al_agent.door import GRACE_SECONDS, Door, Faulted
+from robo_al_agent.door import Door
 from robo_al_agent.driver import RobotDriver
 from robo_al_agent.errors import AgentError, DriverError, SetupError
+from robo_al_agent.guard import GRACE_SECONDS, Faulted
 from robo_al_agent.robot import Array, Fault, RobotSpec, Sample, WatchdogKind
 
 
@@ -117,6 +118,14 @@ class Composite:
     def release(self) -> None:
         """Switch torque off at every device; raises `Faulted`."""
         self._together(Door.release)
+
+    def begin_leading(self) -> None:
+        """Let a person move all joints, where every device lets go; raises `Faulted`."""
+        self._together(Door.begin_leading)
+
+    def end_leading(self) -> None:
+        """Hold every device where it is; raises `Faulted`."""
+        self._together(Door.end_leading)
 
     def fault(self) -> Fault | None:
         """Return the fault of the first device that has one."""

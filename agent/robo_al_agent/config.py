@@ -8,6 +8,9 @@
     approval: {mode: first-n, n: 10}
     operator: Ana                      # who is at the robot; may be left out
     park: {base: 0.0, elbow: 0.6}      # where it falls from least; may be left out
+    sensors:                           # read beside the robot; may be left out
+      wrist: {driver: "my/force.py:Wrist", port: /dev/ttyUSB1}
+      overview: {driver: opencv, source: 0, required: false}
 
 Several devices that are one robot have `devices` instead of `driver`:
 
@@ -21,14 +24,33 @@ Paths are relative to the file.
 import ipaddress
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from robo_al_agent.approval import Approval
 from robo_al_agent.errors import SetupError
 from robo_al_agent.requests import Name
+from robo_al_agent.sensing import MOST
 from robo_al_agent.settings import problems, read_settings
+
+SensorName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,50}$")]
+
+
+class SensorEntry(BaseModel):
+    """One entry of `sensors`; what is not named here are parameters of its driver."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    driver: str
+    required: bool = True
+    """Whether the robot stops where it is missing; else its numbers are nan."""
+    oldest: float | None = Field(default=None, gt=0)
+    """s that its newest reading may be old; None: five periods, 0.2 s at least."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the driver's name, and the parameters of its constructor."""
+        return {"name": self.driver, **(self.model_extra or {})}
 
 
 class AgentConfig(BaseModel):
@@ -48,6 +70,8 @@ class AgentConfig(BaseModel):
     """Who is at the robot, for the journal; None: whoever is logged in."""
     park: dict[str, float] = Field(default_factory=dict)
     """Where `robo-al-agent park` leads it: a position for each joint, by its name."""
+    sensors: dict[SensorName, SensorEntry] = Field(default_factory=dict, max_length=MOST)
+    """What is read beside the robot, by its name."""
 
     @property
     def abort_address(self) -> str:

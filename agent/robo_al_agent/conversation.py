@@ -1,21 +1,30 @@
 """What a person at the robot's PC says to the agent that runs there, and what it answers."""
 
 import argparse
+import contextlib
 import getpass
 import os
+import select
+import signal
 import sys
 import time
+import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from robo_al_agent.client import ask
+from robo_al_agent.client import FETCH_SECONDS, ask
 from robo_al_agent.config import AgentConfig, load_config
 from robo_al_agent.errors import BusyError, NotYetError, SetupError, WireError
 from robo_al_agent.preview import told
+from robo_al_agent.recording_file import need_new_file, write_file
 from robo_al_agent.wire import Message
 
 ERRAND_SECONDS = 180.0
 """Within which the device has done what a person asks of it, connecting anew included."""
+REPLACED_SECONDS = 30.0
+"""Within which a process of the agent that had to be replaced has been."""
 
 
 def status(options: argparse.Namespace) -> None:
@@ -30,6 +39,12 @@ def status(options: argparse.Namespace) -> None:
         print("  nothing moves until somebody has looked at it: robo-al-agent clear")
     if said["paused"]:
         print(f"  PAUSED by {said['paused']}: no rollout starts until robo-al-agent resume")
+    for wrong in said["sensors"].values():
+        print(f"  MISSING {wrong}")
+    if said["recording"]:
+        id, readings, by_hand = said["recording"]
+        torque = ", torque off" if by_hand else ""
+        print(f"  RECORDS {id}: {readings} readings{torque}; robo-al-agent abort ends it")
     if said["hangs"]:
         print(f"  HANGS {said['hangs']}")
     if not said["connected"]:
@@ -134,6 +149,85 @@ def _show(rollout: Mapping[str, Any]) -> None:
         print(f"    {line}")
 
 
+def record(options: argparse.Namespace) -> None:
+    """Have a motion recorded that a person leads, until Enter, Ctrl-C or a time."""
+    config = load_config(options.config)
+    if options.out is not None:
+        need_new_file(options.out)
+    robot = _ask(config, "status", 10.0).fields["robot"]
+    print(f"{robot}: where its driver can let go of it, torque goes off at every joint:")
+    print("what a motor holds up falls, and what a gripper holds: hold the arm")
+    if sys.stdin.isatty() and not _confirmed("begin? [y/N] "):
+        return
+    id = f"recording/{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    stopped: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: stopped.append(number))
+    asked = {"id": id, "note": options.note, "duration": options.seconds}
+    begun = _ask(config, "record", ERRAND_SECONDS, **asked).fields
+    led = "torque is off: lead it by hand"
+    if not begun["by_hand"]:
+        led = "this driver cannot let go of the robot: it is only read, however it is led"
+    print(f"{id}: {led}; Enter or Ctrl-C ends it", flush=True)
+    state = _watch_recording(config, id, stopped)
+    print(f"{state['kind']}: {state['reason']}")
+    if state["fault"]:
+        print(f"  FAULT {state['fault']['code']}: {state['fault']['message']}")
+    if options.out is not None:
+        _write(_ask_plainly(config, "fetch", FETCH_SECONDS, id=id), options.out)
+
+
+def _watch_recording(config: AgentConfig, id: str, stopped: list[int]) -> Mapping[str, Any]:
+    """End a recording when a person says so; return its state once it has ended."""
+    ended, heard = False, time.monotonic()
+    while True:
+        try:
+            state = _ask_plainly(config, "state", id=id).fields
+        except WireError:  # the agent's process may just be replaced
+            if time.monotonic() - heard > REPLACED_SECONDS or len(stopped) > 1:
+                raise
+            continue
+        heard = time.monotonic()
+        if state["state"] != "started":
+            return state
+        listened = [sys.stdin] if sys.stdin.isatty() and not ended else []
+        entered = bool(select.select(listened, [], [], 0.1)[0])
+        if (entered or stopped) and not ended:
+            ended = True
+            with contextlib.suppress(WireError):  # it may have ended by itself: its state says so
+                _ask(config, "end_recording", ERRAND_SECONDS)
+
+
+def recordings(options: argparse.Namespace) -> None:
+    """List the recordings that are kept; write one as a file, or let the agent forget it."""
+    config = load_config(options.config)
+    if options.id is None:
+        if options.out is not None or options.drop:
+            raise SetupError("--out and --drop are for one recording: name it")
+        said = _ask_plainly(config, "recordings").fields
+        for one in said["recordings"]:
+            note = f": {one['note']}" if one["note"] else ""
+            print(f"{one['id']}  {one['kind']}  {one['reason']}  {one['operator']}{note}")
+        if said["further"]:
+            print(f"and {said['further']} newer ones")
+        return
+    if options.out is None and not options.drop:
+        raise SetupError(f"{options.id}: say what is to be done with it: --out FILE, --drop")
+    found = _ask_plainly(config, "fetch", FETCH_SECONDS, id=options.id)
+    if found.kind != "recording":
+        raise SetupError(f"{options.id} is no recording but a rollout, which is its host's")
+    if options.out is not None:
+        _write(found, options.out)
+    if options.drop:
+        _ask_plainly(config, "acknowledge", id=options.id)
+        print(f"{options.id}: dropped")
+
+
+def _write(recording: Message, path: Path) -> None:
+    write_file(path, recording)
+    print(f"{recording.fields['id']} is written to {path}")
+
+
 def operator(config: AgentConfig) -> str:
     """Return who is at the robot."""
     return config.operator or (getpass.getuser() if os.environ.get("USER") else str(os.getuid()))
@@ -142,5 +236,10 @@ def operator(config: AgentConfig) -> str:
 def _ask(config: AgentConfig, kind: str, seconds: float = 2.0, **fields: Any) -> Message:
     name = operator(config)
     who = {"who": name} if kind == "abort" else {"operator": name}
+    return _ask_plainly(config, kind, seconds, **who, **fields)
+
+
+def _ask_plainly(config: AgentConfig, kind: str, seconds: float = 2.0, **fields: Any) -> Message:
+    """Ask what anybody may ask, who does not say a name."""
     address = f"ipc://{config.journal.resolve() / 'operator.sock'}"
-    return ask(address, Message(kind, {"request": 0, **who, **fields}), None, seconds)
+    return ask(address, Message(kind, {"request": 0, **fields}), None, seconds)

@@ -5,12 +5,13 @@ the joints' places are looked at.
 """
 
 from robo_al_agent.calibration import Rate, calibrate
-from robo_al_agent.door import Door, Faulted
+from robo_al_agent.door import Door
 from robo_al_agent.envelope import Envelope
 from robo_al_agent.errors import WireError
+from robo_al_agent.guard import Faulted
+from robo_al_agent.readings import too_old
 from robo_al_agent.recovery import misplaced
 from robo_al_agent.robot import Fault
-from robo_al_agent.watching import stale
 
 
 class Device:
@@ -45,6 +46,7 @@ class Device:
             WireError: it neither forgets nor answers, or says that it still has a fault.
         """
         if self.door.connected:
+            self._need_sensors()
             self._clear(operator)
         else:
             self.connect()
@@ -89,10 +91,16 @@ class Device:
                 again = "" if str(second) in str(first) else f"; connecting anew: {second}"
                 raise WireError(f"{first}{again}") from second
 
+    def _need_sensors(self) -> None:
+        try:
+            self.door.need_sensors()
+        except Faulted as error:
+            raise WireError(str(error)) from error
+
     def _see_fresh(self) -> None:
         """Raise `Faulted` unless there are readings that are taken now."""
         for _ in range(2):
             sample = self.door.read()
-            age = (self.door.now_ns() - sample.time_ns) / 1e9
-            if age > self._envelope.sample_age:
-                raise Faulted(stale(sample, age, self._envelope.sample_age))
+            old = too_old(sample, self._envelope.sample_age, self.door.now_ns())
+            if old is not None:
+                raise Faulted(old)

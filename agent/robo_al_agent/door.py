@@ -11,19 +11,20 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import replace
 
 import numpy as np
 
 from robo_al_agent.driver import (
     RobotDriver,
     SupportsDevices,
+    SupportsLeading,
     SupportsRecovery,
     SupportsReset,
     TrajectoryDriver,
 )
 from robo_al_agent.errors import AgentError, DriverError
+from robo_al_agent.guard import GRACE_SECONDS, Answer, Call, Faulted, Guard, said
 from robo_al_agent.pulse import Pulse
 from robo_al_agent.readings import measured_rates, own, wrong_reading
 from robo_al_agent.rest import rest_rates
@@ -37,42 +38,10 @@ from robo_al_agent.robot import (
     Sample,
     Tolerance,
 )
-
-Answer = TypeVar("Answer")
+from robo_al_agent.sensing import Sensing
 
 WINDOW_SECONDS = 0.05
 """Between two readings whose difference shows whether a joint is at rest."""
-GRACE_SECONDS = 1.0
-"""After its deadline, a call that has not come back counts as one that never will."""
-
-
-class Faulted(DriverError):
-    """A call of the driver went wrong."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call that is being made."""
-
-    name: str
-    began_ns: int
-    seconds: float
-    """Its deadline, from its beginning."""
-
-    def overdue(self, now_ns: int) -> Fault | None:
-        """Return a fault when the call should have come back long ago."""
-        passed = (now_ns - self.began_ns) / 1e9
-        if passed <= self.seconds + GRACE_SECONDS:
-            return None
-        return Fault(
-            "hung",
-            f"{self.name} of the driver has not returned for {passed:.1f} s; it declares "
-            f"{self.seconds:g} s at most",
-        )
 
 
 class Door:
@@ -83,6 +52,7 @@ class Door:
         pulse: told until when a call explains that the process is silent.
         clock: the monotonic clock (ns), or a simulated one.
         sleep: of that clock, in seconds.
+        sensing: what is measured beside the robot.
 
     Raises:
         DriverError: the driver cannot even describe its robot.
@@ -94,15 +64,14 @@ class Door:
         pulse: Pulse | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,
+        sensing: Sensing | None = None,
     ) -> None:
+        self.sensing = sensing or Sensing()
         self._driver = driver
         self._pulse = pulse
         self._clock = clock
         self._sleep = sleep
-        self._gate = threading.Lock()
-        """Of the three below."""
-        self._call: Call | None = None
-        self._condemned = False
+        self._guard = Guard(clock)
         self._cancelling: threading.Thread | None = None
         self._sequence: int | None = None
         self._touched = False
@@ -111,13 +80,17 @@ class Door:
         self.seen: Sample | None = None
         """The newest reading: replaced by the thread that reads, and never changed."""
         try:
-            self.spec: RobotSpec = driver.describe()
+            self._own: RobotSpec = driver.describe()
         except AgentError:
             raise
         except Exception as error:
-            raise DriverError(f"describe: {_said(error)}") from error
-        if not isinstance(self.spec, RobotSpec):
-            raise DriverError(f"describe returned {self.spec!r:.80}; a RobotSpec is needed")
+            raise DriverError(f"describe: {said(error)}") from error
+        if not isinstance(self._own, RobotSpec):
+            raise DriverError(f"describe returned {self._own!r:.80}; a RobotSpec is needed")
+        self.spec = self._own
+        """Of the robot, with the sensors beside it after its own."""
+        if self.sensing.numbers:
+            self.spec = replace(self._own, sensors=(*self._own.sensors, *self.sensing.numbers))
 
     @property
     def resets(self) -> bool:
@@ -133,6 +106,13 @@ class Door:
     def recovers(self) -> bool:
         """Whether a joint can be sent back into its limits from outside."""
         return isinstance(self._driver, SupportsRecovery)
+
+    @property
+    def leads(self) -> bool:
+        """Whether a person can lead the robot by hand while it is read."""
+        driver = self._driver
+        every = driver.devices.values() if isinstance(driver, SupportsDevices) else [driver]
+        return all(isinstance(one, SupportsLeading) for one in every)
 
     def now_ns(self) -> int:
         """Return the time of the monotonic clock."""
@@ -152,15 +132,16 @@ class Door:
         self._touched = True
         self._make("connect", self.spec.connect_seconds, self._driver.connect)
         self.connected = True
+        self.sensing.start()
+        self.sensing.settle(self._clock, self._sleep)
 
     def read(self) -> Sample:
         """Return a reading that is new, finite and of the right shape; raises `Faulted`."""
-        sample = self._make("read", self.spec.call_seconds, self._driver.read)
-        wrong = wrong_reading(self.spec, sample, self._sequence, self._clock())
-        if wrong is not None:
-            raise Faulted(wrong)
-        self._sequence = sample.sequence
-        self.seen = own(sample)
+        sample = self._read()
+        fault = self.sensing.fault(self._clock())
+        if fault is not None:
+            raise Faulted(fault)
+        self.seen = self._with_sensors(sample)
         return self.seen
 
     def command(self, target: Array, seconds: float) -> Array:
@@ -209,6 +190,25 @@ class Door:
         seconds = self.spec.connect_seconds
         self._make("clear_fault", seconds, lambda: self._driver.clear_fault(operator))
 
+    def need_sensors(self) -> None:
+        """Give each sensor another chance; raises `Faulted` where one that is required has none."""
+        self.sensing.settle(self._clock, self._sleep)
+        fault = self.sensing.fault(self._clock())
+        if fault is not None:
+            raise Faulted(fault)
+
+    def begin_leading(self) -> None:
+        """Let a person move the joints; raises `Faulted`."""
+        driver = self._driver
+        assert isinstance(driver, SupportsLeading)
+        self._make("begin_leading", self.spec.connect_seconds, driver.begin_leading)
+
+    def end_leading(self) -> None:
+        """Hold the robot where it is; raises `Faulted`."""
+        driver = self._driver
+        assert isinstance(driver, SupportsLeading)
+        self._make("end_leading", self.spec.connect_seconds, driver.end_leading)
+
     def reset(self, options: Options, seed: int) -> None:
         """Put robot and scene at a start; raises `Faulted`."""
         driver = self._driver
@@ -229,7 +229,9 @@ class Door:
         return self._make(
             "execute",
             seconds,
-            lambda: driver.execute(trajectory, tolerance, lambda sample: on_sample(own(sample))),
+            lambda: driver.execute(
+                trajectory, tolerance, lambda sample: on_sample(self._with_sensors(own(sample)))
+            ),
         )
 
     def cancel(self) -> None:
@@ -240,12 +242,12 @@ class Door:
         """
         driver, seconds = self._driver, self.spec.stop_seconds + self.spec.call_seconds
         assert isinstance(driver, TrajectoryDriver)
-        with self._gate:
-            call = self._call
+        with self._guard.gate:
+            call = self._guard.call
             if call is not None and call.name == "execute":
                 until = (self._clock() - call.began_ns) / 1e9 + seconds
                 if until < call.seconds:
-                    self._call = Call(call.name, call.began_ns, until)
+                    self._guard.call = Call(call.name, call.began_ns, until)
             if self._cancelling is None or not self._cancelling.is_alive():
                 self._cancelling = threading.Thread(
                     target=_quietly, args=(driver.cancel,), daemon=True
@@ -264,7 +266,7 @@ class Door:
 
     def overdue(self) -> tuple[Call, Fault] | None:
         """Return the call that hangs, if one does; from any thread."""
-        call = self._call
+        call = self._guard.call
         if call is None:
             return None
         fault = self._driver.overdue() if isinstance(self._driver, SupportsDevices) else None
@@ -272,13 +274,8 @@ class Door:
         return None if fault is None else (call, fault)
 
     def condemn(self, call: Call) -> bool:
-        """Let a call that hangs never return; return whether it still hung.
-
-        The process is about to end: what its thread would do next must not be done.
-        """
-        with self._gate:
-            self._condemned = self._call is call
-            return self._condemned
+        """Let a call that hangs never return; return whether it still hung."""
+        return self._guard.condemn(call)
 
     # ------------------------------------------------------------ within
 
@@ -293,47 +290,44 @@ class Door:
             act: makes it.
             ask: whether the device is asked for its fault when it goes wrong.
         """
-        call = Call(name, self._clock(), seconds)
-        wrong: BaseException | None = None
-        with self._gate:
-            self._call = call
         if self._pulse is not None:  # a trajectory is long, but nothing in it silences the process
             silent = self.spec.call_seconds if name == "execute" else seconds
-            self._pulse.excuse(call.began_ns + round((silent + GRACE_SECONDS) * 1e9))
+            self._pulse.excuse(self._clock() + round((silent + GRACE_SECONDS) * 1e9))
         try:
-            answer = act()
-        except (Exception, SystemExit) as error:
-            wrong = error
-        finally:
-            self._come_back()
-        passed = (self._clock() - call.began_ns) / 1e9
-        if wrong is not None:
+            return self._guard.make(name, seconds, act)
+        except Faulted as error:
+            wrong = error.__cause__
+            if wrong is None:
+                raise
             raise Faulted(self._named(name, wrong, ask)) from wrong
-        if passed > seconds:
-            told = f"{name} took {passed:.2f} s; the driver declares {seconds:g} s at most"
-            raise _fault("overrun", told)
-        return answer
-
-    def _come_back(self) -> None:
-        with self._gate:
-            self._call = None
-            condemned = self._condemned
-        if condemned:
-            threading.Event().wait()  # for ever: the process is being ended
-        if self._pulse is not None:
-            self._pulse.excuse(0)
+        finally:
+            if self._pulse is not None:
+                self._pulse.excuse(0)
 
     def _named(self, name: str, error: BaseException, ask: bool) -> Fault:
         """Return the device's own fault, where it has one, with what was raised."""
         if isinstance(error, Faulted):  # of one of several devices, named already
             return error.fault
-        told = f"{name}: {_said(error)}"
+        told = f"{name}: {said(error)}"
         known = self.fault() if ask else None
         if known is None:
             return Fault("driver_error", told)
         return Fault(
             known.code, known.message if str(error) in known.message else f"{told}; {known.message}"
         )
+
+    def _read(self) -> Sample:
+        """Return a reading of the robot alone; raises `Faulted`."""
+        sample = self._make("read", self.spec.call_seconds, self._driver.read)
+        wrong = wrong_reading(self._own, sample, self._sequence, self._clock())
+        if wrong is not None:
+            raise Faulted(wrong)
+        self._sequence = sample.sequence
+        return own(sample)
+
+    def _with_sensors(self, sample: Sample) -> Sample:
+        beside = self.sensing.values(self._clock())
+        return replace(sample, sensors=np.concatenate([sample.sensors, beside]))
 
     def _sent(self, name: str, target: Array, act: Callable[[RobotDriver], Array]) -> Array:
         sent = self._make(name, self.spec.call_seconds, lambda: act(self._driver))
@@ -347,10 +341,10 @@ class Door:
         """Wait until two readings show a robot at rest, whatever `safe_stop` has said."""
         limits = rest_rates(self.spec)
         until_ns = self._clock() + round((self.spec.stop_seconds + GRACE_SECONDS) * 1e9)
-        before = self.read()
+        before = self._read()
         while True:
             self._sleep(WINDOW_SECONDS)
-            after = self.read()
+            after = self._read()
             rates = measured_rates(before, after, limits)
             worst = int((rates / limits).argmax())
             if rates[worst] <= limits[worst]:
@@ -369,8 +363,3 @@ def _quietly(act: Callable[[], None]) -> None:
 
 def _fault(code: str, message: str) -> Faulted:
     return Faulted(Fault(code, message))
-
-
-def _said(error: BaseException) -> str:
-    """Return what an exception says; of the agent's own ones the type says nothing more."""
-    return str(error) if isinstance(error, AgentError) else f"{type(error).__name__}: {error}"

@@ -98,6 +98,17 @@ class SupportsDevices(Protocol):
 
 
 @runtime_checkable
+class SupportsLeading(Protocol):
+    """A driver whose robot a person can lead by hand while it is read."""
+
+    def begin_leading(self) -> None:
+        """Let a person move the joints: torque off. `read` goes on, and no fault is latched."""
+
+    def end_leading(self) -> None:
+        """Hold the robot where it is, with torque on; moves nothing."""
+
+
+@runtime_checkable
 class SupportsReset(Protocol):
     """A driver that can put its scene at a start by itself: a simulated robot."""
 

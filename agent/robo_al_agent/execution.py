@@ -16,7 +16,6 @@ import numpy as np
 from robo_al_agent.door import Door
 from robo_al_agent.envelope import Envelope, Stream, check_trajectory
 from robo_al_agent.policy import OnnxPolicy
-from robo_al_agent.readings import arrays_of
 from robo_al_agent.requests import Content
 from robo_al_agent.rest import rest_rates
 from robo_al_agent.robot import (
@@ -30,6 +29,7 @@ from robo_al_agent.robot import (
     Tolerance,
 )
 from robo_al_agent.rules import Violation
+from robo_al_agent.tables import arrays_of, measured, numbers, rows, samples_of
 from robo_al_agent.watching import deviation, kind_of
 from robo_al_agent.wire import Message
 
@@ -70,7 +70,7 @@ class Recorded:
 
     def row(self) -> bytes:
         """Return the last step, for the journal."""
-        parts = [*_numbers(self.samples[-1]), self.proposed[-1], self.sent[-1]]
+        parts = [*numbers(self.samples[-1]), self.proposed[-1], self.sent[-1]]
         return np.concatenate(parts).astype("<f8").tobytes()
 
     def result(self, id: str, hash: str, ending: Ending, horizon: int) -> Message:
@@ -88,39 +88,17 @@ class Recorded:
                 "misses": self.misses,
             },
             {
-                "time_ns": np.array([sample.time_ns for sample in samples], np.int64),
-                "sequence": np.array([sample.sequence for sample in samples], np.int64),
-                "positions": _rows([sample.positions for sample in samples], joints),
-                "velocities": _rows([sample.velocities for sample in samples], joints),
-                "efforts": _rows([sample.efforts for sample in samples], joints),
-                "sensors": _rows([sample.sensors for sample in samples], len(self.spec.sensors)),
-                **{name: _rows(values, joints) for name, values in commands.items()},
+                **arrays_of(self.spec, samples),
+                **{name: rows(values, joints) for name, values in commands.items()},
             },
         )
 
     @classmethod
     def of_rows(cls, spec: RobotSpec, data: bytes) -> "Recorded":
         """Return what a journal kept of a rollout that was interrupted; a torn row is left out."""
-        joints, sensors = len(spec.joints), len(spec.sensors)
-        width = 2 + 5 * joints + sensors
-        whole = len(data) // (8 * width) * 8 * width
-        recorded = cls(spec)
-        ends = np.cumsum([2, joints, joints, joints, sensors, joints])
-        for row in np.frombuffer(data[:whole], "<f8").reshape(-1, width):
-            head, q, speeds, efforts, others, proposed, sent = np.split(row, ends)
-            recorded.samples.append(Sample(int(head[0]), int(head[1]), q, speeds, efforts, others))
-            recorded.proposed.append(proposed)
-            recorded.sent.append(sent)
-        return recorded
-
-
-def _numbers(sample: Sample) -> list[Array]:
-    head = np.array([sample.time_ns, sample.sequence], float)  # exact up to 2^53 ns: 104 days
-    return [head, sample.positions, sample.velocities, sample.efforts, sample.sensors]
-
-
-def _rows(values: list[Array], width: int) -> Array:
-    return np.array(values, np.float64).reshape(len(values), width)
+        joints, (samples, further) = len(spec.joints), samples_of(spec, data, 2 * len(spec.joints))
+        proposed, sent = list(further[:, :joints]), list(further[:, joints:])
+        return cls(spec, samples, proposed, sent)
 
 
 @dataclass(frozen=True)
@@ -431,7 +409,7 @@ def sample_message(id: str, step: int, sample: Sample, target: Array, deadline_n
             "sequence": sample.sequence,
             "deadline_ns": deadline_ns,
         },
-        {**arrays_of(sample), "targets": target},
+        {**measured(sample), "targets": target},
     )
 
 

@@ -43,6 +43,8 @@ class Rollout:
     """Share of its steps that were executed."""
     sha256: str | None = None
     """Of the file of its result; None where there is none."""
+    recording: bool = False
+    """Whether a person led it: nothing was commanded."""
 
 
 class Journal(Protocol):
@@ -118,7 +120,8 @@ class Records(ABC):
         """Take one record into account."""
         kind, id = record["record"], record.get("id", "")
         if kind == "accepted":
-            self.rollouts[id] = Rollout(id, record["hash"], "accepted")
+            recording = record.get("recording", False)
+            self.rollouts[id] = Rollout(id, record["hash"], "accepted", recording=recording)
         elif kind == "started":
             self.rollouts[id] = replace(self.rollouts[id], state="started")
             self.approved += record.get("approved", False)
@@ -207,7 +210,8 @@ class FileJournal(Records):
     def accept(self, rollout: Rollout, request: Message) -> None:
         """See `Journal`."""
         self._write(self._path(rollout.id, "request"), pack(request))
-        self._append(record="accepted", id=rollout.id, hash=rollout.hash)
+        recording = {"recording": True} if rollout.recording else {}
+        self._append(record="accepted", id=rollout.id, hash=rollout.hash, **recording)
 
     def start(self, id: str, approved: bool) -> None:
         """See `Journal`."""

@@ -8,10 +8,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from robo_al_agent.door import Door, Faulted
+from robo_al_agent.door import Door
 from robo_al_agent.envelope import Envelope, check_trajectory
 from robo_al_agent.errors import SetupError
 from robo_al_agent.execution import approach
+from robo_al_agent.guard import Faulted
 from robo_al_agent.recovery import follow, misplaced, slow
 from robo_al_agent.robot import Array, RobotSpec
 

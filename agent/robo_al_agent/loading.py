@@ -15,8 +15,12 @@ from robo_al_agent.composite import Composite
 from robo_al_agent.config import AgentConfig
 from robo_al_agent.driver import RobotDriver
 from robo_al_agent.errors import SetupError
+from robo_al_agent.sensing import Sensing
+from robo_al_agent.sensor import SensorDriver
+from robo_al_agent.watched import Entry, Watched
 
-GROUP = "robo_al.drivers"
+GROUPS = {"driver": "robo_al.drivers", "sensor": "robo_al.sensors"}
+"""Entry points."""
 
 
 def make_robot(config: AgentConfig, base: Path) -> RobotDriver:
@@ -52,43 +56,84 @@ def make_driver(settings: Mapping[str, Any], base: Path) -> RobotDriver:
         SetupError: there is none of this name, or it refuses its parameters.
     """
     name = str(settings["name"])
-    parameters = {key: value for key, value in settings.items() if key != "name"}
+    driver = _make("driver", settings, base)
+    if not isinstance(driver, RobotDriver):
+        methods = ("describe", "connect", "read", "command", "safe_stop", "release", "fault")
+        raise _lacking(f"driver {name}", driver, (*methods, "clear_fault", "close"))
+    return driver
+
+
+def make_sensor(name: str, settings: Mapping[str, Any], base: Path) -> SensorDriver:
+    """Construct what reads a sensor; nothing is connected.
+
+    Args:
+        name: of the sensor.
+        settings: `name` of its driver, and the parameters of its constructor.
+        base: folder that a path in the driver's name is relative to.
+
+    Raises:
+        SetupError: there is no such driver, or it refuses its parameters.
+    """
+    try:
+        sensor = _make("sensor", settings, base)
+    except SetupError as error:
+        raise SetupError(f"sensors.{name}: {error}") from error
+    if not isinstance(sensor, SensorDriver):
+        raise _lacking(f"sensors.{name}", sensor, ("describe", "connect", "read", "close"))
+    return sensor
+
+
+def is_sensor(name: str, base: Path) -> bool:
+    """Say whether a class reads and does not command; raises `SetupError` where there is none."""
     kind = find_driver(name, base)
+    return hasattr(kind, "read") and not (hasattr(kind, "command") or hasattr(kind, "safe_stop"))
+
+
+def make_sensing(config: AgentConfig, base: Path) -> Sensing:
+    """Make all sensors of AGENT.yaml; nothing is connected, and `SetupError` as above."""
+    watched = [
+        Watched(Entry(name, make_sensor(name, entry.settings, base), entry.required, entry.oldest))
+        for name, entry in config.sensors.items()
+    ]
+    return Sensing(watched, config.journal)
+
+
+def _lacking(what: str, found: Any, methods: tuple[str, ...]) -> SetupError:
+    lacking = [method for method in methods if not callable(getattr(found, method, None))]
+    return SetupError(f"{what}: it lacks {', '.join(lacking)}")
+
+
+def _make(what: str, settings: Mapping[str, Any], base: Path) -> Any:
+    """Construct a driver or a sensor of these settings; raises `SetupError`."""
+    name = str(settings["name"])
+    parameters = {key: value for key, value in settings.items() if key != "name"}
+    kind = find_driver(name, base, what)
     try:
         inspect.signature(kind).bind(**parameters)
     except TypeError as error:
         raise SetupError(
-            f"driver {name}: {error}; its parameters are {inspect.signature(kind)}"
+            f"{what} {name}: {error}; its parameters are {inspect.signature(kind)}"
         ) from None
     try:
-        driver = kind(**parameters)
+        return kind(**parameters)
     except SetupError:
         raise
     except Exception as error:
-        raise SetupError(f"driver {name}: {type(error).__name__}: {error}") from error
-    if not isinstance(driver, RobotDriver):
-        lacking = [
-            method
-            for method in ("describe", "connect", "read", "command", "safe_stop", "release")
-            + ("fault", "clear_fault", "close")
-            if not callable(getattr(driver, method, None))
-        ]
-        raise SetupError(f"driver {name}: it lacks {', '.join(lacking)}")
-    return driver
+        raise SetupError(f"{what} {name}: {type(error).__name__}: {error}") from error
 
 
-def find_driver(name: str, base: Path) -> Any:
-    """Return a driver's class; raises `SetupError` where there is none."""
+def find_driver(name: str, base: Path, what: str = "driver") -> Any:
+    """Return the class of a driver, or of a sensor; raises `SetupError` where there is none."""
     module_name, _, attribute = name.partition(":")
     if not attribute and name.endswith(".py"):
-        raise SetupError(f"driver {name}: say which class of it: {name}:Class")
+        raise SetupError(f"{what} {name}: say which class of it: {name}:Class")
     if not attribute:
-        known = {entry.name: entry for entry in entry_points(group=GROUP)}
+        known = {entry.name: entry for entry in entry_points(group=GROUPS[what])}
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]}?" if near else "."
             raise SetupError(
-                f"driver {name}: not known{hint} There are {', '.join(sorted(known))}, or give "
+                f"{what} {name}: not known{hint} There are {', '.join(sorted(known))}, or give "
                 "path/robot.py:Class"
             )
         return known[name].load()
@@ -100,11 +145,11 @@ def find_driver(name: str, base: Path) -> Any:
         )
         return getattr(module, attribute)
     except AttributeError:
-        raise SetupError(f"driver {name}: {module_name} has no {attribute}") from None
+        raise SetupError(f"{what} {name}: {module_name} has no {attribute}") from None
     except SetupError:
         raise
     except Exception as error:
-        raise SetupError(f"driver {name}: {type(error).__name__}: {error}") from error
+        raise SetupError(f"{what} {name}: {type(error).__name__}: {error}") from error
 
 
 def _file_module(path: Path) -> Any:

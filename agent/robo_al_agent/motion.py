@@ -13,15 +13,17 @@ from dataclasses import dataclass
 
 from robo_al_agent.approval import Approvals
 from robo_al_agent.device import Device
-from robo_al_agent.door import Call, Faulted
 from robo_al_agent.envelope import Envelope
 from robo_al_agent.errors import AgentError, JournalError, NotYetError, WireError
 from robo_al_agent.execution import Ending, Execution, Plan, sample_message
+from robo_al_agent.guard import Call, Faulted
 from robo_al_agent.journal import Journal
 from robo_al_agent.latch import Latch
 from robo_al_agent.leading import Goal, lead
 from robo_al_agent.lease import LEASE_SECONDS, Lease
+from robo_al_agent.recording import Recorder
 from robo_al_agent.recovery import ABORTED, recover
+from robo_al_agent.requests import Record
 from robo_al_agent.robot import Array, Fault, Sample
 from robo_al_agent.waiting import Waiting
 from robo_al_agent.watching import kind_of
@@ -42,11 +44,13 @@ class Errand:
     """Something that a person asks of the device, and who is told what came of it."""
 
     kind: str
-    """`clear`, `release`, `recover`, `park` or `jog`."""
+    """One of `requests.ERRANDS`."""
     operator: str
     answer: Callable[[Message | AgentError], None]
     goal: Goal | None = None
     """Of `park` and `jog`."""
+    record: Record | None = None
+    """Of `record`."""
 
 
 class Motion:
@@ -89,6 +93,7 @@ class Motion:
         self._approvals = approvals
         self._push = push
         self._keep = keep
+        self.recorder = Recorder(device, envelope, journal, latch, keep, self._write)
         self._errand: Errand | None = None
         self._aborts: deque[tuple[str, str | None]] = deque()
         """Who has said stop, and to which rollout (None: to everything), since the last tick."""
@@ -117,6 +122,9 @@ class Motion:
         """
         execution = self.execution
         if execution is not None and execution.handed_over:
+            fault = self.door.sensing.fault(now_ns)
+            if fault is not None:
+                self._latch.latch(fault)
             ending = self._interruption(execution, now_ns)
             if ending is not None:
                 execution.cancel(ending)
@@ -133,7 +141,8 @@ class Motion:
             errand.answer(WireError(f"{errand.kind}: {fault.message}"))
         while (behind := self._next_errand()) is not None:  # asked again, it ends this process
             behind.answer(NotYetError(f"{behind.kind}: {fault.message}"))
-        moves = self.execution is not None or self.door.now_ns() < self._moves_until_ns
+        busy = self.execution is not None or self.recorder.take is not None
+        moves = busy or self.door.now_ns() < self._moves_until_ns
         if not (moves or (errand is not None and errand.kind in MOVING)):
             return False
         if not self.door.condemn(call):
@@ -141,6 +150,8 @@ class Motion:
         execution = self.execution
         if execution is not None:
             self._write_end(execution, Ending("FAULTED", fault.message))
+        if self.recorder.take is not None:
+            self.recorder.write_end(Ending("FAULTED", fault.message))
         return True
 
     # ------------------------------------------------------------ the control loop
@@ -148,6 +159,8 @@ class Motion:
     def tick(self, now_ns: int) -> int:
         """Do what is due; return when to call again (ns)."""
         try:
+            if self.recorder.take is not None:
+                return min(self._record(now_ns), now_ns + IDLE_NS)
             if self.execution is None and not self._idle(now_ns):
                 return now_ns + IDLE_NS
             execution = self.execution
@@ -172,6 +185,8 @@ class Motion:
         self._latch.latch(fault)
         if self.execution is not None:
             self._end(self.execution, Ending("FAULTED", fault.message))
+        if self.recorder.take is not None:
+            self.recorder.end(Ending("FAULTED", fault.message))
 
     def _due(self, execution: Execution, now_ns: int) -> Ending | None:
         """Do what is due of a rollout; return how it ended, if it did."""
@@ -243,11 +258,18 @@ class Motion:
 
     def _run(self, errand: Errand) -> None:
         self._errand = errand
-        do = {"clear": self._clear, "release": self._release, "recover": self._recover}
+        do = {
+            "clear": self._clear,
+            "release": self._release,
+            "recover": self._recover,
+            "end_recording": self._nothing_to_end,
+        }
         answer: Message | AgentError = Message("ok")
         try:
             if errand.goal is not None:
                 self._lead(errand, errand.goal)
+            elif errand.record is not None:
+                answer = self._begin_recording(errand.record)
             else:
                 do[errand.kind](errand.operator)
         except AgentError as error:
@@ -280,11 +302,15 @@ class Motion:
         self.released = False
         recover(self.door, self._envelope, lambda: bool(self._aborts))
 
-    def _lead(self, errand: Errand, goal: Goal) -> None:
+    def _need_ready(self) -> None:
+        """Raise `WireError` unless the robot is connected and well."""
         if not self.may_start:
             raise WireError(
                 "the robot has a fault, or is not connected: see to that first, `clear`"
             )
+
+    def _lead(self, errand: Errand, goal: Goal) -> None:
+        self._need_ready()
         self._journal.note(what=errand.kind, operator=errand.operator)
         self.released = False
         try:
@@ -293,6 +319,33 @@ class Motion:
             if error.fault.code != ABORTED:
                 self._latch.latch(error.fault)
             raise
+
+    # ------------------------------------------------------------ recordings
+
+    def _begin_recording(self, asked: Record) -> Message:
+        self._need_ready()
+        self.released = False
+        return self.recorder.begin(asked)
+
+    def _nothing_to_end(self, operator: str) -> None:
+        raise WireError("nothing is being recorded")
+
+    def _record(self, now_ns: int) -> int:
+        """Do what is due of a recording; return when to call again (ns)."""
+        said, take = None, self.recorder.take
+        assert take is not None
+        for who, id in tuple(self._aborts):
+            if id in (None, take.id):
+                said = Ending("ABORTED_OPERATOR", f"{who} stopped it")
+        errand = self._next_errand()
+        if errand is not None and errand.kind == "end_recording":
+            said = said or Ending("SUCCEEDED", f"{errand.operator} ended it")
+        next_ns = self.recorder.advance(now_ns, said)
+        if errand is not None:
+            ended = errand.kind == "end_recording"
+            told = WireError(f"{errand.kind}: a recording is being made; end it first")
+            errand.answer(Message("ok") if ended else told)
+        return next_ns
 
     # ------------------------------------------------------------ rollouts
 
@@ -346,6 +399,7 @@ class Motion:
 
         rate = self._device.rate
         assert rate is not None
+        self.door.sensing.begin(plan.id)
         self.execution = Execution(
             plan,
             self.door,
@@ -373,12 +427,17 @@ class Motion:
         """Write how a rollout ended: now, or when there is room on the disk again."""
         plan, steps = execution.plan, execution.step
         result = execution.recorded.result(plan.id, plan.hash, ending, plan.content.horizon)
+        result = self.door.sensing.end(result, self.door.now_ns())
         fraction = steps / plan.content.horizon
 
         def write() -> None:
             self._journal.end(plan.id, ending.kind, ending.reason, fraction, result)
 
         self.execution = None
+        self._write(write)
+
+    def _write(self, write: Callable[[], None]) -> None:
+        """Write an ending down: now, or when there is room on the disk again."""
         try:
             write()
         except JournalError as error:

@@ -32,6 +32,15 @@ def wrong_reading(spec: RobotSpec, sample: Sample, last: int | None, now_ns: int
     return None
 
 
+def too_old(sample: Sample, limit: float, now_ns: int) -> Fault | None:
+    """Return that a reading is older than a limit (s), if it is, with the device that it is of."""
+    age = (now_ns - sample.time_ns) / 1e9
+    if age <= limit:
+        return None
+    whose = f"{sample.device}: " if sample.device else ""
+    return Fault("stale", f"{whose}the reading is {age:.3g} s old; limit {limit:g}")
+
+
 def _malformed(spec: RobotSpec, sample: Sample) -> str | None:
     if not isinstance(sample, Sample):
         return f"read returned a {type(sample).__name__}; a Sample is needed"
@@ -55,16 +64,6 @@ def own(sample: Sample) -> Sample:
         efforts=sample.efforts.copy(),
         sensors=sample.sensors.copy(),
     )
-
-
-def arrays_of(sample: Sample) -> dict[str, Array]:
-    """Return what a reading measured, as it goes to the host."""
-    return {
-        "positions": sample.positions,
-        "velocities": sample.velocities,
-        "efforts": sample.efforts,
-        "sensors": sample.sensors,
-    }
 
 
 def measured_rates(before: Sample, after: Sample, limits: Array) -> Array:

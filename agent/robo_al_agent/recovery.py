@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from robo_al_agent.door import Door, Faulted
+from robo_al_agent.door import Door
 from robo_al_agent.envelope import Envelope
+from robo_al_agent.guard import Faulted
 from robo_al_agent.robot import Array, Fault, RobotSpec
 from robo_al_agent.watching import deviation
 

@@ -121,6 +121,24 @@ class Jog(Operator):
     """In the joint's unit."""
 
 
+class Record(Operator):
+    """Asks for a motion that a person leads to be recorded; a copy of it changes nothing."""
+
+    id: Name
+    """Of the recording."""
+    note: str = Field(default="", max_length=300)
+    duration: float = Field(gt=0, le=3600)
+    """Seconds after which it ends by itself."""
+
+
+class EndRecording(Operator):
+    """Ends the recording that is being made; `operator` is who says so."""
+
+
+class Recordings(Fields):
+    """Asks which recordings are kept."""
+
+
 KINDS: dict[str, type[Fields]] = {
     "hello": Hello,
     "lease": Lease,
@@ -139,10 +157,13 @@ KINDS: dict[str, type[Fields]] = {
     "park": Operator,
     "jog": Jog,
     "status": Operator,
+    "record": Record,
+    "end_recording": EndRecording,
+    "recordings": Recordings,
     "pause": Operator,
     "resume": Operator,
 }
-ERRANDS = {"clear", "release", "recover", "park", "jog"}
+ERRANDS = {"clear", "release", "recover", "park", "jog", "record", "end_recording"}
 """What the device itself is asked; the answer takes its time."""
 OPERATOR_KINDS = {"approve", "reject", "status", "abort", "pause", "resume"} | ERRANDS
 """What is taken from the operator's socket, which only this machine has."""

@@ -80,7 +80,8 @@ class RobotSpec:
     call_seconds: float = 1.0
     """Within which `read`, `command` and `fault` return or raise, also when the device is dead."""
     connect_seconds: float = 30.0
-    """Within which `connect`, `clear_fault`, `release`, `reset` and `close` do."""
+    """Within which `connect`, `clear_fault`, `release`, `reset`, `close` and what begins and ends
+    leading by hand do."""
 
 
 @dataclass(frozen=True)

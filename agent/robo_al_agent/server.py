@@ -39,10 +39,11 @@ from robo_al_agent.envelope import as_fields, load_envelope
 from robo_al_agent.errors import AgentError, JournalError, SetupError, WireError
 from robo_al_agent.journal import FileJournal, lock
 from robo_al_agent.leading import park_pose
-from robo_al_agent.loading import make_robot
+from robo_al_agent.loading import make_robot, make_sensing
 from robo_al_agent.pulse import Pulse
 from robo_al_agent.requests import ERRANDS, error_message
 from robo_al_agent.robot import Fault
+from robo_al_agent.sensing import Sensing
 from robo_al_agent.terminal import tolerate
 from robo_al_agent.wire import Message
 
@@ -61,6 +62,7 @@ class Server:
     Args:
         config: of AGENT.yaml.
         driver: not yet connected.
+        sensing: what is read beside the robot, not yet connected.
         pulse: the sign of life for the parent.
         tell: told, in words, how the robot is.
         note: of a person, on this session.
@@ -74,6 +76,7 @@ class Server:
         self,
         config: AgentConfig,
         driver: RobotDriver,
+        sensing: Sensing,
         pulse: Pulse,
         tell: Callable[[str], None],
         note: str = "",
@@ -90,7 +93,7 @@ class Server:
         self._out: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         """What the network thread is to send."""
         self._identities: dict[str, bytes] = {}
-        self._door = Door(driver, pulse)
+        self._door = Door(driver, pulse, sensing=sensing)
         spec = self._door.spec
         pulse.declare(spec.connect_seconds + spec.stop_seconds + spec.call_seconds)
         envelope = load_envelope(config.envelope, self._door.spec)
@@ -194,6 +197,7 @@ class Server:
         self._rows.put(None)
         left = self._left_behind()
         self._door.close()
+        self._door.sensing.stop()
         self._tell(left)
 
     def _left_behind(self) -> str:
@@ -367,7 +371,8 @@ def main() -> None:
     try:
         config = load_config(path)
         driver = make_robot(config, path.resolve().parent)
-        server = Server(config, driver, pulse, tell, note=sys.argv[4])
+        sensing = make_sensing(config, path.resolve().parent)
+        server = Server(config, driver, sensing, pulse, tell, note=sys.argv[4])
     except AgentError as error:
         print(f"robo-al-agent: {error}", file=sys.stderr, flush=True)
         os._exit(error.exit_code)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from robo_al_agent.envelope import Envelope
+from robo_al_agent.readings import too_old
 from robo_al_agent.robot import Array, Fault, OutcomeKind, RobotSpec, Sample
 
 KINDS: dict[str, OutcomeKind] = {
@@ -20,12 +21,6 @@ def kind_of(fault: Fault) -> OutcomeKind:
     return KINDS.get(fault.code, "FAULTED")
 
 
-def stale(sample: Sample, age: float, limit: float) -> Fault:
-    """Return the fault that a reading is too old (s), with the device that it is of."""
-    whose = f"{sample.device}: " if sample.device else ""
-    return Fault("stale", f"{whose}the reading is {age:.3g} s old; limit {limit:g}")
-
-
 def deviation(
     spec: RobotSpec, envelope: Envelope, sample: Sample, target: Array | None, now_ns: int
 ) -> Fault | None:
@@ -38,9 +33,9 @@ def deviation(
         target: [J] the command that was sent last, or None before the first.
         now_ns: monotonic time after the reading came.
     """
-    age = (now_ns - sample.time_ns) / 1e9
-    if age > envelope.sample_age:
-        return stale(sample, age, envelope.sample_age)
+    old = too_old(sample, envelope.sample_age, now_ns)
+    if old is not None:
+        return old
     if spec.command != "position":
         return None
     if target is not None:

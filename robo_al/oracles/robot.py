@@ -53,8 +53,8 @@ from robo_al_agent.config import is_loopback, split_address
 from robo_al_agent.envelope import check_candidates, from_fields
 from robo_al_agent.errors import AgentError
 from robo_al_agent.execution import filled
-from robo_al_agent.readings import arrays_of
 from robo_al_agent.robot import Sample
+from robo_al_agent.tables import measured
 from robo_al_agent.wire import Message
 
 Array = NDArray[np.float64]
@@ -181,7 +181,7 @@ class RobotOracle:
                 said = plain_options(inner.context()) if isinstance(inner, SupportsContext) else {}
             options = {**said, "joints": tuple(seen.positions.tolist())}
             with trying(env, "robot_observation"):
-                observation = own_copy(self._observe(arrays_of(seen), seen.positions, options))
+                observation = own_copy(self._observe(measured(seen), seen.positions, options))
                 if observation.shape != (size,) or not np.isfinite(observation).all():
                     raise ValueError(f"{observation} is no observation of {size} finite numbers")
         return [replace(drawn, observation=observation, options=options, found=True)]

@@ -10,6 +10,7 @@ from robo_al_agent.client import Session
 from robo_al_agent.readings import measured_rates
 from robo_al_agent.rest import REST
 from robo_al_agent.robot import Sample
+from robo_al_agent.tables import MEASURED
 
 
 class Standing:
@@ -47,7 +48,8 @@ class Standing:
             self._before = self.sample = None
             return False
         if self.sample is None or self.sample.sequence != reading["sequence"]:
-            newest = Sample(reading["time_ns"], reading["sequence"], **said.arrays)
+            q, speeds, efforts, sensors = (said.arrays[name] for name in MEASURED)
+            newest = Sample(reading["time_ns"], reading["sequence"], q, speeds, efforts, sensors)
             self._before, self.sample = self.sample, newest
         # The answer is no earlier than its question: so old is the reading at most.
         taken_ns = session.status_ns - round(reading["age"] * 1e9)

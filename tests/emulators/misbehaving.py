@@ -175,3 +175,19 @@ class Recovering(Misbehaving):
         if self.behave("recover") != "drop":
             self.send(target, seconds, "recover")
         return target
+
+
+class Led(Misbehaving):
+    """The same robot, which a person can lead by hand: what the hand does is in robot.json."""
+
+    def begin_leading(self):
+        self.behave("begin_leading")
+        self.led("begin_leading")
+
+    def end_leading(self):
+        self.behave("end_leading")
+        self.led("end_leading")
+
+    def led(self, what):
+        with (self.folder / "log").open("a") as file:
+            file.write(json.dumps({"what": what, "process": os.getpid()}) + "\n")

@@ -277,6 +277,23 @@ class LeRobot:
         self._switch_torque("disable_torque")
         self._fault = Fault("released", "torque is off; clear the fault to hold the arm again")
 
+    def begin_leading(self) -> None:
+        """Switch torque off, so that a person can lead the arm: it falls, where nobody holds it.
+
+        Raises:
+            DriverError: the robot has no such switch, or does not answer.
+        """
+        self._switch_torque("disable_torque")
+
+    def end_leading(self) -> None:
+        """Hold the present position with torque on.
+
+        Raises:
+            DriverError: the robot does not answer.
+        """
+        self._hold()
+        self._switch_torque("enable_torque")
+
     def _switch_torque(self, method: str) -> None:
         try:
             getattr(self._connected().bus, method)()

@@ -83,6 +83,14 @@ class MujocoTwin:
         """Torque off, until the next `connect`."""
         self._ask({"do": "release"})
 
+    def begin_leading(self) -> None:
+        """Torque off, so that the arm can be led."""
+        self._ask({"do": "release"})
+
+    def end_leading(self) -> None:
+        """Torque on: the servos hold where the joints are."""
+        self._ask({"do": "connect"})
+
     def fault(self) -> Fault | None:
         """Return what the twin has latched, or that it does not answer."""
         if self._line is not None and self._lost is None:

@@ -177,8 +177,7 @@ class ServoDriver(ABC):
         Raises:
             DriverError: a fault is latched, or the target is not J finite numbers.
         """
-        if self._fault is not None:
-            raise DriverError(f"{self.name}: not sent, a fault is latched: {self._fault.message}")
+        self._need_holding()
         if np.shape(target) != (len(self.motors),) or not np.isfinite(target).all():
             raise DriverError(f"{self.name}: target {target}; {len(self.motors)} finite numbers")
         motors = self.motors.values()
@@ -200,14 +199,20 @@ class ServoDriver(ABC):
         Raises:
             DriverError: a fault is latched.
         """
-        if self._fault is not None:
-            raise DriverError(f"{self.name}: not sent, a fault is latched: {self._fault.message}")
+        self._need_holding()
         motors = list(self.motors.values())
         pairs = zip(motors, target, strict=True)
         goals = {motor.id: motor.tick(float(goal)) for motor, goal in pairs}
         with self._talking() as bus:
             self._send(bus, goals)
         return np.array([motor.position(goals[motor.id]) for motor in motors])
+
+    def _need_holding(self) -> None:
+        """Raise `DriverError` while a fault is latched, or a person leads the arm."""
+        if self._fault is not None:
+            raise DriverError(f"{self.name}: not sent, a fault is latched: {self._fault.message}")
+        if not self._torque:
+            raise DriverError(f"{self.name}: not sent, torque is off: a person leads the arm")
 
     def safe_stop(self) -> None:
         """Send every motor that answers to where it can come to rest, and see it come to rest.
@@ -250,11 +255,28 @@ class ServoDriver(ABC):
         Raises:
             DriverError: a motor does not answer.
         """
+        self._connected()
+        self._latch(Fault("released", "torque is off; clear the fault to hold the arm again"))
+        self.begin_leading()
+
+    def begin_leading(self) -> None:
+        """Switch torque off, so that a person can lead the arm: it falls, where nobody holds it.
+
+        Raises:
+            DriverError: a motor does not answer.
+        """
         with self._talking() as bus:
             self._torque = False
-            self._latch(Fault("released", "torque is off; clear the fault to hold the arm again"))
             for motor in self.motors.values():
                 self._set_torque(bus, motor, False)
+
+    def end_leading(self) -> None:
+        """Hold the present position with torque on, as `connect` does.
+
+        Raises:
+            DriverError: a motor does not answer, or its torque stays off.
+        """
+        self._start()
 
     def fault(self) -> Fault | None:
         """Return the first fault since `connect` or `clear_fault`."""

@@ -237,6 +237,24 @@ def test_release_and_hold_again(arm, bus):
     assert bus.state(1)["torque"] and bus.state(1)["goal"] == 2200
 
 
+def test_an_arm_that_is_led_by_hand_is_read_and_then_holds_where_it_is(arm, bus):
+    arm.begin_leading()
+    assert not any(bus.state(number)["torque"] for number in (1, 2, 3))
+    bus("drift", 1, 400)
+    deadline = time.monotonic() + 10
+    while arm.read().positions[0] < 0.3:
+        assert time.monotonic() < deadline
+    bus("drift", 1, 0)
+    with pytest.raises(DriverError, match="a person leads the arm"):
+        arm.command(np.zeros(3), 0.02)
+    assert arm.fault() is None
+    at = bus.state(1)["position"]
+    arm.end_leading()
+    state = bus.state(1)
+    assert state["torque"] and abs(state["position"] - at) <= 1 and abs(state["goal"] - at) <= 1
+    assert arm.fault() is None
+
+
 def test_a_header_within_data_is_stuffed(arm, bus):
     bus("register", 1, 100, 0xFDFFFF, 3)
     assert arm._connected().read([1], 100, 3) == [(b"\xff\xff\xfd", 0)]

@@ -241,6 +241,25 @@ def test_release_and_hold_again(arm, bus):
     assert bus.state(1)["torque"] and bus.state(1)["goal"] == 2200
 
 
+def test_an_arm_that_is_led_by_hand_is_read_and_not_commanded(arm, bus):
+    follow(arm, [0.2, 0.0, 0.0])
+    arm.begin_leading()
+    assert not any(bus.state(number)["torque"] for number in (1, 2, 3))
+    bus("drift", 1, 400)
+    until(lambda: arm.read().positions[0] > 0.4)
+    bus("drift", 1, 0)
+    for order in (arm.command, arm.recover):
+        with pytest.raises(DriverError, match="a person leads the arm"):
+            order(np.zeros(3), 0.02)
+    arm.safe_stop()
+    assert arm.fault() is None and not bus.state(1)["torque"]
+    at = bus.state(1)["position"]
+    arm.end_leading()
+    state = bus.state(1)
+    assert state["torque"] and abs(state["position"] - at) <= 1 and abs(state["goal"] - at) <= 1
+    follow(arm, [0.0, 0.0, 0.0])
+
+
 def test_closing_a_released_arm_leaves_torque_off(arm, bus):
     arm.release()
     arm.close()

@@ -161,6 +161,15 @@ def test_closing_holds_and_releasing_lets_go(arm, bus):
         arm.read()
 
 
+def test_an_arm_is_led_by_hand_and_then_holds_where_it_is(arm, bus):
+    arm.begin_leading()
+    assert not bus.state(1)["torque"] and arm.fault() is None
+    bus("put", 1, 2200)
+    arm.end_leading()
+    assert bus.state(1)["torque"] and abs(bus.state(1)["goal"] - 2200) <= 1
+    assert arm.fault() is None
+
+
 def test_a_stop_is_believed_when_it_is_measured(arm, bus):
     bus("drift", 1, 300)
     told = r"the stop failed: joint shoulder_pan still moves at 0.4\d* rad/s"

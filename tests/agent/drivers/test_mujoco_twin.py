@@ -244,6 +244,21 @@ def test_without_torque_the_arm_sinks_until_it_is_connected_again(arm):
     assert [entry["event"] for entry in home.events() if entry["event"] in ("release", "refused")]
 
 
+def test_an_arm_that_is_led_sinks_and_then_holds_where_it_is(arm):
+    _, driver = arm
+    driver.begin_leading()
+    until(lambda: driver.read().positions[1] > HOME[1] + 0.2)
+    assert driver.fault() is None
+    with pytest.raises(DriverError, match="torque is off"):
+        driver.command(np.array(HOME), 1.0)
+    driver.end_leading()
+    until(lambda: at_rest(driver))
+    held = driver.read().positions
+    assert held[1] > HOME[1] + 0.1
+    driver.command(held, 0.1)  # it is driven again, from where it is
+    until(lambda: near(driver.read().positions, held))
+
+
 # ---------------------------------------------------------------- a scene's start
 
 
