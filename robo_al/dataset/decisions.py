@@ -11,7 +11,7 @@ from robo_al.dataset.dataset import Dataset
 from robo_al.dataset.episodes import fault
 from robo_al.dataset.ledger import RolloutRow, RoundRow
 from robo_al.errors import UserError
-from robo_al.types import Trajectory
+from robo_al.types import Outcome, Trajectory
 
 
 def waiting(dataset: Dataset) -> list[RolloutRow]:
@@ -36,7 +36,8 @@ def accept(dataset: Dataset, rollout: str) -> RolloutRow:
         raise UserError(
             f"inbox: {rollout} cannot be learned from: {found}; discard it, or run it again"
         )
-    return dataset.record(row, part, None, row.robot_seconds or 0.0, row.wall_seconds)
+    outcome = Outcome(row.id, part, row.robot_seconds or 0.0)
+    return dataset.record(row, outcome, None, row.wall_seconds)
 
 
 def discard(dataset: Dataset, rollout: str) -> RolloutRow:
@@ -89,6 +90,8 @@ _OF_EXECUTION = (
     "wall_seconds",
     "epoch",
     "sequence",
+    "details",
+    "signals",
 )
 """Columns that say how a rollout went."""
 

@@ -24,9 +24,13 @@ from robo_al.dataset.rows import (
     ConfigurationRow,
     EvaluationRow,
     FitRow,
+    LabelRow,
     RolloutRow,
+    RolloutState,
     RoundRow,
     Row,
+    Totals,
+    solved_at,
 )
 from robo_al.dataset.tables import make_tables, selection
 from robo_al.errors import RunFolderError, StorageError
@@ -38,9 +42,12 @@ __all__ = [
     "ConfigurationRow",
     "EvaluationRow",
     "FitRow",
+    "LabelRow",
     "Ledger",
     "RolloutRow",
+    "RolloutState",
     "RoundRow",
+    "Totals",
     "solved_at",
     "to_json",
 ]
@@ -229,13 +236,13 @@ class Ledger:
         key = fields(table)[0].name
         return next(iter(self._select(table, f'WHERE 1 ORDER BY "{key}" DESC LIMIT 1')), None)
 
-    def states(self) -> dict[str, int]:
+    def states(self) -> dict[RolloutState, int]:
         """Return how many rollouts are in each state; all states are listed."""
         counts = self._read("SELECT state, count(*) FROM rollouts GROUP BY state")
         return dict.fromkeys(STATES, 0) | dict(counts)
 
-    def totals(self) -> tuple[int, int, float]:
-        """Return rollouts and transitions recorded, and seconds of robot time for all rollouts."""
+    def totals(self) -> Totals:
+        """Return what the campaign has come to in all."""
         count, steps = self._read(
             "SELECT count(*), sum(steps) FROM rollouts WHERE state = 'recorded'"
         )[0]
@@ -244,7 +251,7 @@ class Ledger:
             "SELECT sum(robot_seconds) FROM (SELECT robot_seconds FROM rollouts "
             "WHERE robot_seconds NOT NULL ORDER BY robot_seconds)"
         )[0][0]
-        return count, steps or 0, seconds or 0.0
+        return Totals(count, steps or 0, seconds or 0.0)
 
     def files(self) -> tuple[int, int, int]:
         """Return how many files of episodes, evaluations and weights were ever written."""
@@ -269,19 +276,6 @@ class Ledger:
                 for column in _VOLATILE & row.keys():
                     del row[column]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def solved_at(
-    evaluations: Sequence[EvaluationRow], threshold: float | None
-) -> EvaluationRow | None:
-    """Return the second of the first two evaluations in a row at or above the threshold."""
-    if threshold is None:
-        return None
-    good = [row.mean_return is not None and row.mean_return >= threshold for row in evaluations]
-    for i in range(1, len(good)):
-        if good[i - 1] and good[i]:
-            return evaluations[i]
-    return None
 
 
 def to_json(value: Mapping[str, Any] | Sequence[Any]) -> str:

@@ -1,10 +1,12 @@
 """What is told of a rollout: whether it can be recorded at all."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
 import numpy as np
 
+from robo_al.dataset.measured import checked_details, checked_label, checked_signals
 from robo_al.errors import UserError
 from robo_al.types import Failure, FailureKind, Outcome, Trajectory
 
@@ -44,7 +46,17 @@ def checked(outcome: Outcome) -> Outcome:
             f"tell: terminated of rollout {name} is {trajectory.terminated!r:.80}; it must be true "
             "or false"
         )
-    return Outcome(name, result, float(seconds))
+    if trajectory is not None:
+        trajectory = replace(trajectory, signals=checked_signals(name, trajectory))
+        if isinstance(result, Failure):
+            result = replace(result, partial=trajectory)
+        else:
+            result = trajectory
+    details = checked_details(name, outcome.details)
+    if isinstance(outcome.labels, str) or not isinstance(outcome.labels, Sequence):
+        raise UserError(f"tell: labels of rollout {name} must be a list of Label")
+    labels = tuple(checked_label(name, label) for label in outcome.labels)
+    return Outcome(name, result, float(seconds), details, labels)
 
 
 def _checked_failure(name: str, failure: Failure) -> Failure:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from robo_al import plugins
-from robo_al.dataset.dataset import read_evaluation
-from robo_al.dataset.ledger import EvaluationRow
+from robo_al.dataset.rows import EvaluationRow
+from robo_al.dataset.stored import read_evaluation
 from robo_al.report.video import Video, VideoError, film
 from robo_al.report.words import count, duration, number
 from robo_al.types import EnvSpec
