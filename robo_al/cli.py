@@ -243,12 +243,13 @@ def _turn(campaign: "Campaign", config: "Config") -> None:
         raise StorageError(
             f"{error}; nothing recorded is lost; go on with: robo-al resume {folder}"
         ) from error
+    from robo_al.dataset.view import RunView
     from robo_al.report.page import write_report  # plots: not before they are needed
     from robo_al.report.summary import summarise, verdict
     from robo_al.report.terminal import say
 
     report = write_report(folder)
-    say(verdict(summarise(folder)))
+    say(verdict(summarise(RunView(folder))))
     print(f"report: {report}")
 
 
@@ -326,9 +327,10 @@ def _conclude(plan: "Plan", folder: Path) -> int:
 
 
 def _show(options: argparse.Namespace) -> None:
+    from robo_al.dataset.view import RunView
     from robo_al.report.summary import render, summarise
 
-    summary = summarise(options.folder)
+    summary = summarise(RunView(options.folder))
     if options.json:
         print(json.dumps(summary, indent=2, allow_nan=False))
         return
@@ -342,27 +344,27 @@ def _inbox(options: argparse.Namespace) -> None:
 
     from robo_al.dataset import decisions as inbox
     from robo_al.dataset.dataset import Dataset
+    from robo_al.dataset.view import RunView
     from robo_al.report.terminal import say
     from robo_al.report.words import count
 
-    with closing(Dataset(options.folder)) as dataset:
-        for row in dataset.take_back():
-            print(f"{row.id}: its file is what was written again; it is {row.state}")
-        for name in ("accept", "discard", "again"):
-            rollout = getattr(options, name)
-            if rollout is not None:
-                row = getattr(inbox, name)(dataset, rollout)
-                print(f"{rollout}: {row.state}" + (f" as {row.id}" if row.id != rollout else ""))
-                return
-        rows = inbox.waiting(dataset)
-        for row in rows:
-            measured = f"{row.steps} of {count(row.horizon, 'step')} measured"
-            say(f"{row.id}  {measured if row.steps else 'nothing measured'}  {row.reason}")
-        say(
-            f"decide with: robo-al inbox {options.folder} --accept|--discard|--again ID"
-            if rows
-            else "No rollout waits for a decision."
-        )
+    for name in ("accept", "discard", "again"):
+        rollout = getattr(options, name)
+        if rollout is None:
+            continue
+        with closing(Dataset(options.folder)) as dataset:
+            row = getattr(inbox, name)(dataset, rollout)
+        print(f"{rollout}: {row.state}" + (f" as {row.id}" if row.id != rollout else ""))
+        return
+    rows = RunView(options.folder).waiting
+    for row in rows:
+        measured = f"{row.steps} of {count(row.horizon, 'step')} measured"
+        say(f"{row.id}  {measured if row.steps else 'nothing measured'}  {row.reason}")
+    say(
+        f"decide with: robo-al inbox {options.folder} --accept|--discard|--again ID"
+        if rows
+        else "No rollout waits for a decision."
+    )
 
 
 def _list(options: argparse.Namespace) -> None:

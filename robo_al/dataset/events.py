@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from robo_al.dataset.ledger import EvaluationRow, RolloutRow
+from robo_al.dataset.rows import EvaluationRow, RolloutRow
 
 
 @dataclass(frozen=True)

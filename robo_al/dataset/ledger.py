@@ -7,9 +7,8 @@ was acknowledged survives a power cut.
 
 import hashlib
 import json
-import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -30,7 +29,9 @@ from robo_al.dataset.rows import (
     RoundRow,
     Row,
     Totals,
+    finite,
     solved_at,
+    to_json,
 )
 from robo_al.dataset.tables import make_tables, selection
 from robo_al.errors import RunFolderError, StorageError
@@ -150,7 +151,7 @@ class Ledger:
         """Add rows, inside a transaction; a number that is not finite becomes null."""
         for row in rows:
             names = ", ".join(f'"{field.name}"' for field in fields(row))
-            values = [_finite(value) for value in astuple(row)]
+            values = [finite(value) for value in astuple(row)]
             marks = ", ".join("?" * len(values))
             self._connection.execute(
                 f"INSERT INTO {TABLES[type(row)]} ({names}) VALUES ({marks})", values
@@ -162,7 +163,7 @@ class Ledger:
         assignments = ", ".join(f'"{column}" = ?' for column in changes)
         cursor = self._connection.execute(
             f'UPDATE {TABLES[table]} SET {assignments} WHERE "{name}" = ?',
-            (*map(_finite, changes.values()), key),
+            (*map(finite, changes.values()), key),
         )
         assert cursor.rowcount == 1, f"{table.__name__} {key}"
 
@@ -178,6 +179,15 @@ class Ledger:
         return int(self._read("SELECT max(sequence) FROM rollouts")[0][0] or 0) + 1
 
     # ------------------------------------------------------------ reading
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let everything that is read inside be of one moment; a campaign waits to write."""
+        self._read("BEGIN")
+        try:
+            yield
+        finally:
+            self._read("ROLLBACK")
 
     def _read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return what a SELECT finds.
@@ -276,19 +286,6 @@ class Ledger:
                 for column in _VOLATILE & row.keys():
                     del row[column]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def to_json(value: Mapping[str, Any] | Sequence[Any]) -> str:
-    """Return compact JSON in which numbers that are not finite are null."""
-    return json.dumps(_finite(value), allow_nan=False, sort_keys=True, separators=(",", ":"))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

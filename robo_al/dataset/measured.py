@@ -20,7 +20,10 @@ from robo_al.types import Label, Scalar, Trajectory
 EPISODE_COLUMNS = ("observation", "action", "proposed", "reward")
 """Of an episode's file, which has a further one for each signal."""
 _TAKEN_BY_STEPS = ("trajectory", "rollout", "step", "terminated", *EPISODE_COLUMNS)
-_TAKEN_BY_ROLLOUTS = tuple(field.name for field in fields(RolloutRow))
+_TAKEN_BY_ROLLOUTS = (
+    *(field.name for field in fields(RolloutRow)),
+    *("rollouts", "transitions", "start", "return"),  # of an evaluation's
+)
 _NAME = re.compile(r"\w[\w./-]{0,99}")
 _KINDS = "biufU"
 """Of NumPy's dtypes: truth values, integers, floating-point numbers and texts."""

@@ -4,9 +4,11 @@ Columns are added, never demanded: a new one may be null, and is so in the rows 
 version's run folder.
 """
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 RolloutState: TypeAlias = Literal[
     "selected", "dispatched", "recorded", "failed", "aborted", "quarantined", "indeterminate"
@@ -203,3 +205,17 @@ def solved_at(
         if good[i - 1] and good[i]:
             return evaluations[i]
     return None
+
+
+def to_json(value: Mapping[str, Any] | Sequence[Any]) -> str:
+    """Return compact JSON in which numbers that are not finite are null."""
+    return json.dumps(finite(value), allow_nan=False, sort_keys=True, separators=(",", ":"))
+
+
+def finite(value: Any) -> Any:
+    """Return a value in which numbers that are not finite are None."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
