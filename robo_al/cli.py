@@ -340,31 +340,42 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _inbox(options: argparse.Namespace) -> None:
-    from contextlib import closing
-
-    from robo_al.dataset import decisions as inbox
-    from robo_al.dataset.dataset import Dataset
     from robo_al.dataset.view import RunView
     from robo_al.report.terminal import say
     from robo_al.report.words import count
 
     for name in ("accept", "discard", "again"):
-        rollout = getattr(options, name)
-        if rollout is None:
-            continue
-        with closing(Dataset(options.folder)) as dataset:
-            row = getattr(inbox, name)(dataset, rollout)
-        print(f"{rollout}: {row.state}" + (f" as {row.id}" if row.id != rollout else ""))
-        return
-    rows = RunView(options.folder).waiting
-    for row in rows:
+        if (rollout := getattr(options, name)) is not None:
+            say(_decide(options.folder, name, rollout))
+            return
+    run = RunView(options.folder)
+    for row in run.waiting:
         measured = f"{row.steps} of {count(row.horizon, 'step')} measured"
-        say(f"{row.id}  {measured if row.steps else 'nothing measured'}  {row.reason}")
+        decided = f"  decided: {run.decided[row.id]}" if row.id in run.decided else ""
+        say(f"{row.id}  {measured if row.steps else 'nothing measured'}  {row.reason}{decided}")
     say(
         f"decide with: robo-al inbox {options.folder} --accept|--discard|--again ID"
-        if rows
+        if run.waiting
         else "No rollout waits for a decision."
     )
+
+
+def _decide(folder: Path, choice: str, rollout: str) -> str:
+    """Do what was decided, or leave it for the campaign that runs; return what to tell."""
+    from contextlib import closing
+
+    from robo_al.dataset import decisions
+    from robo_al.dataset.dataset import Dataset
+    from robo_al.errors import FolderInUseError
+
+    try:
+        with closing(Dataset(folder)) as dataset:
+            row = decisions.CHOICES[choice](dataset, rollout)
+    except FolderInUseError:
+        decisions.leave(folder, choice, rollout)
+        when = "the next time that it is resumed" if choice == "again" else "before it retrains"
+        return f"{rollout}: {choice} is noted; the campaign that runs will do it {when}"
+    return f"{rollout}: {row.state}" + (f" as {row.id}" if row.id != rollout else "")
 
 
 def _list(options: argparse.Namespace) -> None:

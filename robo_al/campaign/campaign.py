@@ -23,6 +23,7 @@ from robo_al.campaign.learner import Learner
 from robo_al.campaign.selection import NUMERICAL_ERRORS, Chosen, Refuses, choose, explore
 from robo_al.campaign.setbacks import Setbacks
 from robo_al.campaign.settings import Parts, Settings
+from robo_al.dataset import decisions
 from robo_al.dataset.candidates import content_hash, context_json, controller_json, restore
 from robo_al.dataset.clock import Clock
 from robo_al.dataset.dataset import Dataset
@@ -30,6 +31,7 @@ from robo_al.dataset.episodes import examine
 from robo_al.dataset.events import (
     Activity,
     Advanced,
+    Decided,
     Event,
     Explored,
     Indeterminate,
@@ -121,6 +123,7 @@ class Campaign:
         """What was looked at last."""
         self._solved: EvaluationRow | None = None
         self.setbacks = Setbacks(dataset.ledger)
+        decisions.take(dataset, opening=True)
         self.learner = Learner(dataset, parts, settings.seed, self.clock, self.emit)
         dataset.write_metrics()
 
@@ -522,6 +525,8 @@ class Campaign:
     def learn(self) -> FitRow | None:
         """Retrain on everything recorded, if that has changed since the last time.
 
+        What people have decided meanwhile is done first (`robo_al.dataset.decisions`).
+
         A model that cannot be fitted is reported, and the one before is kept.
 
         Returns:
@@ -530,6 +535,8 @@ class Campaign:
         Raises:
             StorageError: the disk is full or refuses; the fit is done again later.
         """
+        for decision in decisions.take(self.dataset, opening=False):
+            self.emit(Decided(decision))
         return self.learner.learn(self.rounds)
 
     def complete_round(self, record: Mapping[str, Any], index: int | None = None) -> None:

@@ -170,8 +170,34 @@ class LabelRow:
     """Who said it, person or program."""
 
 
-Row = TypeVar("Row", RolloutRow, RoundRow, FitRow, EvaluationRow, ConfigurationRow, LabelRow)
-AnyRow: TypeAlias = RolloutRow | RoundRow | FitRow | EvaluationRow | ConfigurationRow | LabelRow
+@dataclass(frozen=True)
+class DecisionRow:
+    """What a person decided about a rollout while a campaign used the folder."""
+
+    number: int
+    """From 1."""
+    rollout: str
+    choice: str
+    """`accept`, `discard` or `again`."""
+    taken: int | None = None
+    """Which opening of the folder took note of it; null for none yet."""
+    refused: str | None = None
+    """Why it could not be done; null where it was."""
+
+
+Row = TypeVar(
+    "Row",
+    RolloutRow,
+    RoundRow,
+    FitRow,
+    EvaluationRow,
+    ConfigurationRow,
+    LabelRow,
+    DecisionRow,
+)
+AnyRow: TypeAlias = (
+    RolloutRow | RoundRow | FitRow | EvaluationRow | ConfigurationRow | LabelRow | DecisionRow
+)
 TABLES: dict[type, str] = {
     RolloutRow: "rollouts",
     RoundRow: "rounds",
@@ -179,6 +205,7 @@ TABLES: dict[type, str] = {
     EvaluationRow: "evaluations",
     ConfigurationRow: "configurations",
     LabelRow: "labels",
+    DecisionRow: "decisions",
 }
 """Names of the tables."""
 

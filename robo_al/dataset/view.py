@@ -13,6 +13,7 @@ from robo_al.dataset.folders import LEDGER, read_config_text
 from robo_al.dataset.ledger import Ledger
 from robo_al.dataset.measured import parsed_details
 from robo_al.dataset.rows import (
+    DecisionRow,
     EvaluationRow,
     FitRow,
     LabelRow,
@@ -53,6 +54,7 @@ class RunView:
             self.fit_rows: Sequence[FitRow] = ledger.rows(FitRow)
             self.evaluation_rows: Sequence[EvaluationRow] = ledger.rows(EvaluationRow)
             self.label_rows: Sequence[LabelRow] = ledger.rows(LabelRow)
+            self.decision_rows: Sequence[DecisionRow] = ledger.rows(DecisionRow)
             self.totals: Totals = ledger.totals()
             self.states: Mapping[RolloutState, int] = ledger.states()
 
@@ -85,6 +87,11 @@ class RunView:
     def waiting(self) -> list[RolloutRow]:
         """The rollouts that wait for a person's decision."""
         return [row for row in self.rollout_rows if row.state == "indeterminate"]
+
+    @property
+    def decided(self) -> dict[str, str]:
+        """What was decided about rollouts, by id, and the campaign has taken no note of yet."""
+        return {row.rollout: row.choice for row in self.decision_rows if row.taken is None}
 
     @property
     def seconds(self) -> dict[str, float]:
