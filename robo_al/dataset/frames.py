@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _JSON = ("context", "controller", "details", "signals")
 """Columns of the ledger that hold more than one value; the first two are parsed."""
+_NULLABLE = {"b": "boolean", "i": "Int64", "u": "UInt64", "f": "float64"}
+"""Columns of pandas that can say of a row that there is nothing, by the kind of NumPy's dtype."""
 Named = Mapping[str, Mapping[str, Scalar | None]]
 
 
@@ -45,7 +47,7 @@ def rollouts(
             for what, value in found.items()
         }
         said = {f"label[{name}]": value for name, value in labels[row.id].items()}
-        table.append(plain | details[row.id] | spread | said)
+        table.append({**plain, **details[row.id], **spread, **said})
     names = [name for name in RolloutRow.__dataclass_fields__ if name not in _JSON[2:]]
     further = {name: None for row in table for name in row if name not in names}
     return pd.DataFrame(table, columns=[*names, *further]).set_index("id")
@@ -59,10 +61,11 @@ def transitions(episodes: Mapping[str, Trajectory]) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    parts = []
+    spread: list[dict[str, NDArray[Any]]] = []
     for rollout, episode in episodes.items():
-        columns: dict[str, Any] = {"rollout": rollout, "step": np.arange(episode.steps)}
         arrays = {
+            "rollout": np.full(episode.steps, rollout),
+            "step": np.arange(episode.steps),
             "observation": episode.observations[:-1],
             "action": episode.actions,
             "proposed": episode.proposed,
@@ -70,10 +73,15 @@ def transitions(episodes: Mapping[str, Trajectory]) -> "pd.DataFrame":
             "next_observation": episode.observations[1:],
             "terminated": episode.ends,
         }
+        columns: dict[str, NDArray[Any]] = {}
         for name, values in (arrays | dict(episode.signals)).items():
             columns |= _spread(name, values[: episode.steps])
-        parts.append(pd.DataFrame(columns))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+        spread.append(columns)
+    names = dict.fromkeys(name for columns in spread for name in columns)
+    steps = [len(columns["step"]) for columns in spread]
+    return pd.DataFrame(
+        {name: _column([columns.get(name) for columns in spread], steps) for name in names}
+    )
 
 
 def evaluations(rows: Sequence[EvaluationRow]) -> "pd.DataFrame":
@@ -107,3 +115,18 @@ def _spread(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
         return {name: values}
     places = np.ndindex(values.shape[1:])
     return {f"{name}[{','.join(map(str, place))}]": values[:, *place] for place in places}
+
+
+def _column(parts: Sequence[NDArray[Any] | None], steps: Sequence[int]) -> "pd.Series[Any]":
+    """Return one column of all rollouts; whole numbers stay so where some rollouts have none."""
+    import pandas as pd
+
+    present = [part for part in parts if part is not None]
+    kinds = {part.dtype.kind for part in present}
+    if len(present) == len(parts) and "U" not in kinds:
+        return pd.Series(np.concatenate(present))
+    values: list[Any] = []
+    for part, count in zip(parts, steps, strict=True):
+        values += [None] * count if part is None else part.tolist()
+    (kind,) = kinds if len(kinds) == 1 else {"U" if "U" in kinds else "f"}
+    return pd.Series(values, dtype=_NULLABLE.get(kind, "object"))

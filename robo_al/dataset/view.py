@@ -96,8 +96,8 @@ class RunView:
     @property
     def seconds(self) -> dict[str, float]:
         """Wall-clock time for each activity, until the last complete round."""
-        last = self.records[-1] if self.records else {}
-        return dict.fromkeys(ACTIVITIES, 0.0) | last.get("seconds", {})
+        spent = self.records[-1].get("seconds", {}) if self.records else {}
+        return dict.fromkeys(ACTIVITIES, 0.0) | dict(spent)
 
     @property
     def cpu_seconds(self) -> float:

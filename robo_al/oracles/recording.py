@@ -44,6 +44,8 @@ class Step(NamedTuple):
     reward: float
     terminated: bool
     truncated: bool
+    success: bool | None = None
+    """What the env's information says of it, if it does."""
 
 
 @dataclass(frozen=True)

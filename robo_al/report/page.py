@@ -128,9 +128,11 @@ def _table(run: RunView) -> tuple[list[tuple[str, str]], list[list[str]]]:
     Each detail, signal and label has a column of its own, before the reason.
     """
     measured = {
-        row.id: run.details[row.id]
-        | {name: x for name, x in run.signals[row.id].items() if name not in measures.TIMES}
-        | {f"label {name}": value for name, value in run.labels[row.id].items()}
+        row.id: {
+            **run.details[row.id],
+            **{name: x for name, x in run.signals[row.id].items() if name not in measures.TIMES},
+            **{f"label {name}": value for name, value in run.labels[row.id].items()},
+        }
         for row in run.rollout_rows
     }
     names = list(dict.fromkeys(name for found in measured.values() for name in found))

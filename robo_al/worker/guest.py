@@ -120,8 +120,8 @@ class Guest:
         if not (np.isfinite(seen).all() and np.isfinite(reward)):
             return fault("quarantined", not_finite(seen, reward))
         ends = {"terminated": bool(terminated), "truncated": bool(truncated)}
-        fields = {"reward": reward, **ends, "over": any(ends.values())}
-        fields["success"] = said_success(info)
+        said = {"over": any(ends.values()), "success": said_success(info)}
+        fields = {"reward": reward, **ends, **said}
         return self._shaped(Frame("observation", fields, [seen]))
 
     def _first(self, seed: int, options: Mapping[str, Any]) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from robo_al.campaign.campaign import Campaign
+from robo_al.dataset import frames
 from robo_al.dataset.episodes import decode, encode, examine
 from robo_al.dataset.measured import summary_of
 from robo_al.dataset.outcomes import checked
@@ -184,3 +185,22 @@ def test_the_summary_of_signals_leaves_out_what_is_no_finite_number() -> None:
     assert found["force"] == {"min": 0.0, "mean": 0.0, "max": 0.0}
     assert found["stuck"] == {"min": 0.0, "mean": 0.5, "max": 1.0}
     assert "camera/left.frame" not in found and "nothing" not in found
+
+
+def test_a_table_of_steps_has_what_only_some_rollouts_measured() -> None:
+    stamps = np.arange(STEPS + 1) * 10**15 + 2**53 + 1
+    names = np.array(list("abcde"))
+    several: list[dict[str, Any]] = [
+        {"time_ns": stamps, "frame": names, "still": np.ones(STEPS, bool)},
+        {"force": np.full(STEPS, np.nan)},
+        {"force": np.arange(STEPS), "wrench": np.arange(6.0 * STEPS).reshape(STEPS, 2, 3)},
+    ]
+    made = {f"r{i}": replace(outcome().result, signals=x) for i, x in enumerate(several)}
+    table = frames.transitions(made)
+    assert len(table) == 3 * STEPS and table["rollout"].tolist() == sorted([*made] * STEPS)
+    assert table["time_ns"][:STEPS].tolist() == stamps[:STEPS].tolist()
+    assert table["frame"][:STEPS].tolist() == list("abcd") and table["still"][:STEPS].all()
+    for name in ("time_ns", "frame", "still"):
+        assert table[name][STEPS:].isna().all()
+    assert table["force"].isna().sum() == 2 * STEPS and table["force"][2 * STEPS + 1] == 1.0
+    assert table["wrench[1,2]"].dropna().tolist() == [5.0, 11.0, 17.0, 23.0]
