@@ -351,8 +351,11 @@ def _inbox(options: argparse.Namespace) -> None:
     run = RunView(options.folder)
     for row in run.waiting:
         measured = f"{row.steps} of {count(row.horizon, 'step')} measured"
-        decided = f"  decided: {run.decided[row.id]}" if row.id in run.decided else ""
-        say(f"{row.id}  {measured if row.steps else 'nothing measured'}  {row.reason}{decided}")
+        say(f"{row.id}  {measured if row.steps else 'nothing measured'}  {row.reason}")
+        decision = run.decisions.get(row.id)
+        if decision is not None:
+            refused = f", which was refused: {decision.refused}" if decision.refused else ""
+            say(f"  decided: {decision.choice}{refused}")
     say(
         f"decide with: robo-al inbox {options.folder} --accept|--discard|--again ID"
         if run.waiting
@@ -373,8 +376,8 @@ def _decide(folder: Path, choice: str, rollout: str) -> str:
             row = decisions.CHOICES[choice](dataset, rollout)
     except FolderInUseError:
         decisions.leave(folder, choice, rollout)
-        when = "the next time that it is resumed" if choice == "again" else "before it retrains"
-        return f"{rollout}: {choice} is noted; the campaign that runs will do it {when}"
+        when = "" if choice == "again" else "before it retrains, or "
+        return f"{rollout}: {choice} is noted; the campaign does it {when}when it is resumed"
     return f"{rollout}: {row.state}" + (f" as {row.id}" if row.id != rollout else "")
 
 

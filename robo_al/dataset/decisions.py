@@ -26,8 +26,7 @@ def accept(dataset: Dataset, rollout: str) -> RolloutRow:
         IntegrityError: its file is damaged.
     """
     row = _waiting(dataset.ledger, rollout)
-    if not row.sha256 or not row.steps:
-        raise UserError(f"inbox: nothing of {rollout} was measured; discard it, or run it again")
+    _need_measured(row)
     part: Trajectory = dataset.trajectory(row)
     channels = len(json.loads(row.context)["observation"])
     found = fault(part, channels, part.actions.shape[1], row.horizon)
@@ -112,12 +111,14 @@ def leave(folder: Path, choice: str, rollout: str) -> None:
         rollout: its id.
 
     Raises:
-        UserError: it waits for no decision, or one was left already.
+        UserError: it waits for no decision, one was left already, or there is nothing to accept.
         RunFolderError: no run, or another version's.
         StorageError: the disk is full or refuses.
     """
     with Ledger.open(folder / LEDGER) as ledger, ledger.transaction():
         row = _waiting(ledger, rollout)
+        if choice == "accept":
+            _need_measured(row)
         left = ledger.rows(DecisionRow, rollout=row.id, taken=None)
         if left:
             raise UserError(
@@ -151,6 +152,11 @@ def take(dataset: Dataset, opening: bool) -> list[DecisionRow]:
             dataset.ledger.update(DecisionRow, decision.number, **changes)
         taken.append(replace(decision, taken=dataset.epoch, refused=refused))
     return taken
+
+
+def _need_measured(row: RolloutRow) -> None:
+    if not row.sha256 or not row.steps:
+        raise UserError(f"inbox: nothing of {row.id} was measured; discard it, or run it again")
 
 
 def _waiting(ledger: Ledger, rollout: str) -> RolloutRow:

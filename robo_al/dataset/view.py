@@ -89,9 +89,9 @@ class RunView:
         return [row for row in self.rollout_rows if row.state == "indeterminate"]
 
     @property
-    def decided(self) -> dict[str, str]:
-        """What was decided about rollouts, by id, and the campaign has taken no note of yet."""
-        return {row.rollout: row.choice for row in self.decision_rows if row.taken is None}
+    def decisions(self) -> dict[str, DecisionRow]:
+        """What was last decided about a rollout while a campaign ran, by the rollout's id."""
+        return {row.rollout: row for row in self.decision_rows}
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -108,6 +108,10 @@ class RunView:
     def solved_at(self) -> EvaluationRow | None:
         """The second of the first two evaluations in a row at or above the threshold."""
         return solved_at(self.evaluation_rows, self.config["threshold"])
+
+    @cached_property
+    def _by_id(self) -> dict[str, RolloutRow]:
+        return {row.id: row for row in self.rollout_rows}
 
     # ------------------------------------------------------------ what was measured
 
@@ -137,7 +141,7 @@ class RunView:
             IntegrityError: its file is missing, truncated or altered.
             StorageError: it cannot be read now.
         """
-        row = next((row for row in self.rollout_rows if row.id == rollout), None)
+        row = self._by_id.get(rollout)
         if row is None:
             raise UserError(f"{self.folder}: no rollout has the id {rollout!r}")
         if row.sha256 is None:

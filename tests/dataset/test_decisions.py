@@ -107,6 +107,9 @@ def test_without_data_nothing_can_be_accepted(run: Path) -> None:
             ledger.update(RolloutRow, "r0001-00", sha256=None, steps=None)
         with pytest.raises(UserError, match="nothing of r0001-00 was measured"):
             inbox.accept(campaign.dataset, "r0001-00")
+        with pytest.raises(UserError, match="nothing of r0001-00 was measured"):
+            inbox.leave(run, "accept", "r0001-00")
+        assert not RunView(run).decisions
 
 
 def test_what_was_measured_and_is_not_finite_is_not_accepted(run: Path) -> None:
@@ -143,7 +146,7 @@ def test_a_running_campaign_does_what_was_decided_before_it_retrains(
         assert fit is not None and fit.rollouts == 2
         (decided,) = [event for event in events if isinstance(event, Decided)]
         assert remark(decided) == "r0001-00 was decided, accept: done"
-        assert RunView(run).states["recorded"] == 2 and not RunView(run).decided
+        assert RunView(run).states["recorded"] == 2 and not RunView(run).waiting
         assert main(["inbox", str(run), "--accept", "r0001-00"]) == UserError.exit_code
     assert rows(run)["r0001-00"].state == "recorded"
 
@@ -152,7 +155,8 @@ def test_what_is_to_run_again_waits_until_the_campaign_is_resumed(run: Path) -> 
     with open_campaign(run) as campaign:
         assert main(["inbox", str(run), "--again", "r0001-00"]) == 0
         campaign.learn()
-        assert RunView(run).decided == {"r0001-00": "again"} and campaign.round_complete
+        decision = RunView(run).decisions["r0001-00"]
+        assert (decision.choice, decision.taken) == ("again", None) and campaign.round_complete
     with open_campaign(run) as campaign, make_oracle(config()) as oracle:
         loop.run(campaign, oracle, lambda event: None)
         assert campaign.finished
@@ -163,7 +167,9 @@ def test_what_is_to_run_again_waits_until_the_campaign_is_resumed(run: Path) -> 
     }
 
 
-def test_a_decision_that_cannot_be_done_is_refused_once_and_said(run: Path) -> None:
+def test_a_decision_that_cannot_be_done_is_refused_once_and_said(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with open_campaign(run) as campaign:
         events: list[Event] = []
         campaign.listener = events.append
@@ -176,6 +182,8 @@ def test_a_decision_that_cannot_be_done_is_refused_once_and_said(run: Path) -> N
         (decided,) = [event for event in events if isinstance(event, Decided)]
         assert "refused: rollout r0001-00" in remark(decided)
         assert RunView(run).states["indeterminate"] == 1
+        assert main(["inbox", str(run)]) == 0
+        assert "accept, which was refused: rollout r0001-00" in capsys.readouterr().out
         file.write_bytes(whole)
     assert main(["inbox", str(run), "--accept", "r0001-00"]) == 0
     assert rows(run)["r0001-00"].state == "recorded"
