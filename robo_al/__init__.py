@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from robo_al.campaign.campaign import Campaign
     from robo_al.config.load import load_config
     from robo_al.config.schema import Config
-    from robo_al.types import Candidate, EnvSpec, Failure, Outcome, Trajectory
+    from robo_al.dataset.view import RunView
+    from robo_al.types import Candidate, EnvSpec, Failure, Label, Outcome, Trajectory
 
 __version__ = "0.1.0"
 
@@ -21,7 +22,9 @@ __all__ = [
     "Config",
     "EnvSpec",
     "Failure",
+    "Label",
     "Outcome",
+    "RunView",
     "Trajectory",
     "create_campaign",
     "load_config",
@@ -32,6 +35,7 @@ __all__ = [
 _HOME = {
     "Campaign": "robo_al.campaign.campaign",
     "Config": "robo_al.config.schema",
+    "RunView": "robo_al.dataset.view",
     "create_campaign": "robo_al.build",
     "load_config": "robo_al.config.load",
     "make_oracle": "robo_al.build",

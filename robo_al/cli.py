@@ -242,12 +242,13 @@ def _turn(campaign: "Campaign", config: "Config") -> None:
         raise StorageError(
             f"{error}; nothing recorded is lost; go on with: robo-al resume {folder}"
         ) from error
+    from robo_al.dataset.view import RunView
     from robo_al.report.page import write_report  # plots: not before they are needed
     from robo_al.report.summary import summarise, verdict
     from robo_al.report.terminal import say
 
     report = write_report(folder)
-    say(verdict(summarise(folder)))
+    say(verdict(summarise(RunView(folder))))
     print(f"report: {report}")
 
 
@@ -325,9 +326,10 @@ def _conclude(plan: "Plan", folder: Path) -> int:
 
 
 def _show(options: argparse.Namespace) -> None:
+    from robo_al.dataset.view import RunView
     from robo_al.report.summary import render, summarise
 
-    summary = summarise(options.folder)
+    summary = summarise(RunView(options.folder))
     if options.json:
         print(json.dumps(summary, indent=2, allow_nan=False))
         return
@@ -337,31 +339,45 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _inbox(options: argparse.Namespace) -> None:
-    from contextlib import closing
-
-    from robo_al.dataset import decisions as inbox
-    from robo_al.dataset.dataset import Dataset
+    from robo_al.dataset.view import RunView
     from robo_al.report.terminal import say
     from robo_al.report.words import count
 
-    with closing(Dataset(options.folder)) as dataset:
-        for row in dataset.take_back():
-            print(f"{row.id}: its file is what was written again; it is {row.state}")
-        for name in ("accept", "discard", "again"):
-            rollout = getattr(options, name)
-            if rollout is not None:
-                row = getattr(inbox, name)(dataset, rollout)
-                print(f"{rollout}: {row.state}" + (f" as {row.id}" if row.id != rollout else ""))
-                return
-        rows = inbox.waiting(dataset)
-        for row in rows:
-            measured = f"{row.steps} of {count(row.horizon, 'step')} measured"
-            say(f"{row.id}  {measured if row.steps else 'nothing measured'}  {row.reason}")
-        say(
-            f"decide with: robo-al inbox {options.folder} --accept|--discard|--again ID"
-            if rows
-            else "No rollout waits for a decision."
-        )
+    for name in ("accept", "discard", "again"):
+        if (rollout := getattr(options, name)) is not None:
+            say(_decide(options.folder, name, rollout))
+            return
+    run = RunView(options.folder)
+    for row in run.waiting:
+        measured = f"{row.steps} of {count(row.horizon, 'step')} measured"
+        say(f"{row.id}  {measured if row.steps else 'nothing measured'}  {row.reason}")
+        decision = run.decisions.get(row.id)
+        if decision is not None:
+            refused = f", which was refused: {decision.refused}" if decision.refused else ""
+            say(f"  decided: {decision.choice}{refused}")
+    say(
+        f"decide with: robo-al inbox {options.folder} --accept|--discard|--again ID"
+        if run.waiting
+        else "No rollout waits for a decision."
+    )
+
+
+def _decide(folder: Path, choice: str, rollout: str) -> str:
+    """Do what was decided, or leave it for the campaign that runs; return what to tell."""
+    from contextlib import closing
+
+    from robo_al.dataset import decisions
+    from robo_al.dataset.dataset import Dataset
+    from robo_al.errors import FolderInUseError
+
+    try:
+        with closing(Dataset(folder)) as dataset:
+            row = decisions.CHOICES[choice](dataset, rollout)
+    except FolderInUseError:
+        decisions.leave(folder, choice, rollout)
+        when = "" if choice == "again" else "before it retrains, or "
+        return f"{rollout}: {choice} is noted; the campaign does it {when}when it is resumed"
+    return f"{rollout}: {row.state}" + (f" as {row.id}" if row.id != rollout else "")
 
 
 def _list(options: argparse.Namespace) -> None:

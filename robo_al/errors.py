@@ -31,6 +31,10 @@ class RunFolderError(UserError):
     """A folder is no run, is another version's, or is in use by another process."""
 
 
+class FolderInUseError(RunFolderError):
+    """A run folder is in use by another process."""
+
+
 class IntegrityError(RoboALError):
     """Recorded data are not what was written: truncated, altered or missing."""
 

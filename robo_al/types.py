@@ -7,12 +7,12 @@ SI units unless a channel says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 if TYPE_CHECKING:
     import torch
@@ -187,6 +187,10 @@ class Trajectory:
     truncated: bool = False
     """The env broke it off before the horizon, and nothing had ended: a time limit of the env's, a
     workspace that was left. What would have come next is not known; it is no end of the task."""
+    signals: Mapping[str, Shaped[np.ndarray, "..."]] = field(default_factory=dict)
+    """Whatever else was measured, by name: arrays of numbers, truth values or texts with one row
+    for each step (T) or for each observation (T+1). Kept in the episode's file; no model sees them.
+    `time_ns` holds the device's time stamps, and `actor` who acted: 0 the policy, 1 a person."""
 
     @property
     def steps(self) -> int:
@@ -204,6 +208,10 @@ class Trajectory:
     def total_reward(self) -> float:
         """Undiscounted return of the rollout."""
         return float(self.rewards.sum())
+
+    def first_signals(self, steps: int) -> dict[str, Shaped[np.ndarray, "..."]]:
+        """Return the signals of its first steps, which are fewer than T or all of them."""
+        return {name: rows[: len(rows) - self.steps + steps] for name, rows in self.signals.items()}
 
 
 FailureKind: TypeAlias = Literal["failed", "aborted", "quarantined", "indeterminate"]
@@ -237,6 +245,21 @@ class Failure:
     partial: Trajectory | None = None
 
 
+Scalar: TypeAlias = float | int | bool | str
+"""A value that a detail or a label may have."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a person, a program or a classifier says of a rollout."""
+
+    name: str
+    """`success`, `progress`, `note`, or any other."""
+    value: Scalar
+    by: str
+    """Who says so: a person's name, or that of a program."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What an oracle answers for one candidate, exactly once."""
@@ -245,6 +268,10 @@ class Outcome:
     result: Trajectory | Failure
     robot_seconds: float
     """Time on the robot, or simulated time: execution without computing."""
+    details: Mapping[str, Scalar] = field(default_factory=dict)
+    """Whatever else was measured of it as a whole, by name: missed deadlines, a success."""
+    labels: Sequence[Label] = ()
+    """What is said of the rollout already; more can be said later (`Campaign.label`)."""
 
 
 @dataclass(frozen=True)

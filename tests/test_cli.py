@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from robo_al.cli import main
+from robo_al.dataset.view import RunView
 from robo_al.report.summary import summarise
 
 FAKE = """
@@ -106,7 +107,7 @@ def test_a_run_ends_by_what_was_learned(robo_al: Run, tmp_path: Path) -> None:
 
     code, out, _ = robo_al("show", str(folder), "--json")
     shown = json.loads(out)
-    assert code == 0 and shown == summarise(folder)
+    assert code == 0 and shown == summarise(RunView(folder))
     assert (shown["task"], shown["seed"]) == ("robo_al.testing:FakeEnv", 3)
     assert shown["strategy"] == "variance+top_k"
 
@@ -158,10 +159,10 @@ def test_each_run_gets_a_folder_of_its_own(robo_al: Run, tmp_path: Path) -> None
 
 def test_a_finished_run_resumed_changes_nothing(robo_al: Run, tmp_path: Path) -> None:
     assert robo_al("run", "fake.yaml", "--out", "here")[0] == 0
-    before = summarise(tmp_path / "here")
+    before = summarise(RunView(tmp_path / "here"))
     code, out, err = robo_al("resume", "here")
     assert (code, err) == (0, "") and "report: here/report.html" in out
-    assert summarise(tmp_path / "here") == before
+    assert summarise(RunView(tmp_path / "here")) == before
 
 
 def test_ctrl_c_stops_and_says_how_to_go_on(robo_al: Run, tmp_path: Path) -> None:
@@ -183,10 +184,10 @@ def test_ctrl_c_stops_and_says_how_to_go_on(robo_al: Run, tmp_path: Path) -> Non
     _, err = process.communicate()
     assert process.returncode == 130
     assert err == "robo-al: stopped; go on with: robo-al resume here\n"
-    stopped = summarise(tmp_path / "here")
+    stopped = summarise(RunView(tmp_path / "here"))
     assert 2 <= stopped["rounds"] < 40
     assert robo_al("resume", "here")[0] == 0
-    assert summarise(tmp_path / "here")["rollouts"] == 40
+    assert summarise(RunView(tmp_path / "here"))["rollouts"] == 40
 
 
 def test_a_second_process_is_refused(robo_al: Run, tmp_path: Path) -> None:
@@ -471,7 +472,7 @@ def test_a_labs_own_parts_need_no_packaging(tmp_path: Path) -> None:
     robo_al = Path(sys.executable).with_name("robo-al")
     code, _, err = program(robo_al, "run", "lab.yaml", "--out", "here", folder=tmp_path)
     assert (code, err) == (0, "")
-    shown = summarise(tmp_path / "here")
+    shown = summarise(RunView(tmp_path / "here"))
     assert shown["task"] == "my/arm.py:Arm(stiffness=2)"
     assert shown["strategy"].startswith("mylab.plan:Curious+")
     assert shown["rollouts"] == 2 and len(shown["evaluations"]) == 2
@@ -533,7 +534,7 @@ def test_a_run_goes_on_from_any_folder(tmp_path: Path, command: list[str]) -> No
         f"{there}/mylab/plan.py is another file than {here}/mylab/plan.py, and not used",
     ]
     assert f"report: {here}/x/report.html" in out
-    assert summarise(here / "x")["rollouts"] == 3
+    assert summarise(RunView(here / "x"))["rollouts"] == 3
     code, out, err = program(*command, "resume", "x", folder=here)  # and says nothing needless
     assert (code, err) == (0, "") and "goes on in" not in out
 
@@ -576,7 +577,7 @@ def test_an_entry_point_is_a_name(
     assert code == 0 and ["acme", "acme_arm:Arm"] in [line.split() for line in out.splitlines()]
     code, out, err = robo_al("run", "fake.yaml", "--env", "acme", "--rounds", "1", "--out", "here")
     assert (code, err) == (0, "")
-    assert summarise(tmp_path / "here")["task"] == "acme"
+    assert summarise(RunView(tmp_path / "here"))["task"] == "acme"
     code, _, err = robo_al("run", "fake.yaml", "--env", "acne", "--out", "there")
     assert code == 2 and "did you mean 'acme'?" in err
 
@@ -600,7 +601,7 @@ def test_an_exception_of_a_plugin_is_told_with_its_place(robo_al: Run, tmp_path:
     assert f"{tmp_path / 'slow_fuse.py'}, line 7" in err
     assert robo_al("show", "here")[0] == 0  # the record is whole
     assert robo_al("resume", "here")[0] == 0
-    assert summarise(tmp_path / "here")["rollouts"] == 20
+    assert summarise(RunView(tmp_path / "here"))["rollouts"] == 20
 
 
 def test_the_program_is_installed() -> None:

@@ -67,6 +67,8 @@ def test_readme(lab: Path) -> None:
     for language, text in blocks("README.md"):
         if not text.startswith(("make ", "robo-al compare ")):
             execute(language, text, lab)
+    for language, text in blocks("docs/run-folder.md"):
+        execute(language, text, lab)
     for name in ("first", "arm"):
         assert (lab / "runs" / name / "report.html").stat().st_size > 10_000
 

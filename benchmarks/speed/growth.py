@@ -27,7 +27,7 @@ from robo_al.build import create_campaign, make_oracle
 from robo_al.campaign.campaign import Campaign
 from robo_al.config.load import load_config
 from robo_al.dataset.ledger import RolloutRow, RoundRow, to_json
-from robo_al.types import Trajectory
+from robo_al.types import Outcome, Trajectory
 
 SETTINGS = [
     *("--rollout_steps", "10", "--candidates", "8", "--evaluation.every", "0"),
@@ -74,7 +74,7 @@ def fill(campaign: Campaign, until: int) -> None:
             first.proposed,
             draw.normal(size=len(first.rewards)),
         )
-        campaign.dataset.record(fresh, made, 0.0, 1.0, 1.0)
+        campaign.dataset.record(fresh, Outcome(fresh.id, made, 1.0), 0.0, 1.0)
 
 
 def run(quick: bool) -> Result:

@@ -14,6 +14,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,13 +23,15 @@ from robo_al.campaign.learner import Learner
 from robo_al.campaign.selection import NUMERICAL_ERRORS, Chosen, Refuses, choose, explore
 from robo_al.campaign.setbacks import Setbacks
 from robo_al.campaign.settings import Parts, Settings
+from robo_al.dataset import decisions
 from robo_al.dataset.candidates import content_hash, context_json, controller_json, restore
 from robo_al.dataset.clock import Clock
-from robo_al.dataset.dataset import Dataset, episode_file
+from robo_al.dataset.dataset import Dataset
 from robo_al.dataset.episodes import examine
 from robo_al.dataset.events import (
     Activity,
     Advanced,
+    Decided,
     Event,
     Explored,
     Indeterminate,
@@ -39,12 +42,14 @@ from robo_al.dataset.events import (
 from robo_al.dataset.ledger import (
     EvaluationRow,
     FitRow,
+    LabelRow,
     RolloutRow,
     RoundRow,
     solved_at,
     to_json,
 )
 from robo_al.dataset.outcomes import checked
+from robo_al.dataset.stored import episode_file
 from robo_al.errors import IntegrityError, UserError
 from robo_al.protocols import (
     Acting,
@@ -60,7 +65,16 @@ from robo_al.protocols import (
 )
 from robo_al.seeds import Purpose, generator, integer
 from robo_al.torch_defaults import one_thread
-from robo_al.types import Candidate, ClosedLoop, Context, Failure, Outcome, Trajectory
+from robo_al.types import (
+    Candidate,
+    ClosedLoop,
+    Context,
+    Failure,
+    Label,
+    Outcome,
+    Scalar,
+    Trajectory,
+)
 
 __all__ = ["Campaign", "Parts", "Settings"]
 
@@ -109,6 +123,7 @@ class Campaign:
         """What was looked at last."""
         self._solved: EvaluationRow | None = None
         self.setbacks = Setbacks(dataset.ledger)
+        decisions.take(dataset, opening=True)
         self.learner = Learner(dataset, parts, settings.seed, self.clock, self.emit)
         dataset.write_metrics()
 
@@ -465,15 +480,33 @@ class Campaign:
         since = self._dispatched.pop(row.id, None)
         row = self.dataset.record(
             row,
-            result,
+            replace(outcome, result=result),
             self.learner.information(result),
-            outcome.robot_seconds,
             None if since is None else time.monotonic() - since,
         )
         self._candidates.pop(row.id, None)
         self.setbacks.told(row)
         self.emit(RolloutDone(row))
         return row
+
+    def label(self, rollout: str, name: str, value: Scalar, by: str) -> LabelRow:
+        """Record what a person, a program or a classifier says of a rollout.
+
+        It may be said at any time, also long after the outcome; it is durable when this returns.
+        The same label again changes nothing; who says otherwise later has both recorded, and the
+        last one is shown.
+
+        Args:
+            rollout: its id.
+            name: what is said: `success`, `progress`, `note`, or any other word.
+            value: a number, true, false or a text.
+            by: who says it.
+
+        Raises:
+            UserError: no rollout has this id, or what is said cannot be recorded.
+            StorageError: the disk is full or refuses; nothing was recorded.
+        """
+        return self.dataset.label(rollout, Label(name, value, by))
 
     def give_up(self, rollouts: Sequence[str]) -> None:
         """Note that nobody knows whether these rollouts ran; a late outcome is still welcome."""
@@ -492,6 +525,8 @@ class Campaign:
     def learn(self) -> FitRow | None:
         """Retrain on everything recorded, if that has changed since the last time.
 
+        What people have decided meanwhile is done first (`robo_al.dataset.decisions`).
+
         A model that cannot be fitted is reported, and the one before is kept.
 
         Returns:
@@ -500,6 +535,8 @@ class Campaign:
         Raises:
             StorageError: the disk is full or refuses; the fit is done again later.
         """
+        for decision in decisions.take(self.dataset, opening=False):
+            self.emit(Decided(decision))
         return self.learner.learn(self.rounds)
 
     def complete_round(self, record: Mapping[str, Any], index: int | None = None) -> None:

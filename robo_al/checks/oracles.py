@@ -10,7 +10,8 @@ from typing import Any, get_args
 import numpy as np
 
 from robo_al.checks.subject import CheckReport, Subject, kind_of
-from robo_al.errors import OracleError
+from robo_al.dataset.outcomes import checked
+from robo_al.errors import OracleError, UserError
 from robo_al.protocols import SupportsRepeat
 from robo_al.types import (
     Candidate,
@@ -118,6 +119,7 @@ def _execute_batch(
                 subject.need(name not in answered, f"answered {name!r} twice")
                 subject.need(name in waiting, f"answered {name!r}, which was not submitted")
                 _check_outcome(subject, waiting.pop(name), outcome)
+                _check_measures(subject, outcome)
                 answered[name] = outcome
             _need_apart(subject, outcomes)
         subject.need(oracle.poll(0.0) == [], "answered more than was submitted")
@@ -149,6 +151,14 @@ def _check_outcome(subject: Subject, candidate: Candidate, outcome: Outcome) -> 
     ended = (result.terminated or result.truncated) and result.steps > 0
     short = f"{result.steps} of {candidate.horizon} steps, neither terminated nor truncated"
     subject.need(result.steps == candidate.horizon or ended, f"{candidate.id!r} has {short}")
+
+
+def _check_measures(subject: Subject, outcome: Outcome) -> None:
+    """Need details, signals and labels that a campaign would record."""
+    try:
+        checked(outcome)
+    except UserError as error:
+        subject.need(False, str(error))
 
 
 def _check_trajectory(subject: Subject, candidate: Candidate, trajectory: Trajectory) -> None:

@@ -18,7 +18,7 @@ from robo_al.acquisition.strategy import Strategy
 from robo_al.campaign.campaign import Campaign
 from robo_al.campaign.selection import NUMERICAL_ERRORS
 from robo_al.dataset.episodes import examine
-from robo_al.dataset.ledger import EvaluationRow
+from robo_al.dataset.rows import EvaluationRow
 from robo_al.errors import ConfigError
 from robo_al.loop.rounds import execute
 from robo_al.models.held_out import held_out_error

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from robo_al.config import plain_yaml
 from robo_al.dataset.files import is_there, storage, write_atomically
-from robo_al.dataset.folders import CONFIG, LEDGER, read_config_text
-from robo_al.dataset.ledger import EvaluationRow, Ledger, RolloutRow, RoundRow, solved_at
+from robo_al.dataset.folders import CONFIG
+from robo_al.dataset.rows import EvaluationRow, RolloutRow
+from robo_al.dataset.view import RunView
 from robo_al.errors import RoboALError, RunFolderError
 
 FAILED = "failed.json"
@@ -89,18 +89,14 @@ def read_record(folder: Path, task: str, strategy: str, seed: int) -> RunRecord:
         nothing = replace(nothing, failed=read_failure(folder))
         if not is_there(folder / CONFIG):  # not begun, or failed before it began
             return replace(nothing, failed=nothing.failed or UNFINISHED)
-        config = plain_yaml.parse(read_config_text(folder))
-        with Ledger.open(folder / LEDGER, read_only=True) as ledger:
-            evaluations = ledger.rows(EvaluationRow)
-            rounds = ledger.rows(RoundRow)
-            rollouts = ledger.rows(RolloutRow)
+        run = RunView(folder)
     except RoboALError as error:  # one damaged run must not spoil the others
         return replace(nothing, failed=str(error))
-    records = [json.loads(row.record) for row in rounds if row.record]
-    solved = solved_at(evaluations, config["threshold"])
-    ended = len(records) >= config["rounds"] or (config["stop_when_solved"] and solved is not None)
+    config, evaluations, solved = run.config, run.evaluation_rows, run.solved_at
+    complete = len(run.records)
+    ended = complete >= config["rounds"] or (config["stop_when_solved"] and solved is not None)
     failed = nothing.failed
-    if failed is None and not (ended and len(records) == len(rounds)):
+    if failed is None and not (ended and complete == len(run.round_rows)):
         failed = UNFINISHED
     if failed is None and not evaluations:
         failed = "never evaluated: no model could be fitted"
@@ -109,8 +105,8 @@ def read_record(folder: Path, task: str, strategy: str, seed: int) -> RunRecord:
         evaluations=tuple(_evaluation(row) for row in evaluations),
         solved_at=None if solved is None else _evaluation(solved),
         failed=failed,
-        cpu_seconds=records[-1].get("cpu_seconds", 0.0) if records else 0.0,
-        information=tuple(pair for row in rollouts for pair in _information(row)),
+        cpu_seconds=run.cpu_seconds,
+        information=tuple(pair for row in run.rollout_rows for pair in _information(row)),
     )
 
 

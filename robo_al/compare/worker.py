@@ -96,7 +96,7 @@ def turn(request: dict[str, Any], tell: Callable[..., None]) -> None:
 
 
 def _standing(campaign: "Campaign") -> dict[str, Any]:
-    from robo_al.dataset.ledger import EvaluationRow
+    from robo_al.dataset.rows import EvaluationRow
 
     evaluation, solved = campaign.dataset.ledger.last(EvaluationRow), campaign.solved
     return {

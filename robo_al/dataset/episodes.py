@@ -2,7 +2,8 @@
 
 A file has a row for each observation, T+1 of them for a trajectory of T steps, with the action
 taken there and the reward it brought; after the last observation they are null. An oracle's faulty
-arrays are kept too, whatever their lengths: columns are padded with null rows at the end.
+arrays are kept too, whatever their lengths: columns are padded with null rows at the end. Each
+signal is a column beside these; one of more than one axis is flattened, row by row.
 """
 
 import json
@@ -14,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from robo_al.dataset.measured import EPISODE_COLUMNS
+from robo_al.dataset.signals import read_signals, signal_columns
 from robo_al.types import Failure, Task, Trajectory
 
-_COLUMNS = ("observation", "action", "proposed", "reward")
 _FORMAT = "robo-al episodes 1"
 
 
@@ -29,28 +31,33 @@ def encode(trajectories: Sequence[Trajectory], metadata: Mapping[str, Any]) -> b
         trajectories: all with observations and actions of at most two axes.
         metadata: JSON values.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in ("trajectory", *_COLUMNS)}
+    columns: dict[str, list[Any]] = {name: [] for name in ("trajectory", *EPISODE_COLUMNS)}
+    lengths = []
     for index, trajectory in enumerate(trajectories):
         values = [np.asarray(array, dtype=np.float64).tolist() for array in _arrays(trajectory)]
-        length = max(map(len, values))
+        length = max(map(len, [*values, *trajectory.signals.values()]))
+        lengths.append(length)
         columns["trajectory"] += [index] * length
-        for name, value in zip(_COLUMNS, values, strict=True):
+        for name, value in zip(EPISODE_COLUMNS, values, strict=True):
             columns[name] += value + [None] * (length - len(value))
+    signals = signal_columns([trajectory.signals for trajectory in trajectories], lengths)
     vector = pa.list_(pa.float64())
     truncated = [bool(t.truncated) for t in trajectories]
     schema = pa.schema(
         [("trajectory", pa.int32())]
-        + [(name, pa.float64() if name == "reward" else vector) for name in _COLUMNS],
+        + [(name, pa.float64() if name == "reward" else vector) for name in EPISODE_COLUMNS]
+        + [(name, array.type) for name, array in signals.arrays.items()],
         metadata={
             "format": _FORMAT,
             "terminated": json.dumps([bool(t.terminated) for t in trajectories]),
             "robo_al": json.dumps(metadata, sort_keys=True, allow_nan=False),
         }
         # Only where it says something: a file of an older version is the same, byte for byte.
-        | ({"truncated": json.dumps(truncated)} if any(truncated) else {}),
+        | ({"truncated": json.dumps(truncated)} if any(truncated) else {})
+        | ({"signals": signals.layout} if signals.arrays else {}),
     )
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns, schema=schema), sink)
+    pq.write_table(pa.table(columns | signals.arrays, schema=schema), sink)
     return bytes(sink.getvalue().to_pybytes())
 
 
@@ -62,13 +69,15 @@ def decode(data: bytes) -> tuple[list[Trajectory], dict[str, Any]]:
     truncated = json.loads(metadata.get(b"truncated", b"null")) or [False] * len(terminated)
     index = table["trajectory"].to_numpy()
     starts = np.searchsorted(index, np.arange(len(terminated) + 1))
+    layout = json.loads(metadata.get(b"signals", b"null")) or [{}] * len(terminated)
     trajectories = []
     for i, ended in enumerate(terminated):
         part = table.slice(starts[i], starts[i + 1] - starts[i])
-        observations, actions, proposed = (_matrix(part[name]) for name in _COLUMNS[:3])
+        observations, actions, proposed = (_matrix(part[name]) for name in EPISODE_COLUMNS[:3])
         rewards = np.array(part["reward"].drop_null().to_numpy())
         arrays = observations, actions, proposed, rewards
-        trajectories.append(Trajectory(*arrays, ended, truncated[i]))
+        signals = read_signals(part, layout[i])
+        trajectories.append(Trajectory(*arrays, ended, truncated[i], signals))
     return trajectories, json.loads(metadata[b"robo_al"])
 
 
@@ -102,7 +111,8 @@ def examine(
         return Failure("quarantined", reason)
     observations, actions, proposed, rewards = arrays
     ends = bool(trajectory.terminated), bool(trajectory.truncated)
-    trajectory = Trajectory(observations, actions, proposed, rewards, *ends)
+    signals = trajectory.signals
+    trajectory = Trajectory(observations, actions, proposed, rewards, *ends, signals)
     if isinstance(result, Failure):
         return replace(result, partial=trajectory)
     found = fault(trajectory, len(task.channels), len(task.action_low), horizon)
@@ -122,7 +132,7 @@ def fault(trajectory: Trajectory, channels: int, size: int, horizon: int) -> str
     """
     steps = trajectory.steps
     wanted = [(steps + 1, channels), (steps, size), (steps, size), (steps,)]
-    for name, array, shape in zip(_COLUMNS, _arrays(trajectory), wanted, strict=True):
+    for name, array, shape in zip(EPISODE_COLUMNS, _arrays(trajectory), wanted, strict=True):
         if array.shape != shape:
             return f"{name} has shape {array.shape}; it should be {shape}"
         bad = ~np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
@@ -150,7 +160,7 @@ def _numbers(trajectory: Trajectory) -> list[np.ndarray[Any, np.dtype[np.float64
 def _described(trajectory: Trajectory) -> str:
     """Return what a trajectory has in place of its arrays."""
     said = []
-    for name, array in zip(_COLUMNS, _arrays(trajectory), strict=True):
+    for name, array in zip(EPISODE_COLUMNS, _arrays(trajectory), strict=True):
         shape = getattr(array, "shape", None)
         said.append(f"{name} {type(array).__name__}" + (f" of shape {shape}" if shape else ""))
     return ", ".join(said)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from robo_al.dataset.ledger import EvaluationRow, RolloutRow
+from robo_al.dataset.rows import DecisionRow, EvaluationRow, RolloutRow
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,13 @@ class TakenBack:
     """A quarantined rollout's file is what was written again: it is recorded, and learned from."""
 
     rollout: str
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The campaign has taken note of what a person decided about a rollout."""
+
+    decision: DecisionRow
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,7 @@ Event: TypeAlias = (
     | RolloutDone
     | Quarantined
     | TakenBack
+    | Decided
     | Waiting
     | EvaluationFailed
     | Indeterminate

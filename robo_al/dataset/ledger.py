@@ -7,9 +7,8 @@ was acknowledged survives a power cut.
 
 import hashlib
 import json
-import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -22,11 +21,18 @@ from robo_al.dataset.rows import (
     TABLES,
     AnyRow,
     ConfigurationRow,
+    DecisionRow,
     EvaluationRow,
     FitRow,
+    LabelRow,
     RolloutRow,
+    RolloutState,
     RoundRow,
     Row,
+    Totals,
+    finite,
+    solved_at,
+    to_json,
 )
 from robo_al.dataset.tables import make_tables, selection
 from robo_al.errors import RunFolderError, StorageError
@@ -36,11 +42,15 @@ __all__ = [
     "LOST",
     "STATES",
     "ConfigurationRow",
+    "DecisionRow",
     "EvaluationRow",
     "FitRow",
+    "LabelRow",
     "Ledger",
     "RolloutRow",
+    "RolloutState",
     "RoundRow",
+    "Totals",
     "solved_at",
     "to_json",
 ]
@@ -143,7 +153,7 @@ class Ledger:
         """Add rows, inside a transaction; a number that is not finite becomes null."""
         for row in rows:
             names = ", ".join(f'"{field.name}"' for field in fields(row))
-            values = [_finite(value) for value in astuple(row)]
+            values = [finite(value) for value in astuple(row)]
             marks = ", ".join("?" * len(values))
             self._connection.execute(
                 f"INSERT INTO {TABLES[type(row)]} ({names}) VALUES ({marks})", values
@@ -155,7 +165,7 @@ class Ledger:
         assignments = ", ".join(f'"{column}" = ?' for column in changes)
         cursor = self._connection.execute(
             f'UPDATE {TABLES[table]} SET {assignments} WHERE "{name}" = ?',
-            (*map(_finite, changes.values()), key),
+            (*map(finite, changes.values()), key),
         )
         assert cursor.rowcount == 1, f"{table.__name__} {key}"
 
@@ -171,6 +181,15 @@ class Ledger:
         return int(self._read("SELECT max(sequence) FROM rollouts")[0][0] or 0) + 1
 
     # ------------------------------------------------------------ reading
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let everything that is read inside be of one moment; a campaign waits to write."""
+        self._read("BEGIN")
+        try:
+            yield
+        finally:
+            self._read("ROLLBACK")
 
     def _read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return what a SELECT finds.
@@ -229,13 +248,13 @@ class Ledger:
         key = fields(table)[0].name
         return next(iter(self._select(table, f'WHERE 1 ORDER BY "{key}" DESC LIMIT 1')), None)
 
-    def states(self) -> dict[str, int]:
+    def states(self) -> dict[RolloutState, int]:
         """Return how many rollouts are in each state; all states are listed."""
         counts = self._read("SELECT state, count(*) FROM rollouts GROUP BY state")
         return dict.fromkeys(STATES, 0) | dict(counts)
 
-    def totals(self) -> tuple[int, int, float]:
-        """Return rollouts and transitions recorded, and seconds of robot time for all rollouts."""
+    def totals(self) -> Totals:
+        """Return what the campaign has come to in all."""
         count, steps = self._read(
             "SELECT count(*), sum(steps) FROM rollouts WHERE state = 'recorded'"
         )[0]
@@ -244,7 +263,7 @@ class Ledger:
             "SELECT sum(robot_seconds) FROM (SELECT robot_seconds FROM rollouts "
             "WHERE robot_seconds NOT NULL ORDER BY robot_seconds)"
         )[0][0]
-        return count, steps or 0, seconds or 0.0
+        return Totals(count, steps or 0, seconds or 0.0)
 
     def files(self) -> tuple[int, int, int]:
         """Return how many files of episodes, evaluations and weights were ever written."""
@@ -269,32 +288,6 @@ class Ledger:
                 for column in _VOLATILE & row.keys():
                     del row[column]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def solved_at(
-    evaluations: Sequence[EvaluationRow], threshold: float | None
-) -> EvaluationRow | None:
-    """Return the second of the first two evaluations in a row at or above the threshold."""
-    if threshold is None:
-        return None
-    good = [row.mean_return is not None and row.mean_return >= threshold for row in evaluations]
-    for i in range(1, len(good)):
-        if good[i - 1] and good[i]:
-            return evaluations[i]
-    return None
-
-
-def to_json(value: Mapping[str, Any] | Sequence[Any]) -> str:
-    """Return compact JSON in which numbers that are not finite are null."""
-    return json.dumps(_finite(value), allow_nan=False, sort_keys=True, separators=(",", ":"))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from robo_al.dataset.files import is_there, storage
 from robo_al.dataset.folders import HOLDERS, LOCK
-from robo_al.errors import RunFolderError
+from robo_al.errors import FolderInUseError, RunFolderError
 
 _TAKING = "lock.host.taking"
 _IN_USE = (errno.EWOULDBLOCK, errno.EACCES)
@@ -84,7 +84,7 @@ def lock_folder(folder: Path) -> FolderLock:
         except OSError as error:
             if error.errno in _IN_USE:
                 message = f"{folder}: in use by another process; wait until it ends"
-                raise RunFolderError(message) from None
+                raise FolderInUseError(message) from None
             if error.errno not in _WITHOUT:
                 raise RunFolderError(f"{folder}: cannot be locked: {error.strerror}") from error
             _write_holders(holders)
@@ -162,7 +162,7 @@ def _refuse_living(holders: Path) -> None:
         said, living = ["a process that does not say which it is"], [True]
     for who, lives in zip(said or ["a process"], living, strict=True):
         if lives:
-            raise RunFolderError(
+            raise FolderInUseError(
                 f"{holders.parent}: in use by {who}, says {holders.name}, since the file system "
                 f"has no locks; wait until it ends, or remove {holders} if it has ended"
             )

@@ -1,12 +1,14 @@
 """What is told of a rollout: whether it can be recorded at all."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import get_args
 
 import numpy as np
 
+from robo_al.dataset.measured import checked_details, checked_label, checked_signals
 from robo_al.errors import UserError
-from robo_al.types import Failure, FailureKind, Outcome, Trajectory
+from robo_al.types import Failure, FailureKind, Outcome, Scalar, Trajectory
 
 _LONGEST = 1e9
 """Seconds that no rollout takes."""
@@ -39,12 +41,35 @@ def checked(outcome: Outcome) -> Outcome:
             "Trajectory or a Failure"
         )
     trajectory = result.partial if isinstance(result, Failure) else result
-    if trajectory is not None and not isinstance(trajectory.terminated, bool | np.bool_):
+    details = checked_details(name, outcome.details)
+    if trajectory is not None:
+        trajectory = _checked_trajectory(name, trajectory, details)
+        if isinstance(result, Failure):
+            result = replace(result, partial=trajectory)
+        else:
+            result = trajectory
+    if isinstance(outcome.labels, str) or not isinstance(outcome.labels, Sequence):
+        raise UserError(f"tell: labels of rollout {name} must be a list of Label")
+    labels = tuple(checked_label(name, label) for label in outcome.labels)
+    return Outcome(name, result, float(seconds), details, labels)
+
+
+def _checked_trajectory(
+    name: str, trajectory: Trajectory, details: Mapping[str, Scalar]
+) -> Trajectory:
+    if not isinstance(trajectory.terminated, bool | np.bool_):
         raise UserError(
             f"tell: terminated of rollout {name} is {trajectory.terminated!r:.80}; it must be true "
             "or false"
         )
-    return Outcome(name, result, float(seconds))
+    signals = checked_signals(name, trajectory)
+    both = details.keys() & signals.keys()
+    if both:
+        raise UserError(
+            f"tell: rollout {name} has a detail and a signal of the name {min(both)}; give one of "
+            "them another name"
+        )
+    return replace(trajectory, signals=signals)
 
 
 def _checked_failure(name: str, failure: Failure) -> Failure:

@@ -4,19 +4,17 @@ Columns are added, never demanded: a new one may be null, and is so in the rows 
 version's run folder.
 """
 
+import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
-STATES = (
-    "selected",
-    "dispatched",
-    "recorded",
-    "failed",
-    "aborted",
-    "quarantined",
-    "indeterminate",
-)
+RolloutState: TypeAlias = Literal[
+    "selected", "dispatched", "recorded", "failed", "aborted", "quarantined", "indeterminate"
+]
 """Of a rollout. Only what is `recorded` is trained on."""
+STATES: tuple[RolloutState, ...] = get_args(RolloutState)
 LOST = STATES[3:]
 """States of rollouts that gave no data."""
 
@@ -31,8 +29,7 @@ class RolloutRow:
     """From 1."""
     index: int
     """Place in its batch, best first, from 0."""
-    state: str
-    """One of `STATES`."""
+    state: RolloutState
     context: str
     """JSON: observation, seed and options of the start."""
     controller: str
@@ -83,6 +80,11 @@ class RolloutRow:
     damaged: int | None = None
     """1 where it was recorded, and its file was not what was written when it was read again: it is
     `quarantined` for as long as that is so."""
+    details: str | None = None
+    """JSON: what its oracle measured of it as a whole, by name; null for a number that is not
+    finite."""
+    signals: str | None = None
+    """JSON: `min`, `mean` and `max` of each signal in its file, by name."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,8 @@ class EvaluationRow:
     """Of its file in `evaluations/`."""
     data_hash: str | None = None
     """SHA-256 of the hashes of the episodes that the policy had learned from."""
+    details: str | None = None
+    """JSON: for each start, what the oracle measured of its rollout as a whole, by name."""
 
 
 @dataclass(frozen=True)
@@ -152,13 +156,93 @@ class ConfigurationRow:
     """Which opening of the folder found it changed; null at the creation."""
 
 
-Row = TypeVar("Row", RolloutRow, RoundRow, FitRow, EvaluationRow, ConfigurationRow)
-AnyRow: TypeAlias = RolloutRow | RoundRow | FitRow | EvaluationRow | ConfigurationRow
+@dataclass(frozen=True)
+class LabelRow:
+    """What somebody said of a rollout; it stays, also where they say otherwise later."""
+
+    sequence: int
+    """Order of saying, from 1."""
+    rollout: str
+    name: str
+    value: str
+    """JSON: a number, a truth value or a text; null for a number that is not finite."""
+    by: str
+    """Who said it, person or program."""
+
+
+@dataclass(frozen=True)
+class DecisionRow:
+    """What a person decided about a rollout while a campaign used the folder."""
+
+    number: int
+    """From 1."""
+    rollout: str
+    choice: str
+    """`accept`, `discard` or `again`."""
+    taken: int | None = None
+    """Which opening of the folder took note of it; null for none yet."""
+    refused: str | None = None
+    """Why it could not be done; null where it was."""
+
+
+Row = TypeVar(
+    "Row",
+    RolloutRow,
+    RoundRow,
+    FitRow,
+    EvaluationRow,
+    ConfigurationRow,
+    LabelRow,
+    DecisionRow,
+)
+AnyRow: TypeAlias = (
+    RolloutRow | RoundRow | FitRow | EvaluationRow | ConfigurationRow | LabelRow | DecisionRow
+)
 TABLES: dict[type, str] = {
     RolloutRow: "rollouts",
     RoundRow: "rounds",
     FitRow: "fits",
     EvaluationRow: "evaluations",
     ConfigurationRow: "configurations",
+    LabelRow: "labels",
+    DecisionRow: "decisions",
 }
 """Names of the tables."""
+
+
+class Totals(NamedTuple):
+    """What a campaign has come to in all."""
+
+    rollouts: int
+    """Recorded."""
+    transitions: int
+    """Recorded."""
+    robot_seconds: float
+    """Of all rollouts, whatever their state."""
+
+
+def solved_at(
+    evaluations: Sequence[EvaluationRow], threshold: float | None
+) -> EvaluationRow | None:
+    """Return the second of the first two evaluations in a row at or above the threshold."""
+    if threshold is None:
+        return None
+    good = [row.mean_return is not None and row.mean_return >= threshold for row in evaluations]
+    for i in range(1, len(good)):
+        if good[i - 1] and good[i]:
+            return evaluations[i]
+    return None
+
+
+def to_json(value: Mapping[str, Any] | Sequence[Any]) -> str:
+    """Return compact JSON in which numbers that are not finite are null."""
+    return json.dumps(finite(value), allow_nan=False, sort_keys=True, separators=(",", ":"))
+
+
+def finite(value: Any) -> Any:
+    """Return a value in which numbers that are not finite are None."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -3,7 +3,7 @@
 import sqlite3
 from dataclasses import fields
 
-from robo_al.dataset.rows import TABLES
+from robo_al.dataset.rows import TABLES, RolloutState
 
 _SQL = {int: "INTEGER", float: "REAL", str: "TEXT"}
 _INDEXES = (
@@ -15,6 +15,7 @@ _INDEXES = (
     "fits_of_rounds ON fits (round)",
     "fits_by_model ON fits (model_hash)",
     "damaged ON rollouts (damaged) WHERE damaged = 1",
+    "labels_of_rollouts ON labels (rollout)",
 )
 """So that no round reads rows of what is recorded: what is counted is counted in an index."""
 
@@ -57,8 +58,9 @@ def _columns(table: type) -> dict[str, str]:
     """Return the definition of each column, by its name."""
     columns = {}
     for position, field in enumerate(fields(table)):
-        kind = str(getattr(field.type, "__name__", field.type)).split(" |")[0]
-        sql = next(sql for python, sql in _SQL.items() if python.__name__ == kind)
+        kind = str if field.type is RolloutState else field.type
+        name = str(getattr(kind, "__name__", kind)).split(" |")[0]
+        sql = next(sql for python, sql in _SQL.items() if python.__name__ == name)
         suffix = " PRIMARY KEY" if position == 0 else ""
         suffix += "" if "None" in str(field.type) else " NOT NULL"
         columns[field.name] = f'"{field.name}" {sql}{suffix}'

@@ -90,7 +90,8 @@ class ForeignEnv(DescribedEnv):
         answer = self._ask(Frame("step", {}, [sent[None]]))
         fields = answer.fields
         ends = fields["terminated"], fields["truncated"]
-        return self._observed(answer), fields["reward"], *ends, {}
+        info = {} if fields["success"] is None else {"success": fields["success"]}
+        return self._observed(answer), fields["reward"], *ends, info
 
     def close(self) -> None:
         """End the process."""

@@ -92,7 +92,8 @@ def record_evaluation(
     found = [checked(outcome) for outcome in outcomes]
     results = [examine(o.candidate_id, o.result, task, task.horizon) for o in found]
     contexts = [candidate.context for candidate in candidates]
-    row = campaign.dataset.record_evaluation(index, contexts, results, recorded)
+    details = [outcome.details for outcome in found]
+    row = campaign.dataset.record_evaluation(index, contexts, results, recorded, details=details)
     campaign.setbacks.evaluated(results)
     return row
 

@@ -317,7 +317,7 @@ class _Worker:
                 return
             fields = answer.fields
             ends = fields["terminated"], fields["truncated"]
-            yield Step(answer.arrays[0], fields["reward"], *ends)
+            yield Step(answer.arrays[0], fields["reward"], *ends, fields["success"])
             if fields["over"]:
                 return
 

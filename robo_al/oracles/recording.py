@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import NDArray
 
-from robo_al.errors import EnvFault, UserError
+from robo_al.errors import UserError
 from robo_al.tasks import Env
 from robo_al.tasks.boxes import boxes, within
 from robo_al.tasks.describing import DEFAULT_PERIOD
@@ -17,23 +17,15 @@ from robo_al.tasks.layers import time_limit
 from robo_al.tasks.offers import offers_of
 from robo_al.types import (
     Candidate,
-    Context,
     EnvSpec,
     Failure,
     FailureKind,
     OpenLoop,
     Outcome,
+    Scalar,
     Trajectory,
 )
-from robo_al.worker.watch import (
-    Watch,
-    first_not_finite,
-    not_finite,
-    refused_by_mujoco,
-    warned,
-    was_reset,
-    wrong_shape,
-)
+from robo_al.worker.watch import not_finite
 
 Array = NDArray[np.float64]
 
@@ -52,6 +44,8 @@ class Step(NamedTuple):
     reward: float
     terminated: bool
     truncated: bool
+    success: bool | None = None
+    """What the env's information says of it, if it does."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +95,8 @@ class Steps(NamedTuple):
     truncated: Bool[np.ndarray, "n"]
     faults: Mapping[int, Fault]
     """By place among the n; what the columns say there means nothing."""
+    successes: Mapping[int, bool] = MappingProxyType({})
+    """By place among the n: what the envs say, if they do."""
 
     @classmethod
     def of(cls, answers: Sequence[Step | Fault]) -> "Steps":
@@ -114,6 +110,7 @@ class Steps(NamedTuple):
             np.array([step.terminated for step in whole]),
             np.array([step.truncated for step in whole]),
             {i: answer for i, answer in enumerate(answers) if isinstance(answer, Fault)},
+            {i: step.success for i, step in enumerate(whole) if step.success is not None},
         )
 
     @classmethod
@@ -157,6 +154,7 @@ class Recordings:
         self._terminated = np.zeros(len(candidates), dtype=np.bool_)
         self._truncated = np.zeros(len(candidates), dtype=np.bool_)
         self._faults: dict[int, Fault] = {}
+        self._details: list[dict[str, Scalar]] = [{} for _ in candidates]
 
     def begin(self, firsts: Sequence[Float[np.ndarray, "O"] | Fault]) -> None:
         """Record the first observation of every row."""
@@ -198,7 +196,9 @@ class Recordings:
         """Record what came of the actions that were sent; from a row's first fault on, nothing."""
         for place, fault in steps.faults.items():
             self.fail(int(rows[place]), fault)
-        observations, rewards, terminated, truncated, faults = steps
+        for place, success in steps.successes.items():
+            self._details[rows[place]]["success"] = success
+        observations, rewards, terminated, truncated, faults, _ = steps
         if faults:
             good = np.ones(len(rows), dtype=np.bool_)
             good[list(faults)] = False
@@ -236,64 +236,9 @@ class Recordings:
                 terminated=bool(self._terminated[row]),
                 truncated=bool(self._truncated[row]),
             )
-        seconds = steps * self._limits.control_period
+        seconds, details = steps * self._limits.control_period, self._details[row]
         if row in self._faults:
             kind, reason = self._faults[row]
-            return Outcome(name, Failure(kind, reason, trajectory), seconds)
+            return Outcome(name, Failure(kind, reason, trajectory), seconds, details)
         assert trajectory is not None and self.done[row]
-        return Outcome(name, trajectory, seconds)
-
-
-def warning_fault(risen: Int[np.ndarray, "W"]) -> Fault:
-    """Say of what MuJoCo warned, from how far its counters have risen."""
-    return Fault("quarantined", warned(risen))
-
-
-def reset_fault(began: float, time: float) -> Fault:
-    """Say that a simulation's time did not go on."""
-    return Fault("quarantined", was_reset(began, time))
-
-
-def reset_env(env: Env, context: Context) -> Array | Fault:
-    """Reset an env; return its first observation [O], or why there is none."""
-    try:
-        observation, _ = env.reset(seed=context.seed, options=dict(context.options) or None)
-        first = np.array(observation, dtype=np.float64)
-    except Exception as error:
-        return raised_fault(error)
-    if first.shape != env.observation_space.shape:
-        return shape_fault(env, first)
-    if not np.isfinite(first).all():
-        return Fault("quarantined", first_not_finite(first))
-    return first
-
-
-def step_env(env: Env, watch: Watch, action: Float[np.ndarray, "A"]) -> Step | Fault:
-    """Step an env through its public API; what it raises is a `Fault`."""
-    watch.before_step()
-    try:
-        observation, reward, terminated, truncated, _ = env.step(action)
-        observation, reward = np.array(observation, dtype=np.float64), float(reward)
-    except Exception as error:
-        return raised_fault(error)
-    if (wrong := watch.wrong()) is not None:
-        return Fault("quarantined", wrong)
-    if observation.shape != env.observation_space.shape:
-        return shape_fault(env, observation)
-    if not (np.isfinite(observation).all() and np.isfinite(reward)):
-        return Fault("quarantined", not_finite(observation, reward))
-    return Step(observation, reward, bool(terminated), bool(truncated))
-
-
-def raised_fault(error: Exception) -> Fault:
-    """Say what an env raised."""
-    if isinstance(error, EnvFault):  # said in another process
-        return Fault(error.kind, str(error))
-    if refused_by_mujoco(error):
-        return Fault("quarantined", f"MuJoCo: {error}")
-    return Fault("failed", f"the env raised {type(error).__name__}: {error}")
-
-
-def shape_fault(env: Env, observation: Array) -> Fault:
-    """Say that an observation is not what the env's space says."""
-    return Fault("failed", wrong_shape(observation.shape, env.observation_space.shape))
+        return Outcome(name, trajectory, seconds, details)

@@ -94,5 +94,6 @@ class ReplayOracle:
             actions.copy(),
             episode.rewards[:steps].copy(),
             episode.terminated and steps == episode.steps,
+            signals={k: rows.copy() for k, rows in episode.first_signals(steps).items()},
         )
         return Outcome(candidate.id, trajectory, steps * self._control_period)

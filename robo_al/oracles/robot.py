@@ -24,6 +24,7 @@ from robo_al.config.ranges import Positive, Width
 from robo_al.errors import OracleError, UserError
 from robo_al.oracles.connection import unconnected
 from robo_al.oracles.refusals import refusal
+from robo_al.oracles.robot_measures import details_of, signals_of
 from robo_al.oracles.standing import Standing
 from robo_al.oracles.waiting import Notices, cause
 from robo_al.protocols import Actor, Resolver, SupportsContext, SupportsGraph, SupportsRobot
@@ -521,17 +522,19 @@ class RobotOracle:
             raise OracleError(f"the robot's agent refuses rollout {name}: {refused}")
         assert state is not None
         kind, reason = str(state.fields["kind"]), str(state.fields["reason"])
+        details = details_of(state, result)
         trajectory, seconds = None, 0.0
         if result is not None and len(result.arrays.get("sent", ())):
             trajectory = self._trajectory(flight, result.arrays)
             times = result.arrays["time_ns"]
             seconds = float(times[-1] - times[0]) / 1e9
         if kind == "SUCCEEDED" and trajectory is not None:
-            return Outcome(name, trajectory, seconds)
+            return Outcome(name, trajectory, seconds, details)
         if kind == "SUCCEEDED":
-            return Outcome(name, Failure("failed", "it ended at its first observation"), seconds)
+            nothing = Failure("failed", "it ended at its first observation")
+            return Outcome(name, nothing, seconds, details)
         text = f"{kind}: {reason}" if reason else kind
-        return Outcome(name, Failure(KINDS[kind], text, trajectory), seconds)
+        return Outcome(name, Failure(KINDS[kind], text, trajectory), seconds, details)
 
     def _trajectory(self, flight: _Flight, arrays: Mapping[str, NDArray[Any]]) -> Trajectory:
         """Return what was measured as the task sees it."""
@@ -556,7 +559,8 @@ class RobotOracle:
         kept_arrays = observations[: stop + 1], actions[:stop], asked[:stop], rewards[:stop]
         ended = bool(ends[:stop].any())
         whole = ended or stop == flight.candidate.horizon
-        return Trajectory(*kept_arrays, ended, bool(cuts[:stop].any()) and not whole)
+        truncated = bool(cuts[:stop].any()) and not whole
+        return Trajectory(*kept_arrays, ended, truncated, signals_of(arrays, stop))
 
     def _said(self, name: str, sensors: Array) -> Bool[np.ndarray, "T"]:
         """Return after which steps a sensor said yes; one that the robot lacks never does."""

@@ -12,16 +12,14 @@ from jaxtyping import Float, Int, Shaped
 from numpy.typing import NDArray
 
 from robo_al.errors import OracleError
-from robo_al.oracles.recording import (
-    ActionLimits,
-    Fault,
-    Steps,
+from robo_al.oracles.env_steps import (
     raised_fault,
     reset_env,
     reset_fault,
     step_env,
     warning_fault,
 )
+from robo_al.oracles.recording import ActionLimits, Fault, Steps
 from robo_al.plugins import known_answer
 from robo_al.tasks import Env
 from robo_al.tasks.layers import is_bare, time_limit

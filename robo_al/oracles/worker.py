@@ -47,14 +47,14 @@ class OwnHost:
 
     def reset(self, seed: int, options: Mapping[str, Any]) -> Frame:
         """Start a rollout."""
-        from robo_al.oracles.recording import reset_env
+        from robo_al.oracles.env_steps import reset_env
         from robo_al.types import Context
 
         return _answer(reset_env(self._env, Context(np.zeros(0), seed, options)))
 
     def step(self, action: Array) -> Frame:
         """Apply one action [A]."""
-        from robo_al.oracles.recording import step_env
+        from robo_al.oracles.env_steps import step_env
 
         return _answer(step_env(self._env, self._watch, self._limits.clip(action)))
 
@@ -79,7 +79,12 @@ def _answer(result: "Array | Step | Fault") -> Frame:
         return fault(result.kind, result.reason)
     if isinstance(result, Step):
         ends = {"terminated": result.terminated, "truncated": result.truncated}
-        fields = {"reward": result.reward, **ends, "over": any(ends.values())}
+        fields = {
+            "reward": result.reward,
+            **ends,
+            "over": any(ends.values()),
+            "success": result.success,
+        }
         return Frame("observation", fields, [result.observation])
     return Frame("observation", {}, [result])
 

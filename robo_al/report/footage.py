@@ -3,14 +3,12 @@
 import base64
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from robo_al import plugins
-from robo_al.dataset.dataset import read_evaluation
-from robo_al.dataset.ledger import EvaluationRow
+from robo_al.dataset.view import RunView
 from robo_al.report.video import Video, VideoError, film
 from robo_al.report.words import count, duration, number
 from robo_al.types import EnvSpec
@@ -28,36 +26,32 @@ class Clip:
     caption: str
 
 
-def first_and_best(
-    folder: Path, config: Mapping[str, Any], evaluations: Sequence[EvaluationRow]
-) -> list[Clip]:
+def first_and_best(run: RunView) -> list[Clip]:
     """Film one start in the first and in the best evaluation.
 
     It is the start with the median return in the best: neither the luckiest nor the unluckiest.
 
     Args:
-        folder: of a run.
-        config: its configuration.
-        evaluations: of the run, in the order of rounds.
+        run: with one complete evaluation at least.
 
     Raises:
         IntegrityError: an evaluation's file is not what was written.
         PluginError: the oracle's plugin is not here.
         VideoError: the env cannot be drawn here, or must not move for a picture.
     """
-    complete = [row for row in evaluations if row.mean_return is not None]
+    complete = [row for row in run.evaluation_rows if row.mean_return is not None]
     if not complete:
         raise VideoError("there is no complete evaluation yet")
-    _refuse_robot(config["oracle"])
+    _refuse_robot(run.config["oracle"])
     first, best = complete[0], max(complete, key=lambda row: row.mean_return or 0.0)
     shown = {"First and best": best} if best is first else {"First": first, "Best": best}
     returns = json.loads(best.returns)
     start = sorted(range(len(returns)), key=returns.__getitem__)[len(returns) // 2]
-    evaluated = [read_evaluation(folder, row) for row in shown.values()]
+    evaluated = [run.evaluation(row) for row in shown.values()]
     if not all(evaluated):
         raise VideoError("the model was evaluated on recorded rollouts: nothing was executed")
     rollouts = [rollout[start][:2] for rollout in evaluated]
-    env = config["env"]
+    env = run.config["env"]
     spec = EnvSpec.of(env["name"], env)
     captions = [
         f"{name} evaluation, after {count(row.rollouts, 'rollout')}. The video shows start "

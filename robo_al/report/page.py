@@ -3,8 +3,6 @@
 import json
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,11 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import escape
 
-from robo_al.config import plain_yaml
-from robo_al.dataset.clock import ACTIVITIES
 from robo_al.dataset.files import write_atomically
-from robo_al.dataset.folders import LEDGER, read_config_text
-from robo_al.dataset.ledger import LOST, EvaluationRow, FitRow, Ledger, RolloutRow, RoundRow
+from robo_al.dataset.rows import LOST, RolloutRow
+from robo_al.dataset.view import RunView
 from robo_al.errors import RoboALError
-from robo_al.report import pictures
+from robo_al.report import measures, pictures
 from robo_al.report.charts import EvaluationPoint
 from robo_al.report.footage import first_and_best
 from robo_al.report.summary import became, not_evaluated, summarise, verdict
@@ -45,31 +41,6 @@ COLUMNS = (
 """Of the table of rollouts: heading and CSS classes."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a run folder says."""
-
-    folder: Path
-    config_text: str
-    config: dict[str, Any]
-    rollouts: Sequence[RolloutRow]
-    rounds: Sequence[dict[str, Any]]
-    """The record of each completed round."""
-    fits: Sequence[FitRow]
-    evaluations: Sequence[EvaluationRow]
-
-    @property
-    def recorded(self) -> list[RolloutRow]:
-        """The rollouts that were learned from."""
-        return [row for row in self.rollouts if row.state == "recorded"]
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Wall-clock time for each activity, until the last completed round."""
-        spent = self.rounds[-1]["seconds"] if self.rounds else {}
-        return {name: spent.get(name, 0.0) for name in ACTIVITIES}
-
-
 def write_report(folder: Path) -> Path:
     """Write `report.html` into a run folder, whatever the run has come to.
 
@@ -83,7 +54,7 @@ def write_report(folder: Path) -> Path:
         RunFolderError: it is no run, or another version's.
         StorageError: the report cannot be written.
     """
-    run = _read(folder)
+    run = RunView(folder)
     template = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_unbroken
     )
@@ -94,29 +65,14 @@ def write_report(folder: Path) -> Path:
     return path
 
 
-def _read(folder: Path) -> Run:
-    """Read a run folder."""
-    text = read_config_text(folder)
-    with Ledger.open(folder / LEDGER, read_only=True) as ledger:
-        return Run(
-            folder=folder,
-            config_text=text,
-            config=plain_yaml.parse(text),
-            rollouts=ledger.rows(RolloutRow),
-            rounds=[json.loads(row.record) for row in ledger.rows(RoundRow) if row.record],
-            fits=ledger.rows(FitRow),
-            evaluations=ledger.rows(EvaluationRow),
-        )
-
-
 # ---------------------------------------------------------------- the page
 
 
-def _page(run: Run) -> dict[str, Any]:
+def _page(run: RunView) -> dict[str, Any]:
     """Return what the template is filled with."""
     videos, no_video = [], ""
     try:
-        videos = first_and_best(run.folder, run.config, run.evaluations)
+        videos = first_and_best(run)
     except (RoboALError, VideoError) as error:
         no_video = f"There is no video: {error}."
     columns, rows = _table(run)
@@ -125,7 +81,7 @@ def _page(run: Run) -> dict[str, Any]:
     names = [run.config["env"]["name"], chosen_by["name"]]
     return {
         "title": " · ".join([*names, f"seed {run.config['seed']}"]),
-        "headline": verdict(summarise(run.folder)),
+        "headline": verdict(summarise(run)),
         "tiles": _tiles(run),
         "warnings": _failures(run),
         "videos": videos,
@@ -138,13 +94,13 @@ def _page(run: Run) -> dict[str, Any]:
     }
 
 
-def _tiles(run: Run) -> list[tuple[str, str]]:
-    means = [row.mean_return for row in run.evaluations if row.mean_return is not None]
-    rollouts, steps = len(run.recorded), sum(row.steps or 0 for row in run.recorded)
+def _tiles(run: RunView) -> list[tuple[str, str]]:
+    means = [row.mean_return for row in run.evaluation_rows if row.mean_return is not None]
+    rollouts, steps, robot_seconds = run.totals
     tiles = [
         (noun("rollout", rollouts), f"{rollouts}"),
         (noun("transition", steps), f"{steps}"),
-        ("robot time", duration(math.fsum(row.robot_seconds or 0 for row in run.rollouts))),
+        ("robot time", duration(robot_seconds)),
         ("wall-clock time", duration(math.fsum(run.seconds.values()))),
     ]
     if means:
@@ -152,10 +108,10 @@ def _tiles(run: Run) -> list[tuple[str, str]]:
     return tiles
 
 
-def _failures(run: Run) -> list[str]:
+def _failures(run: RunView) -> list[str]:
     """Return a sentence for each state of rollouts that gave no data."""
     lost: dict[str, list[str]] = {}
-    for row in run.rollouts:
+    for row in run.rollout_rows:
         if row.state in LOST:
             lost.setdefault(row.state, []).append(row.id)
     return [
@@ -166,11 +122,28 @@ def _failures(run: Run) -> list[str]:
     ]
 
 
-def _table(run: Run) -> tuple[list[tuple[str, str]], list[list[str]]]:
-    """Return the columns in which there is anything, and the cells of every rollout."""
-    rows = [_cells(row) for row in run.rollouts]
-    used = [i for i in range(len(COLUMNS)) if any(row[i] for row in rows)]
-    return [COLUMNS[i] for i in used], [[row[i] for i in used] for row in rows]
+def _table(run: RunView) -> tuple[list[tuple[str, str]], list[list[str]]]:
+    """Return the columns in which there is anything, and the cells of every rollout.
+
+    Each detail, signal and label has a column of its own, before the reason.
+    """
+    measured = {
+        row.id: {
+            **run.details[row.id],
+            **{name: x for name, x in run.signals[row.id].items() if name not in measures.TIMES},
+            **{f"label {name}": value for name, value in run.labels[row.id].items()},
+        }
+        for row in run.rollout_rows
+    }
+    names = list(dict.fromkeys(name for found in measured.values() for name in found))
+    columns = [*COLUMNS[:-1], *((name, "text") for name in names), COLUMNS[-1]]
+    rows = []
+    for row in run.rollout_rows:
+        *cells, reason = _cells(row)
+        further = [measures.cell(measured[row.id].get(name)) for name in names]
+        rows.append([*cells, *further, reason])
+    used = [i for i in range(len(columns)) if any(row[i] for row in rows)]
+    return [columns[i] for i in used], [[row[i] for i in used] for row in rows]
 
 
 def _cells(row: RolloutRow) -> list[str]:
@@ -193,10 +166,10 @@ def _cells(row: RolloutRow) -> list[str]:
     ]
 
 
-def _versions(run: Run) -> str:
+def _versions(run: RunView) -> str:
     parts = {
         f"{row.oracle} oracle, {row.policy} policy, {row.model} model; {row.versions}"
-        for row in run.rollouts
+        for row in run.rollout_rows
     }
     return " | ".join(sorted(parts)) or f"python {sys.version.split()[0]}"
 
@@ -213,32 +186,32 @@ def _unbroken(value: Any) -> Any:
 # ---------------------------------------------------------------- pictures
 
 
-def _pictures(run: Run) -> dict[str, Any]:
+def _pictures(run: RunView) -> dict[str, Any]:
     """Return each picture, or None where there is nothing to draw yet, and what to say of it."""
     both = [
         (row.predicted_information, row.realised_information)
         for row in run.recorded
         if row.predicted_information is not None and row.realised_information is not None
     ]
-    errors = pictures.compared(run.fits)
+    errors = pictures.compared(run.fit_rows)
     threshold = run.config["threshold"]
-    failed = run.evaluations and "Every evaluation failed."
+    failed = run.evaluation_rows and "Every evaluation failed."
     return {
         "learning_curves": pictures.learning_curves(_points(run), threshold),
         "no_curve": failed or not_evaluated(run.config["evaluation"]["every"]),
         "threshold_note": "" if threshold is not None else "The task has no threshold.",
-        "time_shares": pictures.time_shares(run.seconds) if run.rounds else None,
+        "time_shares": pictures.time_shares(run.seconds) if run.records else None,
         "information": pictures.information(both),
         "information_note": pictures.ratio(both),
-        "training_returns": pictures.training_returns(run.rollouts),
+        "training_returns": pictures.training_returns(run.rollout_rows),
         "held_out": pictures.held_out(errors),
         "held_out_note": pictures.worse(errors),
     }
 
 
-def _points(run: Run) -> list[EvaluationPoint]:
+def _points(run: RunView) -> list[EvaluationPoint]:
     """Return the evaluations of which every rollout gave a return."""
-    spent = {record["round"]: record["robot_seconds"] for record in run.rounds}
+    spent = {record["round"]: record["robot_seconds"] for record in run.records}
     return [
         EvaluationPoint(
             rollouts=row.rollouts,
@@ -246,6 +219,6 @@ def _points(run: Run) -> list[EvaluationPoint]:
             returns=tuple(value for value in json.loads(row.returns) if value is not None),
             mean_return=row.mean_return,
         )
-        for row in run.evaluations
+        for row in run.evaluation_rows
         if row.mean_return is not None
     ]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from robo_al.dataset.ledger import FitRow, RolloutRow
+from robo_al.dataset.rows import FitRow, RolloutRow
 from robo_al.report import charts
 from robo_al.report.charts import EvaluationPoint, HeldOut, Picture
 from robo_al.report.summary import time_shares as shares_in_words

@@ -11,6 +11,7 @@ from rich.table import Table
 from robo_al.dataset.events import (
     Activity,
     Advanced,
+    Decided,
     Diverged,
     Evaluated,
     EvaluationFailed,
@@ -167,14 +168,15 @@ class Progress:
 def remark(event: Event) -> str:
     """Return what an event that a person should know of means, in a sentence."""
     match event:
-        case Noted(text):
+        case Noted(text) | Waiting(text):
             pass
         case Quarantined(what, reason):
             text = f"{what} is quarantined, and nothing is learned from it: {reason}"
         case TakenBack(rollout):
             text = f"{rollout} is taken back: its file is what was written again"
-        case Waiting(what):
-            text = what
+        case Decided(decision):
+            done = "done" if decision.refused is None else f"refused: {decision.refused}"
+            text = f"{decision.rollout} was decided, {decision.choice}: {done}"
         case EvaluationFailed(in_round, reasons):
             told = "; ".join(f"{name} {reason}" for name, reason in reasons.items())
             text = f"round {in_round}: its evaluation failed: {told}"

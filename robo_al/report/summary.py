@@ -1,57 +1,44 @@
 """What a run has come to, from its folder alone; a running campaign can be looked at too."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robo_al.config import plain_yaml
-from robo_al.dataset.clock import ACTIVITIES
-from robo_al.dataset.folders import LEDGER, read_config_text
-from robo_al.dataset.ledger import LOST, EvaluationRow, Ledger, RoundRow, solved_at
+from robo_al.dataset.rows import LOST, EvaluationRow
+from robo_al.dataset.view import RunView
+from robo_al.report import measures
 from robo_al.report.words import count, duration, listed, number, percent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-def summarise(folder: str | Path) -> dict[str, Any]:
+def summarise(run: RunView) -> dict[str, Any]:
     """Return what a run has come to, as JSON can say it.
 
     `solved` is null where nobody can know: the task has no threshold, or the policy was not
     evaluated.
-
-    Raises:
-        RunFolderError: no run, or another version's.
     """
-    folder = Path(folder)
-    config = plain_yaml.parse(read_config_text(folder))
-    with Ledger.open(folder / LEDGER, read_only=True) as ledger:
-        rollouts, transitions, robot_seconds = ledger.totals()
-        evaluations = ledger.rows(EvaluationRow)
-        records = [row.record for row in ledger.rows(RoundRow) if row.record]
-        states = ledger.states()
-    solved = solved_at(evaluations, config["threshold"])
-    judged = evaluations and config["threshold"] is not None
-    last = json.loads(records[-1]) if records else {}
+    config, solved = run.config, run.solved_at
+    judged = run.evaluation_rows and config["threshold"] is not None
     return {
         "task": _name(config["env"]),
         "strategy": _strategy(config["strategy"]),
         "seed": config["seed"],
-        "rounds": len(records),
+        "rounds": len(run.records),
         "budget": config["rounds"],
-        "rollouts": rollouts,
-        "transitions": transitions,
-        "robot_seconds": robot_seconds,
+        **run.totals._asdict(),
         "threshold": config["threshold"],
         "evaluated_every": config["evaluation"]["every"],
-        "evaluations": [_evaluation(row) for row in evaluations],
+        "evaluations": [_evaluation(row) for row in run.evaluation_rows],
         "solved": (solved is not None) if judged else None,
         "solved_at": None
         if solved is None
         else {"rollouts": solved.rollouts, "transitions": solved.transitions},
-        "states": states,
-        "seconds": dict.fromkeys(ACTIVITIES, 0.0) | last.get("seconds", {}),
+        "states": dict(run.states),
+        "seconds": run.seconds,
+        "details": measures.of_scalars(run.details.values()),
+        "signals": measures.of_signals(run.signals.values()),
+        "labels": measures.of_scalars(run.labels.values()),
     }
 
 
@@ -135,6 +122,11 @@ def render(summary: Mapping[str, Any]) -> "RenderableType":
         ("states", ", ".join(states) or "no rollouts yet"),
         ("robot time", duration(summary["robot_seconds"])),
         ("computer time", f"{computer_time}: {shares}" if shares else computer_time),
+        *(
+            (kind, measures.in_words(summary[kind]))
+            for kind in ("details", "signals", "labels")
+            if summary[kind]
+        ),
     ):
         facts.add_row(name, Prose(value))
     columns = ("rollouts", "transitions", "mean return")

@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from .frames import Frame
 from .serving import fault, refusal, serve
-from .watch import Watch, first_not_finite, not_finite, refused_by_mujoco, wrong_shape
+from .watch import (
+    Watch,
+    first_not_finite,
+    not_finite,
+    refused_by_mujoco,
+    said_success,
+    wrong_shape,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +107,7 @@ class Guest:
         try:
             answer = self._env.step(action.astype(self._env.action_space.dtype))
             if len(answer) == 5:
-                observation, reward, terminated, truncated, _ = answer
+                observation, reward, terminated, truncated, info = answer
             else:  # of the old Gym
                 observation, reward, done, info = answer
                 truncated = done and bool(info.get("TimeLimit.truncated", False))
@@ -113,7 +120,8 @@ class Guest:
         if not (np.isfinite(seen).all() and np.isfinite(reward)):
             return fault("quarantined", not_finite(seen, reward))
         ends = {"terminated": bool(terminated), "truncated": bool(truncated)}
-        fields = {"reward": reward, **ends, "over": any(ends.values())}
+        said = {"over": any(ends.values()), "success": said_success(info)}
+        fields = {"reward": reward, **ends, **said}
         return self._shaped(Frame("observation", fields, [seen]))
 
     def _first(self, seed: int, options: Mapping[str, Any]) -> Any:

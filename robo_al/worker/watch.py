@@ -91,3 +91,17 @@ def not_finite(observation: NDArray[np.float64], reward: float) -> str:
 def first_not_finite(observation: NDArray[np.float64]) -> str:
     """Say where an env started."""
     return f"the first observation is not finite: {observation}"
+
+
+def said_success(information: Any) -> bool | None:
+    """Return whether a step's information says that the task is done; None where it says nothing.
+
+    It is `is_success` in the robotics environments of Farama, and `success` in Meta-World.
+    """
+    import numpy as np
+
+    for name in ("is_success", "success"):
+        value = information.get(name) if isinstance(information, dict) else None
+        if isinstance(value, (bool, int, float, np.bool_, np.number)):
+            return bool(value)
+    return None

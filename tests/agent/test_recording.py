@@ -129,10 +129,13 @@ def arm(serve: Callable[..., Any], bus: Any, **changes: Any) -> Any:
     motors: dict[str, Any] = {f"joint{i}": {"id": i, "low": -1.5, "high": 1.5} for i in (1, 2)}
     motors["pincer"] = {"kind": "gripper", "id": 3, "closed": 1848, "open": 2248}
     limits = {"velocity": 2.0, "acceleration": 100.0, "jerk": 10_000.0}
+    limits |= {"start_distance": 0.1, "tracking_error": 0.2}
+    in_common = dict.fromkeys(("start_distance", "tracking_error"))
     joints = [{"name": n, "unit": "rad", "position": [-1.4, 1.4], **limits} for n in list(motors)]
     joints[2] |= {"unit": "%", "position": [0.0, 100.0], "velocity": 100.0}
+    joints[2] |= {"start_distance": 5.0, "tracking_error": 30.0}
     driver = {"name": "feetech", "port": bus.port, "motors": motors}
-    return serve(driver=driver, envelope={"joints": joints}, operator="Ana", **changes)
+    return serve(driver=driver, envelope={"joints": joints, **in_common}, operator="Ana", **changes)
 
 
 def test_an_arm_is_led_by_hand_and_then_holds_where_it_is(

@@ -61,7 +61,7 @@ def still(steps: int) -> dict[str, np.ndarray]:
     return {"actions": np.zeros((steps, 2))}
 
 
-def begin(client: Any, helpers: Any, name: str, steps: int = 1000) -> None:
+def begin(client: Any, helpers: Any, name: str, steps: int = 500) -> None:
     """Begin a rollout that lasts long enough for anything to go wrong."""
     client.submit(name, helpers.content(steps), still(steps))
 
@@ -170,8 +170,8 @@ def test_a_trajectory_of_the_controllers_is_ended_as_well(
     name = f"{EMULATORS / 'misbehaving.py'}:MisbehavingController"
     agent = serve(driver={"name": name, "folder": str(tmp_path)}, sensors=wrist(tmp_path))
     client = agent.client()
-    moving = 0.0002 * np.arange(1, 1001)[:, None] * np.ones(2)
-    client.submit("run/r1", helpers.content(1000), {"actions": moving})
+    moving = 0.0004 * np.arange(1, 501)[:, None] * np.ones(2)
+    client.submit("run/r1", helpers.content(500), {"actions": moving})
     until(lambda: '"execute"' in (tmp_path / "log").read_text())
     (tmp_path / "told").write_text("gone")
     job = helpers.finished(client, "run/r1", 60)
@@ -203,7 +203,7 @@ def test_rows_of_other_sensors_are_not_taken_for_these(
     agent.config.write_text(before)
     agent.process = helpers.run_agent(agent.config)
     again = agent.client()
-    again.submit("run/r1", helpers.content(1000), still(1000))
+    again.submit("run/r1", helpers.content(500), still(500))
     job = helpers.finished(again, "run/r1", 30)
     assert job.state.fields["kind"] == "INTERRUPTED"
     np.testing.assert_allclose(job.result.arrays["sensors"][:, 2], -9.81)

@@ -426,6 +426,11 @@ BROKEN_ORACLES = [
     ),
     (DriftingBuffer, "DriftingBuffer.submit: executed 'a' twice with different results"),
     (answering(in_one_array), "poll: answered two rollouts with the same array; copy it"),
+    (
+        answering(lambda outcomes: [replace(o, details={"state": 1}) for o in outcomes]),
+        "poll: detail state of rollout a: there is a column of this name already",
+    ),
+    (with_result(lambda t: replace(t, signals={"x": np.zeros(9)})), "poll: signal x .* has 9 rows"),
 ]
 
 

@@ -12,8 +12,8 @@ import pytest
 from robo_al.compare.plan import Plan, Run, load_plan
 from robo_al.compare.records import FAILED
 from robo_al.compare.runner import Rehearsing, TaskNote, Update, read_records, run_comparison
-from robo_al.dataset.dataset import read_evaluation
 from robo_al.dataset.ledger import EvaluationRow, Ledger, RolloutRow
+from robo_al.dataset.stored import read_evaluation
 from robo_al.errors import ConfigError, RunFolderError
 
 Write = Callable[..., Path]

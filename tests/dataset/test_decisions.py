@@ -10,8 +10,11 @@ from robo_al.cli import main
 from robo_al.config.load import load_config
 from robo_al.config.schema import Config
 from robo_al.dataset import decisions as inbox
+from robo_al.dataset.events import Decided, Event
 from robo_al.dataset.ledger import RolloutRow
+from robo_al.dataset.view import RunView
 from robo_al.errors import UserError
+from robo_al.report.progress import remark
 from robo_al.types import Failure, Outcome, Trajectory
 
 
@@ -104,6 +107,9 @@ def test_without_data_nothing_can_be_accepted(run: Path) -> None:
             ledger.update(RolloutRow, "r0001-00", sha256=None, steps=None)
         with pytest.raises(UserError, match="nothing of r0001-00 was measured"):
             inbox.accept(campaign.dataset, "r0001-00")
+        with pytest.raises(UserError, match="nothing of r0001-00 was measured"):
+            inbox.leave(run, "accept", "r0001-00")
+        assert not RunView(run).decisions
 
 
 def test_what_was_measured_and_is_not_finite_is_not_accepted(run: Path) -> None:
@@ -121,3 +127,63 @@ def test_what_was_measured_and_is_not_finite_is_not_accepted(run: Path) -> None:
             inbox.accept(campaign.dataset, candidate.id)
         row = campaign.dataset.ledger.row(RolloutRow, candidate.id)
         assert row is not None and row.state == "indeterminate"
+
+
+def test_a_running_campaign_does_what_was_decided_before_it_retrains(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events: list[Event] = []
+    with open_campaign(run) as campaign:
+        campaign.listener = events.append
+        assert main(["inbox", str(run), "--accept", "r0001-00"]) == 0
+        assert "r0001-00: accept is noted" in capsys.readouterr().out
+        assert main(["inbox", str(run), "--discard", "r0001-00"]) == UserError.exit_code
+        assert "r0001-00 is decided: accept" in capsys.readouterr().err
+        assert main(["inbox", str(run)]) == 0
+        assert "decided: accept" in capsys.readouterr().out
+        assert RunView(run).waiting and not events
+        fit = campaign.learn()
+        assert fit is not None and fit.rollouts == 2
+        (decided,) = [event for event in events if isinstance(event, Decided)]
+        assert remark(decided) == "r0001-00 was decided, accept: done"
+        assert RunView(run).states["recorded"] == 2 and not RunView(run).waiting
+        assert main(["inbox", str(run), "--accept", "r0001-00"]) == UserError.exit_code
+    assert rows(run)["r0001-00"].state == "recorded"
+
+
+def test_what_is_to_run_again_waits_until_the_campaign_is_resumed(run: Path) -> None:
+    with open_campaign(run) as campaign:
+        assert main(["inbox", str(run), "--again", "r0001-00"]) == 0
+        campaign.learn()
+        decision = RunView(run).decisions["r0001-00"]
+        assert (decision.choice, decision.taken) == ("again", None) and campaign.round_complete
+    with open_campaign(run) as campaign, make_oracle(config()) as oracle:
+        loop.run(campaign, oracle, lambda event: None)
+        assert campaign.finished
+    assert {name: row.state for name, row in rows(run).items()} == {
+        "r0001-00": "aborted",
+        "r0002-00": "recorded",
+        "r0002-01": "recorded",
+    }
+
+
+def test_a_decision_that_cannot_be_done_is_refused_once_and_said(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_campaign(run) as campaign:
+        events: list[Event] = []
+        campaign.listener = events.append
+        assert main(["inbox", str(run), "--accept", "r0001-00"]) == 0
+        file = run / "episodes" / "r0001-00.parquet"
+        whole = file.read_bytes()
+        file.write_bytes(b"?")
+        campaign.learn()
+        campaign.learn()
+        (decided,) = [event for event in events if isinstance(event, Decided)]
+        assert "refused: rollout r0001-00" in remark(decided)
+        assert RunView(run).states["indeterminate"] == 1
+        assert main(["inbox", str(run)]) == 0
+        assert "accept, which was refused: rollout r0001-00" in capsys.readouterr().out
+        file.write_bytes(whole)
+    assert main(["inbox", str(run), "--accept", "r0001-00"]) == 0
+    assert rows(run)["r0001-00"].state == "recorded"

@@ -216,8 +216,8 @@ def test_a_ledger_of_an_earlier_version_opens(tmp_path, read_only):
 
 
 def test_columns_and_tables_of_a_later_version_are_not_in_the_way(ledger):
-    ledger._connection.execute("ALTER TABLE rollouts ADD COLUMN labels TEXT")
-    ledger._connection.execute("CREATE TABLE decisions (id TEXT)")
+    ledger._connection.execute("ALTER TABLE rollouts ADD COLUMN colour TEXT")
+    ledger._connection.execute("CREATE TABLE opinions (id TEXT)")
     with ledger.transaction():
         ledger.insert(rollout())
     assert ledger.rows(RolloutRow) == [rollout()]

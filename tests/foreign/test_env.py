@@ -204,6 +204,20 @@ def test_an_env_says_that_it_broke_a_rollout_off(python):
     assert ends == [(False, False), (False, False), (False, True)]
 
 
+@pytest.mark.parametrize("make", ORACLES)
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_success_that_an_env_tells_is_a_detail(make, foreign, python):
+    candidates = [*candidates_for(1, goal=-0.5), replace(*candidates_for(1, goal=0.5), id="c1")]
+    with make(cart(python if foreign else None, "success")) as oracle:
+        for candidate in candidates:
+            oracle.submit(candidate)
+        details = {}
+        while len(details) < 2:
+            details |= {outcome.candidate_id: outcome.details for outcome in oracle.poll()}
+    assert details == {"c0": {"success": True}, "c1": {}}
+    assert details["c0"]["success"] is True
+
+
 def test_what_an_env_prints_and_reads_stays_out_of_the_frames(python, capfd):
     good = candidates_for(1, goal=0.5)
     for make in ORACLES:

@@ -16,6 +16,7 @@ from robo_al.checks import check_oracle
 from robo_al.config.load import load_config
 from robo_al.dataset.events import Explored
 from robo_al.dataset.ledger import RolloutRow
+from robo_al.dataset.outcomes import checked
 from robo_al.errors import OracleError, UserError
 from robo_al.oracles.robot import RobotOracle
 from robo_al.plugins import make_env
@@ -74,6 +75,37 @@ def test_what_is_recorded_is_what_the_robot_did(serve: Callable[..., Any]) -> No
     np.testing.assert_array_equal(
         result.observations[:, 2:], np.tile(result.observations[0, 2:], (9, 1))
     )
+
+
+def test_nothing_that_the_agent_measured_is_lost(serve: Callable[..., Any]) -> None:
+    agent = serve(envelope=SLOW)
+    (candidate,) = candidates(1)
+    with RobotOracle(TASK, agent.address) as oracle:
+        oracle.submit(candidate)
+        (outcome,) = oracle.poll(60.0)
+        assert checked(outcome).details == outcome.details
+        result = oracle._client.session.jobs[oracle._wire_id(candidate.id)].result
+    assert result is not None and isinstance(outcome.result, Trajectory)
+    assert outcome.details == {
+        "ending": "SUCCEEDED",
+        "fraction": 1.0,
+        "misses": result.fields["misses"],
+    }
+    signals, steps = outcome.result.signals, outcome.result.steps
+    names = {
+        "time_ns": "time_ns",
+        "sequence": "sequence",
+        "position": "positions",
+        "velocity": "velocities",
+        "effort": "efforts",
+        "target": "proposed",
+        "sent": "sent",
+    }
+    assert signals.keys() == names.keys() | ({"sensor"} if result.arrays["sensors"].size else set())
+    for name, said in names.items():
+        np.testing.assert_array_equal(signals[name], result.arrays[said])
+        assert signals[name].dtype == result.arrays[said].dtype
+    assert len(signals["time_ns"]) == steps + 1 and len(signals["sent"]) == steps
 
 
 def test_the_same_rollout_is_not_run_again_and_waits_until_it_is_acknowledged(

@@ -12,6 +12,7 @@ from robo_al.campaign.campaign import Campaign
 from robo_al.config.schema import Config
 from robo_al.dataset.clock import ACTIVITIES
 from robo_al.dataset.ledger import STATES
+from robo_al.dataset.view import RunView
 from robo_al.errors import RunFolderError
 from robo_al.report.summary import render, summarise, verdict
 
@@ -43,7 +44,7 @@ def text(summary: dict[str, Any], width: int = 80) -> str:
 def test_a_campaign_is_summarised_at_every_moment_of_its_life(tmp_path: Path) -> None:
     folder, config = tmp_path / "run", fakes(stop_when_solved=False)
     with create_campaign(config, folder) as campaign:  # and it holds the lock
-        new = summarise(folder)
+        new = summarise(RunView(folder))
         assert (new["rollouts"], new["transitions"], new["evaluations"]) == (0, 0, [])
         assert new["solved_at"] is None
         assert new["seconds"] == dict.fromkeys(ACTIVITIES, 0.0)
@@ -51,11 +52,11 @@ def test_a_campaign_is_summarised_at_every_moment_of_its_life(tmp_path: Path) ->
         assert "No rollout has been recorded yet." in text(new)
 
         campaign.ask(2)
-        asked = summarise(folder)
+        asked = summarise(RunView(folder))
         assert asked["states"]["dispatched"] == 2 and asked["rounds"] == 0
 
         turn(campaign, config)
-    done = summarise(folder)
+    done = summarise(RunView(folder))
     assert done["rounds"] == done["budget"] == 3
     assert done["rollouts"] == done["states"]["recorded"] == 4
     assert done["transitions"] == 40
@@ -70,7 +71,7 @@ def test_a_campaign_is_summarised_at_every_moment_of_its_life(tmp_path: Path) ->
 def test_a_summary_names_task_and_strategy(tmp_path: Path) -> None:
     config = fakes(strategy={"acquisition": {"name": "variance", "aggregation": "mean"}}, seed=4)
     with create_campaign(config, tmp_path / "run"):
-        summary = summarise(tmp_path / "run")
+        summary = summarise(RunView(tmp_path / "run"))
     assert summary["task"] == "robo_al.testing:FakeEnv"
     assert summary["strategy"] == "variance(aggregation=mean)+top_k"
     assert summary["seed"] == 4
@@ -80,7 +81,7 @@ def test_solved_is_two_evaluations_in_a_row_at_the_threshold(tmp_path: Path) -> 
     config = fakes(threshold=-1000)
     with create_campaign(config, tmp_path / "run") as campaign:
         turn(campaign, config)
-    summary = summarise(tmp_path / "run")
+    summary = summarise(RunView(tmp_path / "run"))
     assert summary["solved_at"] == {"rollouts": 2, "transitions": 20}
     assert verdict(summary) == "Solved after 2 rollouts and 20 transitions."
     assert "Solved after 2 rollouts" in text(summary)
@@ -90,7 +91,7 @@ def test_a_task_that_was_not_solved_is_not_said_to_be(tmp_path: Path) -> None:
     config = fakes(threshold=0.0)  # nobody gets there: every reward is negative
     with create_campaign(config, tmp_path / "run") as campaign:
         turn(campaign, config)
-    summary = summarise(tmp_path / "run")
+    summary = summarise(RunView(tmp_path / "run"))
     best = max(row["mean_return"] for row in summary["evaluations"])
     assert summary["solved_at"] is None
     assert verdict(summary) == (
@@ -120,7 +121,7 @@ def test_a_policy_that_was_not_evaluated_is_not_said_to_have_failed(tmp_path: Pa
     config = fakes(threshold=0.0, evaluation={"every": 0, "starts": 2})
     with create_campaign(config, tmp_path / "run") as campaign:
         turn(campaign, config)
-    summary = summarise(tmp_path / "run")
+    summary = summarise(RunView(tmp_path / "run"))
     assert summary["solved"] is None and summary["solved_at"] is None
     assert verdict(summary) == (
         "Recorded 3 rollouts and 30 transitions. The policy was not evaluated: the configuration "
@@ -134,9 +135,9 @@ def test_solved_is_null_where_nobody_can_know(
 ) -> None:
     config = fakes(threshold=threshold)
     with create_campaign(config, tmp_path / "run") as campaign:
-        assert summarise(tmp_path / "run")["solved"] is None
+        assert summarise(RunView(tmp_path / "run"))["solved"] is None
         turn(campaign, config)
-    assert summarise(tmp_path / "run")["solved"] is solved
+    assert summarise(RunView(tmp_path / "run"))["solved"] is solved
 
 
 @pytest.mark.parametrize("width", [60, 40, 25])
@@ -144,7 +145,7 @@ def test_a_summary_fits_a_narrow_terminal(width: int, tmp_path: Path) -> None:
     config = fakes(env={"name": "robo_al.testing:FakeEnv"})
     with create_campaign(config, tmp_path / "run") as campaign:
         turn(campaign, config)
-    shown = text(summarise(tmp_path / "run"), width)
+    shown = text(summarise(RunView(tmp_path / "run")), width)
     assert max(map(len, shown.splitlines())) <= width
     for whole in ("3 rollouts and", "30 transitions", "3 recorded", "3 of 3"):
         assert whole in shown
@@ -153,10 +154,10 @@ def test_a_summary_fits_a_narrow_terminal(width: int, tmp_path: Path) -> None:
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(RunFolderError, match="no run here"):
-            summarise(folder)
+            summarise(RunView(folder))
     (tmp_path / "config.yaml").write_text("env: pendulum")
     with pytest.raises(RunFolderError, match="no run here"):
-        summarise(tmp_path)
+        summarise(RunView(tmp_path))
     (tmp_path / "ledger.sqlite").write_text("no ledger at all, but long enough to look like one")
     with pytest.raises(RunFolderError, match="ledger"):
-        summarise(tmp_path)
+        summarise(RunView(tmp_path))

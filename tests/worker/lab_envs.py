@@ -87,8 +87,9 @@ class Cart(gymnasium.Env):
             reward = np.inf
         elif self.mood == "short":
             return self.state[:2], reward, False, False, {}
-        ends = self.mood == "end", self.mood == "cut"
-        return self.state, reward, *ends, {}
+        ends = self.mood in ("end", "success"), self.mood == "cut"
+        info = {"is_success": np.bool_(True)} if self.mood == "success" else {}
+        return self.state, reward, *ends, info
 
 
 class Picture(gymnasium.Env):

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-from robo_al.config import plain_yaml
-from robo_al.dataset.episodes import decode
-from robo_al.dataset.files import read_verified
-from robo_al.dataset.folders import CONFIG, LEDGER, need_run
-from robo_al.dataset.ledger import Ledger, RolloutRow
+from robo_al.dataset.folders import LEDGER
 from robo_al.dataset.recordings.recording import Recording
+from robo_al.dataset.view import RunView
 from robo_al.errors import IntegrityError, UserError
 from robo_al.tasks import describe
 from robo_al.tasks.shelf import borrowed
@@ -30,36 +27,29 @@ def read_runs(path: Path) -> Recording:
         PluginError: the env cannot be made here.
     """
     folders = run_folders(path)
-    spec, episodes = _env(folders[0]), dict[str, Trajectory]()
+    spec, episodes = _env(RunView(folders[0])), dict[str, Trajectory]()
     for folder in folders:
-        if (other := _env(folder)) != spec:
+        run = RunView(folder)
+        if (other := _env(run)) != spec:
             raise UserError(
                 f"{path}: {folder} is a run of {other.name} {dict(other.parameters)}, "
                 f"{folders[0]} of {spec.name} {dict(spec.parameters)}; give runs of one task"
             )
-        episodes |= _episodes(folder)
+        episodes |= _episodes(run)
     longest = max((episode.steps for episode in episodes.values()), default=1)
     with borrowed(spec) as env:
         task = describe(env, spec, horizon=longest)
     return Recording.of(path, task, episodes)
 
 
-def _env(folder: Path) -> EnvSpec:
+def _env(run: RunView) -> EnvSpec:
     """Return what a run's env was made from."""
-    need_run(folder)
-    env = plain_yaml.parse((folder / CONFIG).read_text())["env"]
+    env = run.config["env"]
     return EnvSpec.of(env["name"], env)
 
 
-def _episodes(folder: Path) -> dict[str, Trajectory]:
-    with Ledger.open(folder / LEDGER, read_only=True) as ledger:
-        rows = ledger.rows(RolloutRow, state="recorded")
-    episodes = {}
-    for row in rows:
-        file = folder / "episodes" / f"{row.id}.parquet"
-        try:
-            data = read_verified(file, row.sha256, f"rollout {row.id}")
-        except IntegrityError as error:
-            raise UserError(str(error)) from error
-        (episodes[f"{folder.name}/{row.id}"],) = decode(data)[0]
-    return episodes
+def _episodes(run: RunView) -> dict[str, Trajectory]:
+    try:
+        return {f"{run.folder.name}/{row.id}": run.episode(row.id) for row in run.recorded}
+    except IntegrityError as error:
+        raise UserError(str(error)) from error
