@@ -103,9 +103,7 @@ def inspect_arguments(group: str, component: Component) -> tuple[dict[str, Any],
         return component.parameters, [] if isinstance(given, str) and given else [
             WrongEntry("python", reason)
         ]
-    parameters = _parameters(plugins.load(group, component.name))
-    for key in _GIVEN.get(group, ()):
-        parameters.pop(key, None)
+    parameters = parameters_of(group, plugins.load(group, component.name))
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     known = {
         k: p for k, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
@@ -128,6 +126,16 @@ def inspect_arguments(group: str, component: Component) -> tuple[dict[str, Any],
     return found, wrong
 
 
+def parameters_of(group: str, constructor: Any) -> dict[str, inspect.Parameter]:
+    """Return what a constructor takes, without what the framework gives it."""
+    try:
+        found = inspect.signature(constructor, eval_str=True).parameters
+    except NameError:  # annotations that exist for type checkers only
+        found = inspect.signature(constructor).parameters
+    given = _GIVEN.get(group, ())
+    return {key: parameter for key, parameter in found.items() if key not in given}
+
+
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
     """Return a question that names the nearest known name, or nothing."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
@@ -147,13 +155,6 @@ def expectation(details: Any) -> str:
     if details["type"] == "model_type":
         what = "a name, or a mapping of its entries"
     return f"expected {what}, given {json.dumps(details['input'], default=repr):.80}"
-
-
-def _parameters(constructor: Any) -> dict[str, inspect.Parameter]:
-    try:
-        return dict(inspect.signature(constructor, eval_str=True).parameters)
-    except NameError:  # annotations that exist for type checkers only
-        return dict(inspect.signature(constructor).parameters)
 
 
 def _convert(value: Any, annotation: Any) -> Any:
