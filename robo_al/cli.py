@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     tolerate()
     options, rest = _parser().parse_known_args(arguments)
-    if options.command == "run":
+    if options.command in ("run", "resume"):  # whose overrides have any name
         options.arguments = rest
     elif rest:
         return _complain(f"unknown arguments: {' '.join(rest)}", UserError.exit_code)

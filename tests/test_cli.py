@@ -232,6 +232,8 @@ class Forgetful:
         (["run", "fake.yaml", "--rollout_steps", "0"], "rollout_steps 0: expected at least 1"),
         (["run", "fake.yaml", "--imagination_members", "9"], "at most, the members .*given 9"),
         (["run"], "no configuration is given; for example"),
+        (["resume"], "no run folder is given; for example: robo-al resume"),
+        (["resume", "--rounds", "a_run"], "a_run is the value of --rounds"),
         (["run", "--seed", "fake.yaml"], "fake.yaml is the value of --seed"),
         (["run", "fake.yaml", "--out", "fake.yaml/run"], "fake.yaml: not a folder"),
         (["run", "fake.yaml", "--out", "/proc/run"], "/proc/run: cannot be written"),
@@ -292,7 +294,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     ledger.close()
     before = files(tmp_path)
     code, out, err = robo_al(*arguments)
-    assert code == 2 and out == ""
+    assert code == 2 and len(out.splitlines()) <= 1  # what is done first
     assert err.startswith("robo-al: ") and len(err.splitlines()) == 1, err
     assert re.search(message.replace("?", r"\?"), err), err
     assert files(tmp_path) == before
@@ -611,7 +613,7 @@ def test_compare_refuses_what_cannot_be_in_a_line(
     (tmp_path / "comparison.yaml").write_text(text)
     before = files(tmp_path)
     code, out, err = robo_al("compare", "comparison.yaml", "--out", "out")
-    assert code == 2 and out == "" and message in err, err
+    assert code == 2 and len(out.splitlines()) <= 1 and message in err, err
     assert "Traceback" not in err and files(tmp_path) == before
 
 

@@ -22,7 +22,7 @@ def add(command: AddCommand) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from robo_al.config.load import find_config
+    from robo_al.config.sources import find_config
     from robo_al.dataset.folders import need_new_or_comparison
     from robo_al.dataset.start_folder import started_in, what_is_gone
 
@@ -32,6 +32,7 @@ def _compare(options: argparse.Namespace) -> None:
     source = find_config(options.config, "compare")
     folder = options.out or Path("runs") / source.stem
     need_new_or_comparison(folder, options.resume)  # before anything heavy is loaded
+    tell([f"{source.stem}: its tasks and strategies are loaded"])
     here = Path.cwd()
     if not options.resume:
         return _run_comparison(source, folder, jobs, options, here)

@@ -50,7 +50,7 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _names(group: str) -> list[str]:
-    from robo_al.config.load import shipped_configs
+    from robo_al.config.sources import shipped_configs
     from robo_al.plugins import known
 
     return list(shipped_configs(FILES[group]) if group in FILES else known(group))
@@ -58,8 +58,8 @@ def _names(group: str) -> list[str]:
 
 def _in_a_line(group: str, name: str) -> str:
     """Return what a part is, or why it cannot be imported."""
-    from robo_al.config.load import shipped_configs
     from robo_al.config.manual import describe, first_comment
+    from robo_al.config.sources import shipped_configs
 
     if group in FILES:
         return first_comment(shipped_configs(FILES[group])[name])
@@ -86,12 +86,15 @@ def _describe(options: argparse.Namespace) -> None:
 
 def _told(group: str, spec: str) -> list[str]:
     """Return all that is to be known of a part, in lines as wide as the terminal."""
-    from robo_al.config.load import find_config
     from robo_al.config.manual import describe
+    from robo_al.config.sources import shipped_configs
     from robo_al.plugins import known
 
     if group in FILES:
-        path = find_config(spec, FILES[group])
+        files = shipped_configs(FILES[group])
+        if spec not in files:
+            raise PluginError(f"{spec}: none of the {group}, which are {', '.join(files)}")
+        path = files[spec]
         return [f"{group}: {spec} ({path})", "", path.read_text(encoding="utf-8").rstrip()]
     part = describe(group, spec)
     where = f" ({known(group)[spec]})" if spec in known(group) else ""

@@ -22,22 +22,32 @@ def add(command: AddCommand) -> None:
         _run,
         "turn the loop until the task is solved or the budget is spent",
         usage="robo-al run CONFIG [--out DIR] [--key value ...]",
-        epilog="CONFIG is a YAML file, or the name of a shipped one. Any entry of it can be "
-        "overridden, before or after it: --seed 3 --model.samples 8 --strategy variance",
+        epilog="CONFIG is a YAML file, the name of a shipped one, or an env such as "
+        "gymnasium:Pendulum-v1. Any entry of it can be overridden, before or after it: --seed 3 "
+        "--model.samples 8 --strategy variance",
     )
     run.add_argument("--out", type=Path, metavar="DIR", help="a new or empty folder for the run")
-    resume = command("resume", _resume, "go on with a run that was stopped or killed")
-    resume.add_argument("folder", type=Path, metavar="DIR")
+    command(
+        "resume",
+        _resume,
+        "go on with a run that was stopped or killed, or has spent its budget",
+        usage="robo-al resume DIR [--key value ...]",
+        epilog="Entries that say how long a run goes on, how it is watched or by which means it "
+        "computes can be overridden: --rounds +5 for five more rounds than it has now",
+    )
 
 
 def _run(options: argparse.Namespace) -> None:
-    from robo_al.config.load import find_config, load_config
     from robo_al.config.overrides import split_arguments
+    from robo_al.config.sources import short_name
     from robo_al.dataset.folders import need_new
 
     source, overrides = split_arguments(options.arguments)
-    name = find_config(source).stem
+    name = short_name(source)
     need_new(options.out or Path("runs") / name / "new")  # before a plugin loads torch
+    tell([f"{name}: its parts are loaded, and tried on a few steps before the run begins"])
+    from robo_al.config.load import load_config
+
     config = load_config(source, overrides)
     begun = Path("runs").exists()
     folder = options.out or _new_folder(name, config)
@@ -52,40 +62,41 @@ def _run(options: argparse.Namespace) -> None:
     from robo_al.build import load_run_config
 
     with campaign:
-        print(told, flush=True)
+        tell([told])
         _turn(campaign, load_run_config(folder))
 
 
 def _begun(config: "Config", folder: Path) -> "tuple[Campaign, str]":
     """Begin a campaign; return it, and how long a round of it will take."""
-    from rich.console import Console
+    from robo_al.build import create_campaign, load_run_config
+    from robo_al.report.forecast import foresee
 
-    trying = f"{config.env.name}: all parts are tried on a few steps before the run begins"
-    with Console().status(trying):  # in a terminal, at once; torch takes seconds to load
-        from robo_al.build import create_campaign, load_run_config
-        from robo_al.report.forecast import foresee
-
-        campaign = create_campaign(config, folder)
-        try:
-            return campaign, foresee(load_run_config(folder))
-        except BaseException:
-            campaign.close()
-            raise
+    campaign = create_campaign(config, folder)
+    try:
+        return campaign, foresee(load_run_config(folder))
+    except BaseException:
+        campaign.close()
+        raise
 
 
 def _resume(options: argparse.Namespace) -> None:
+    from robo_al.config.overrides import split_arguments
     from robo_al.dataset.folders import need_run
     from robo_al.dataset.start_folder import started_in, what_is_gone, where_from
 
-    need_run(options.folder)
+    given, overrides = split_arguments(options.arguments, "run folder", "robo-al resume runs/first")
+    need_run(Path(given))
     here = Path.cwd()
-    tell(what_is_gone(options.folder))
-    with started_in(options.folder) as folder:
+    tell([f"{given}: its parts are loaded", *what_is_gone(Path(given))])
+    with started_in(Path(given)) as folder:
         from robo_al.build import load_run_config, open_campaign
+        from robo_al.config.changes import differences, told
 
-        config = load_run_config(folder)
+        before, config = load_run_config(folder), load_run_config(folder, overrides)
         tell(where_from(config.plugins, here))
-        with open_campaign(folder) as campaign:
+        with open_campaign(folder, overrides) as campaign:
+            changes = differences(before, config).items()
+            tell([f"{key}: was {told(old)}, is now {told(new)}" for key, (old, new) in changes])
             _turn(campaign, config)
 
 

@@ -4,10 +4,8 @@ A component is a plugin's name and parameters of its constructor. Parameters are
 the constructor's signature before it is called, so that every wrong one is told at once.
 """
 
-import difflib
 import inspect
 import json
-from collections.abc import Iterable
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
@@ -21,6 +19,7 @@ from pydantic import (
 )
 
 from robo_al import plugins
+from robo_al.config.sources import nearest
 from robo_al.errors import ConfigError
 
 GROUPS = {
@@ -63,6 +62,11 @@ class Component(BaseModel):
     def parameters(self) -> dict[str, Any]:
         """Everything but the name."""
         return dict(self.model_extra or {})
+
+    def __repr__(self) -> str:
+        """Say it as Python calls it: `gp(samples=8)`."""
+        given = ", ".join(f"{key}={value!r}" for key, value in self.parameters.items())
+        return f"{self.name}({given})" if given else self.name
 
 
 def as_component(value: object) -> object:
@@ -134,12 +138,6 @@ def parameters_of(group: str, constructor: Any) -> dict[str, inspect.Parameter]:
         found = inspect.signature(constructor).parameters
     given = _GIVEN.get(group, ())
     return {key: parameter for key, parameter in found.items() if key not in given}
-
-
-def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """Return a question that names the nearest known name, or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
 def expectation(details: Any) -> str:

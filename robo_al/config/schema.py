@@ -187,6 +187,13 @@ class Config(BaseModel):
             raise ValueError(f"at most the number of candidates, {info.data['candidates']}")
         return value
 
+    def __repr__(self) -> str:
+        """Say what is not as by default."""
+        fields = type(self).model_fields
+        told = {key: getattr(self, key) for key in fields}
+        said = {key: value for key, value in told.items() if value != fields[key].default}
+        return f"Config({', '.join(f'{key}={value!r}' for key, value in said.items())})"
+
     @property
     def plugins(self) -> list[str]:
         """The names of its components."""
