@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robo_al import __version__
-from robo_al.commands import INTERRUPTED, command_adder, comparing, plugins, reading, running
+from robo_al.commands import (
+    INTERRUPTED,
+    command_adder,
+    comparing,
+    exporting,
+    plugins,
+    reading,
+    running,
+)
 from robo_al.errors import RoboALError, UserError
 from robo_al_agent.terminal import tolerate
 
@@ -68,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"robo-al {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (running, comparing, reading, plugins):
+    for module in (running, comparing, reading, exporting, plugins):
         module.add(command_adder(commands))
     return parser
 

@@ -511,7 +511,7 @@ def test_a_run_goes_on_from_any_folder(tmp_path: Path, command: list[str]) -> No
     written.write_text(written.read_text().replace("rounds: 2", "rounds: 3"))
     code, out, err = program(*command, "resume", "../lab/x", folder=there)
     assert (code, err) == (0, "")
-    assert out.splitlines()[:3] == [
+    assert out.splitlines()[1:4] == [
         f"goes on in {here}, where it was started",
         f"{there}/my/arm.py is another file than {here}/my/arm.py, and not used",
         f"{there}/mylab/plan.py is another file than {here}/mylab/plan.py, and not used",
