@@ -20,7 +20,7 @@ from pydantic import (
 
 from robo_al import plugins
 from robo_al.config.sources import nearest
-from robo_al.errors import ConfigError
+from robo_al.errors import ConfigError, PluginError
 
 GROUPS = {
     "env": "envs",
@@ -131,11 +131,18 @@ def inspect_arguments(group: str, component: Component) -> tuple[dict[str, Any],
 
 
 def parameters_of(group: str, constructor: Any) -> dict[str, inspect.Parameter]:
-    """Return what a constructor takes, without what the framework gives it."""
+    """Return what a constructor takes, without what the framework gives it.
+
+    Raises:
+        PluginError: that cannot be read off it, as of some that are not written in Python.
+    """
     try:
         found = inspect.signature(constructor, eval_str=True).parameters
-    except NameError:  # annotations that exist for type checkers only
-        found = inspect.signature(constructor).parameters
+    except Exception:  # annotations that exist for type checkers only, or are wrong
+        try:
+            found = inspect.signature(constructor).parameters
+        except (TypeError, ValueError) as error:
+            raise PluginError(f"{constructor!r}: its parameters are not known: {error}") from None
     given = _GIVEN.get(group, ())
     return {key: parameter for key, parameter in found.items() if key not in given}
 

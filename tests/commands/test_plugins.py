@@ -37,8 +37,11 @@ def test_what_cannot_be_imported_says_why(
     installed(
         tmp_path,
         monkeypatch,
-        "class Silent: pass\n",
-        "[robo_al.models]\nsilent = acme_arm:Silent\nlost = acme_arm:Lost\ngone = acme_gone:Gone\n",
+        "class Silent: pass\n"
+        "class Wrong:\n    'Annotated wrongly.'\n"
+        "    def __init__(self, size: 'no.such.type'): ...\n",
+        "[robo_al.models]\nsilent = acme_arm:Silent\nlost = acme_arm:Lost\ngone = acme_gone:Gone\n"
+        "built_in = builtins:iter\nwrong = acme_arm:Wrong\n",
     )
     (tmp_path / "site" / "acme_gone.py").write_text("import a_library_that_nobody_has\n")
     code, out, err = robo_al("list", "models")
@@ -49,6 +52,8 @@ def test_what_cannot_be_imported_says_why(
     assert told["gone"].startswith("not available: models: 'gone' cannot be imported: ")
     assert "a_library_that_nobody_has" in told["gone"] and "line 1" in told["gone"]
     assert "has no 'Lost'" in told["lost"]
+    assert told["built_in"].startswith("not available: <built-in function iter>")
+    assert told["wrong"] == "Annotated wrongly."
 
 
 def test_describe_tells_parameters_with_type_range_default_and_meaning(robo_al: Run) -> None:
