@@ -1,6 +1,7 @@
 """`export`: what a run has learned, as a file that needs no robo-al."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ def _export(options: argparse.Namespace) -> None:
     from robo_al.dataset.folders import need_run
 
     need_run(options.folder)
+    folder = options.policy.parent
+    if options.policy.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"--policy {options.policy}: no file can be written there")
     tell([f"{options.folder}: what was learned is loaded"])
     from robo_al.dataset.files import write_atomically
     from robo_al.deploy.policy import open_policy

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from robo_al.campaign.settings import Parts
@@ -57,11 +57,13 @@ def distil(parts: Parts, starts: int, tell: Callable[[str], None]) -> Distilled:
         tell: told what is being done.
 
     Raises:
-        UserError: the policy acts nowhere, or the task has nothing but recorded rollouts.
+        UserError: the policy acts nowhere, the task has nothing but recorded rollouts, or the
+            package onnx is not installed.
     """
     task, policy = parts.task, parts.policy
     if not isinstance(policy, SupportsAct) or task.starts is not None:
         raise UserError(f"{task.env.name}: no policy acts in it, so that none can be imitated")
+    Graph()  # now, and not after minutes: the package that it needs may be missing
     rng = np.random.default_rng(0)
     student = Student(task)
     observations, labels = list[np.ndarray](), list[np.ndarray]()
@@ -69,15 +71,19 @@ def distil(parts: Parts, starts: int, tell: Callable[[str], None]) -> Distilled:
         who = "network" if turn else "planner"
         tell(f"pass {turn + 1} of {PASSES}: {ROLLOUTS} rollouts of the {who}, then training")
         seeds = [integer(rng) for _ in range(ROLLOUTS)]
-        teacher = _Recorded(policy.start(parts.model, [MEAN] * ROLLOUTS, seeds))
-        play(task, _Both(teacher, student) if turn else teacher, seeds)
-        observations += teacher.observations
-        labels += teacher.actions
+        planner = policy.start(parts.model, [MEAN] * ROLLOUTS, seeds)
+        labelled = _Labelled(planner, student if turn else None)
+        _, going = play(task, labelled, seeds)
+        observations += [
+            rows[kept] for rows, kept in zip(labelled.observations, going, strict=True)
+        ]
+        labels += [rows[kept] for rows, kept in zip(labelled.actions, going, strict=True)]
         student.fit(np.concatenate(observations), np.concatenate(labels))
     tell(f"measuring planner and network from {starts} starts")
     measured = list(range(starts))
     planner = policy.start(parts.model, [MEAN] * starts, measured)
-    return Distilled(student.graph(), play(task, planner, measured), play(task, student, measured))
+    (of_planner, _), (of_student, _) = (play(task, actor, measured) for actor in (planner, student))
+    return Distilled(student.graph(), of_planner, of_student)
 
 
 class Student:
@@ -157,37 +163,30 @@ class Student:
         return torch.as_tensor(scaled, dtype=torch.float32)
 
 
-class _Recorded:
-    """An actor, and what it answered."""
+class _Labelled:
+    """A planner that acts, or says what it would do where a network acts; its answers are kept."""
 
-    def __init__(self, actor: Actor) -> None:
-        self._actor = actor
+    def __init__(self, planner: Actor, network: Actor | None) -> None:
+        self._planner = planner
+        self._network = network
         self.observations: list[np.ndarray] = []
         self.actions: list[np.ndarray] = []
 
     def act(self, observations: Float[np.ndarray, "B O"]) -> Float[np.ndarray, "B A"]:
-        """Return the actor's actions."""
-        actions = self._actor.act(observations)
+        """Return the actions of whoever acts."""
+        wanted = np.array(self._planner.act(observations))
         self.observations.append(observations.copy())
-        self.actions.append(np.array(actions))
-        return actions
+        self.actions.append(wanted)
+        return wanted if self._network is None else self._network.act(observations)
 
 
-class _Both:
-    """The network acts, and the planner says what it would have done."""
+def play(
+    task: Task, actor: Actor, seeds: Sequence[int]
+) -> tuple[Float[np.ndarray, "B"], list[Bool[np.ndarray, "B"]]]:
+    """Let an actor control one rollout from each start in simulation.
 
-    def __init__(self, planner: Actor, network: Actor) -> None:
-        self._planner = planner
-        self._network = network
-
-    def act(self, observations: Float[np.ndarray, "B O"]) -> Float[np.ndarray, "B A"]:
-        """Return the network's actions."""
-        self._planner.act(observations)
-        return self._network.act(observations)
-
-
-def play(task: Task, actor: Actor, seeds: Sequence[int]) -> Float[np.ndarray, "B"]:
-    """Let an actor control one rollout from each start in simulation; return their returns.
+    Returns:
+        Their returns, and for each step which of them had not ended before it.
 
     Raises:
         UserError: no more than one env can be made at a time, and several rollouts are wanted.
@@ -197,7 +196,9 @@ def play(task: Task, actor: Actor, seeds: Sequence[int]) -> Float[np.ndarray, "B
         resets = [env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)]
         observations = np.stack([np.array(first, dtype=np.float64) for first in resets])
         returns, going = np.zeros(len(envs)), np.ones(len(envs), dtype=bool)
+        steps = list[np.ndarray]()
         for _ in range(task.horizon):
+            steps.append(going.copy())
             actions = np.clip(actor.act(observations), task.action_low, task.action_high)
             for i in np.flatnonzero(going):
                 action = actions[i].astype(envs[i].action_space.dtype)
@@ -207,7 +208,7 @@ def play(task: Task, actor: Actor, seeds: Sequence[int]) -> Float[np.ndarray, "B
                 going[i] = not (terminated or truncated)
             if not going.any():
                 break
-        return returns
+        return returns, steps
     finally:
         for env in envs:
             give_back(task.env, env)

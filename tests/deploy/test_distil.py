@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -43,7 +44,7 @@ def test_a_network_imitates_and_its_graph_does_the_same(
     np.testing.assert_allclose(made.returns, made.planner_returns, atol=0.2)
     assert len(told) == distilling.PASSES + 1 and told[-1].startswith("measuring")
     session = onnxruntime.InferenceSession(made.graph)
-    again = play(parts.task, _Onnx(session), range(4))
+    again, _ = play(parts.task, _Onnx(session), range(4))
     np.testing.assert_allclose(again, made.returns, atol=1e-4)
 
 
@@ -69,7 +70,27 @@ def test_what_is_measured_is_what_an_oracle_measures(parts: Parts) -> None:
     found = {outcome.candidate_id: outcome.result for outcome in oracle.poll()}
     oracle.close()
     wanted = [found[str(i)].total_reward for i in range(3)]  # type: ignore[union-attr]
-    np.testing.assert_allclose(play(parts.task, policy, range(3)), wanted)
+    np.testing.assert_allclose(play(parts.task, policy, range(3))[0], wanted)
+
+
+def test_a_rollout_that_has_ended_is_not_learned_from(tmp_path: Path) -> None:
+    (tmp_path / "short.py").write_text(
+        "from robo_al.testing import FakeEnv\n"
+        "class Short(FakeEnv):\n"
+        "    steps = 0\n"
+        "    def reset(self, *, seed=None, options=None):\n"
+        "        self.steps, self.last = 0, 3 + (seed or 0)\n"
+        "        return super().reset(seed=seed, options=options)\n"
+        "    def step(self, action):\n"
+        "        self.steps += 1\n"
+        "        assert self.steps <= self.last\n"
+        "        observation, reward, _, *rest = super().step(action)\n"
+        "        return observation, reward, self.steps == self.last, *rest\n"
+    )
+    short = parts_of(load_config(f"{tmp_path / 'short.py'}:Short", PARTS))[0]
+    returns, going = play(short.task, Feedback(), range(3))
+    assert [int(sum(row)) for row in np.transpose(going)] == [3, 4, 5]
+    assert np.isfinite(returns).all()
 
 
 def test_the_same_rollouts_make_the_same_network(
