@@ -46,7 +46,7 @@ def test_what_a_notebook_shows_is_short_and_says_something(campaign: Campaign) -
         oracle.submit(candidate)
         campaign.tell(oracle.poll()[0])
     (streamed,) = campaign.ask()
-    assert "Streamed(FakePolicy, FakeModel, member=" in repr(streamed)
+    assert "ClosedLoop(member=" in repr(streamed)
     told = repr(campaign)
     assert "FakeEnv, round 2 of 10, rollouts: 1, transitions: 10)" in told
     for value in (task, candidate, streamed, campaign):

@@ -10,10 +10,10 @@ Run = Callable[..., tuple[int, str, str]]
 
 def installed(folder: Path, monkeypatch: pytest.MonkeyPatch, module: str, points: str) -> None:
     """Install a distribution of one module for this test: its entry points are real ones."""
-    metadata = folder / "site" / "acme_arm-1.0.dist-info"
+    metadata = folder / "site" / "acme_parts-1.0.dist-info"
     metadata.mkdir(parents=True)
-    (folder / "site" / "acme_arm.py").write_text(module)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-arm\nVersion: 1.0\n")
+    (folder / "site" / "acme_parts.py").write_text(module)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-parts\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(points)
     monkeypatch.syspath_prepend(folder / "site")
 
@@ -40,8 +40,9 @@ def test_what_cannot_be_imported_says_why(
         "class Silent: pass\n"
         "class Wrong:\n    'Annotated wrongly.'\n"
         "    def __init__(self, size: 'no.such.type'): ...\n",
-        "[robo_al.models]\nsilent = acme_arm:Silent\nlost = acme_arm:Lost\ngone = acme_gone:Gone\n"
-        "built_in = builtins:iter\nwrong = acme_arm:Wrong\n",
+        "[robo_al.models]\nsilent = acme_parts:Silent\nlost = acme_parts:Lost\n"
+        "gone = acme_gone:Gone\n"
+        "built_in = builtins:iter\nwrong = acme_parts:Wrong\n",
     )
     (tmp_path / "site" / "acme_gone.py").write_text("import a_library_that_nobody_has\n")
     code, out, err = robo_al("list", "models")

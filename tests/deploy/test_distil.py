@@ -60,13 +60,14 @@ class _Onnx:
 def test_what_is_measured_is_what_an_oracle_measures(parts: Parts) -> None:
     """Of the same policy and starts, the returns are those of an evaluation."""
     from robo_al.oracles.simulation import SimulationOracle
-    from robo_al.types import Candidate, Streamed
+    from robo_al.testing import resolver
+    from robo_al.types import Candidate, ClosedLoop
 
     policy = Feedback()
     oracle = SimulationOracle(parts.task.env)
+    oracle.resolve = resolver(policy, parts.model)  # type: ignore[arg-type]
     for i, context in enumerate(parts.contexts_from(range(3))):
-        controller = Streamed(policy, parts.model, MEAN)  # type: ignore[arg-type]
-        oracle.submit(Candidate(context, controller, parts.task.horizon, 0, str(i)))
+        oracle.submit(Candidate(context, ClosedLoop(MEAN), parts.task.horizon, 0, str(i)))
     found = {outcome.candidate_id: outcome.result for outcome in oracle.poll()}
     oracle.close()
     wanted = [found[str(i)].total_reward for i in range(3)]  # type: ignore[union-attr]
