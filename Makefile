@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test test-drivers test-mujoco fuzz check build bench clean
+.PHONY: demo test test-drivers test-mujoco fuzz check docs build bench clean
 
 demo: $(INSTALLED)  ## learn to swing up a MuJoCo cart-pole from scratch, and write a report
 	$(BIN)/robo-al run configs/cartpole_swingup.yaml
@@ -28,6 +28,9 @@ check: $(INSTALLED)  ## style, types, and who may import whom
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
+
+docs: $(INSTALLED)  ## docs/configuration.md, from the docstrings
+	$(BIN)/python docs/configuration.py docs/configuration.md
 
 build: $(INSTALLED)  ## wheel and sdist, each tried in an empty environment
 	rm -rf dist

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from robo_al.config.load import load_config
     from robo_al.config.schema import Config
     from robo_al.dataset.view import RunView
+    from robo_al.deploy.policy import open_policy
     from robo_al.types import Candidate, EnvSpec, Failure, Label, Outcome, Trajectory
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ __all__ = [
     "load_config",
     "make_oracle",
     "open_campaign",
+    "open_policy",
 ]
 
 _HOME = {
@@ -40,6 +42,7 @@ _HOME = {
     "load_config": "robo_al.config.load",
     "make_oracle": "robo_al.build",
     "open_campaign": "robo_al.build",
+    "open_policy": "robo_al.deploy.policy",
 }
 """The module of each public name that is not in `robo_al.types`."""
 

@@ -35,7 +35,9 @@ from robo_al.checks import (
 from robo_al.config.changes import continued
 from robo_al.config.components import GROUPS, Component, arguments
 from robo_al.config.load import load_config, resolve
+from robo_al.config.overrides import parse_overrides
 from robo_al.config.schema import Config
+from robo_al.dataset.files import write_atomically
 from robo_al.dataset.folders import CONFIG, LEDGER, need_run
 from robo_al.dataset.ledger import ConfigurationRow, Ledger
 from robo_al.dataset.start_folder import note_start_folder
@@ -97,15 +99,27 @@ def create_campaign(config: Config, folder: str | Path) -> Campaign:
 
 
 @one_thread
-def open_campaign(folder: str | Path) -> Campaign:
+def open_campaign(folder: str | Path, overrides: Sequence[str] = ()) -> Campaign:
     """Open the campaign in a run folder, to go on with it.
 
+    Args:
+        folder: of the run.
+        overrides: see `load_run_config`; they stay in the run's configuration.
+
     Raises:
+        ConfigError: an override cannot be used; nothing was changed.
         RunFolderError: no run, another version's, or in use by another process.
+        StorageError: the disk is full or refuses.
     """
-    config = load_run_config(folder)
+    config = load_run_config(folder, overrides)
     campaign = Campaign.open(Path(folder), *parts_of(config))
-    campaign.dataset.note_configuration(config.text())
+    try:
+        if overrides:
+            write_atomically(campaign.dataset.folder / CONFIG, config.text().encode())
+        campaign.dataset.note_configuration(config.text())
+    except BaseException:
+        campaign.close()
+        raise
     return campaign
 
 
@@ -115,10 +129,16 @@ def parts_of(config: Config) -> tuple[Parts, Settings]:
     return _parts(config, task, _device(config)), _settings(config, task)
 
 
-def load_run_config(folder: str | Path) -> Config:
+def load_run_config(folder: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Return the configuration with which a run goes on.
 
+    Args:
+        folder: of the run.
+        overrides: of entries that may change, as on the command line: `--rounds +5` is five more
+            than the run's configuration says.
+
     Raises:
+        ConfigError: an override is wrong, or of an entry that may not change.
         RunFolderError: no run, another version's, or its configuration was changed to that of
             another experiment: see `robo_al.config.changes`.
     """
@@ -126,8 +146,10 @@ def load_run_config(folder: str | Path) -> Config:
     need_run(Path(folder))
     with Ledger.open(Path(folder) / LEDGER, read_only=True) as ledger:
         recorded = ledger.last(ConfigurationRow)
-    config = load_config(path)
-    return config if recorded is None else continued(recorded.text, config, path)
+    config = load_config(path, overrides)
+    if recorded is None:
+        return config
+    return continued(recorded.text, config, path, parse_overrides(overrides))
 
 
 def make_oracle(config: Config) -> closing[Oracle]:

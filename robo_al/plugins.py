@@ -5,6 +5,8 @@ A spec is the name of an entry point (`reacher`), `package.module:Class`, or `pa
 current folder: see `robo_al.dataset.start_folder` for a run that goes on.
 """
 
+from __future__ import annotations
+
 import difflib
 import hashlib
 import importlib
@@ -21,10 +23,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from robo_al.errors import PluginError, UserError
-from robo_al.types import AnswerFunction, EnvSpec, RewardFunction, TerminationFunction
 
 if TYPE_CHECKING:
     import gymnasium
+
+    from robo_al.types import AnswerFunction, EnvSpec, RewardFunction, TerminationFunction
 
 GYMNASIUM = "gymnasium:"
 """Before the id of an env that is registered with Gymnasium, as `gymnasium.make` takes it: an id of
@@ -70,7 +73,7 @@ def load(group: str, spec: str) -> Any:
     return part
 
 
-def make_env(spec: EnvSpec) -> "gymnasium.Env[Any, Any]":
+def make_env(spec: EnvSpec) -> gymnasium.Env[Any, Any]:
     """Make an env.
 
     Raises:
@@ -80,7 +83,7 @@ def make_env(spec: EnvSpec) -> "gymnasium.Env[Any, Any]":
     return env_maker(spec)()
 
 
-def env_maker(spec: EnvSpec) -> "Callable[[], gymnasium.Env[Any, Any]]":
+def env_maker(spec: EnvSpec) -> Callable[[], gymnasium.Env[Any, Any]]:
     """Import what an env needs, and return the function that makes it.
 
     Raises:
@@ -110,7 +113,7 @@ def env_maker(spec: EnvSpec) -> "Callable[[], gymnasium.Env[Any, Any]]":
 
 def _made(
     factory: Callable[..., Any], parameters: Mapping[str, Any], where: str
-) -> "gymnasium.Env[Any, Any]":
+) -> gymnasium.Env[Any, Any]:
     """Return the env that a factory makes."""
     import gymnasium
 
@@ -145,7 +148,7 @@ def known_termination(spec: EnvSpec) -> TerminationFunction | None:
     return termination
 
 
-def known_answer(spec: EnvSpec, env: "gymnasium.Env[Any, Any]") -> AnswerFunction | None:
+def known_answer(spec: EnvSpec, env: gymnasium.Env[Any, Any]) -> AnswerFunction | None:
     """Return what `step` of a `gymnasium:` MuJoCo env makes of n simulations, where it is known.
 
     Like `known_reward`, of the group `robo_al.answers`, and of the env before its parameters.

@@ -508,6 +508,14 @@ class SupportsAdvance(Protocol):
 
 
 @runtime_checkable
+class SupportsExport(Protocol):
+    """A policy that is a network, and can be used without robo-al: ONNX."""
+
+    def graph(self) -> bytes:
+        """Return its mean as a graph, from `observation` [batch,O] to `action` [batch,A]."""
+
+
+@runtime_checkable
 class SupportsGraph(Protocol):
     """A policy that can travel to a robot's agent, as numbers and operators: ONNX."""
 

@@ -8,7 +8,7 @@ SI units unless a channel says otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -21,6 +21,26 @@ MEAN = -1
 """In place of a member's index: the model's posterior mean rather than one of its samples."""
 
 ChannelKind: TypeAlias = Literal["linear", "angle", "wrapped_angle", "constant"]
+
+
+def _brief(value: Any) -> str:
+    """Return what a value says of itself in a notebook: shapes of arrays, and what is no default.
+
+    Long tuples and functions are only counted and named; parts of no value are told by their class.
+    """
+    told = []
+    for entry in fields(value):
+        content = getattr(value, entry.name)
+        if hasattr(content, "shape"):
+            told.append(f"{entry.name}: {list(content.shape)}")
+        elif isinstance(content, tuple):
+            told += [f"{entry.name}: {len(content)}"] * bool(content)
+        elif callable(content):
+            told.append(f"{entry.name}: known")
+        elif content is not None and content not in (entry.default, {}):
+            plain = is_dataclass(content) or isinstance(content, str | int | float | Mapping)
+            told.append(f"{entry.name}={content!r}" if plain else f"{type(content).__name__}")
+    return f"{type(value).__name__}({', '.join(told)})"
 
 
 @dataclass(frozen=True)
@@ -110,6 +130,8 @@ class Task:
     notes: tuple[str, ...] = ()
     """For the user: what was found out or left out, each in a sentence."""
 
+    __repr__ = _brief
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Task:
         """Return itself: a value never changes, and its functions may belong to an env."""
         return self
@@ -128,12 +150,16 @@ class Context:
     found: bool = False
     """The env was reset, looked at, and waits there: no other reset brings this start back."""
 
+    __repr__ = _brief
+
 
 @dataclass(frozen=True)
 class OpenLoop:
     """A controller: these actions, whatever is observed."""
 
     actions: Float[np.ndarray, "T A"]
+
+    __repr__ = _brief
 
 
 @dataclass(frozen=True)
@@ -151,6 +177,8 @@ class ClosedLoop:
     weights: str | None = None
     """What tells which learned numbers it acts by, the `model_hash` of the ledger where there is
     one; None: those of the moment."""
+
+    __repr__ = _brief
 
 
 Controller: TypeAlias = OpenLoop | ClosedLoop
@@ -170,6 +198,8 @@ class Candidate:
     """Given by the campaign when the candidate is selected; unique within it."""
     why: str = ""
     """Why it was selected, for the person who watches it run; changes nothing else."""
+
+    __repr__ = _brief
 
 
 @dataclass(frozen=True)
@@ -191,6 +221,15 @@ class Trajectory:
     """Whatever else was measured, by name: arrays of numbers, truth values or texts with one row
     for each step (T) or for each observation (T+1). Kept in the episode's file; no model sees them.
     `time_ns` holds the device's time stamps, and `actor` who acted: 0 the policy, 1 a person."""
+
+    def __repr__(self) -> str:
+        """Say what happened, not every number of it."""
+        ended = "".join(f", {word}" for word in ("terminated", "truncated") if getattr(self, word))
+        observed, acted = list(self.observations.shape), list(self.actions.shape)
+        return (
+            f"Trajectory({self.steps} steps, total_reward={self.total_reward:.4g}, "
+            f"observations: {observed}, actions: {acted}{ended})"
+        )
 
     @property
     def steps(self) -> int:
@@ -287,6 +326,8 @@ class Transitions:
     terminated: Bool[np.ndarray, "B"]
     """Whether the task ended by itself at the step: no step of a rollout that was cut off."""
 
+    __repr__ = _brief
+
     def __len__(self) -> int:
         """Number of transitions, B."""
         return len(self.actions)
@@ -315,6 +356,8 @@ class Prediction:
     """[..., O] variance of the noise, which stays; positive, also for `constant` channels."""
     reward: torch.Tensor | None = None
     """[...] predicted reward where the task's is not known."""
+
+    __repr__ = _brief
 
 
 @dataclass(frozen=True)
@@ -346,6 +389,8 @@ class ImaginedRollouts:
     which the task ended in that member."""
     finite: torch.Tensor
     """[N] False where a member left the finite numbers."""
+
+    __repr__ = _brief
 
     @property
     def inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -385,6 +430,8 @@ class BatchBudget:
     risks: Float[np.ndarray, "N"] | None = None
     """Probability that each candidate breaks the task's constraint; None: not asked."""
     total_risk: float = np.inf
+
+    __repr__ = _brief
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,10 @@ WIDTH = 0.25
 
 
 class CartpolePILCO(AnalyticEnv):
-    """Observation (x, v, theta, omega), theta 0 upright; action: force / 10 N."""
+    """Swing up a pole on a cart and keep it upright (PILCO's cart-pole).
+
+    Observation (x, v, theta, omega), theta 0 upright; action: force / 10 N.
+    """
 
     channels = (
         Channel("cart position", "m"),

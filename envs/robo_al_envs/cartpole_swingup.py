@@ -21,7 +21,10 @@ LENGTH = 0.6
 
 
 class CartpoleSwingup(PhysicsEnv):
-    """Observation (x, theta, v, omega), theta 0 hanging; action: force / 100 N."""
+    """Swing up a pole on a cart in MuJoCo (PETS's cart-pole).
+
+    Observation (x, theta, v, omega), theta 0 hanging; action: force / 100 N.
+    """
 
     channels = (
         Channel("cart position", "m"),

@@ -22,7 +22,10 @@ LAVA = (((-10.0, -8.0), (-0.5, 8.0)), ((0.5, -8.0), (10.0, 8.0)))
 
 
 class LavaPath(AnalyticEnv):
-    """Observation (x, y, vx, vy); action: force on a mass of 1 kg, N. Goes on in lava."""
+    """Move a point mass through the narrow path between two fields of lava.
+
+    Observation (x, y, vx, vy); action: force on a mass of 1 kg, N. Goes on in lava.
+    """
 
     channels = (
         Channel("position x", "m"),

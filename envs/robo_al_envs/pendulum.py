@@ -17,7 +17,10 @@ from robo_al_envs.canvas import Canvas
 
 
 class Pendulum(AnalyticEnv):
-    """Observation (theta, omega), theta 0 upright; action: torque, N m."""
+    """Swing up a pendulum whose motor is too weak to lift it.
+
+    Observation (theta, omega), theta 0 upright; action: torque, N m.
+    """
 
     channels = (Channel("angle", "rad", "angle"), Channel("angular velocity", "rad/s"))
     horizon = 200

@@ -23,7 +23,10 @@ ACTION_COST = 0.1
 
 
 class PendulumPenalty(AnalyticEnv):
-    """Observation (theta, omega), theta 0 upright; action: torque, N m."""
+    """Swing up a pendulum that pays for torque, so that doing nothing looks good.
+
+    Observation (theta, omega), theta 0 upright; action: torque, N m.
+    """
 
     channels = (Channel("angle", "rad", "angle"), Channel("angular velocity", "rad/s"))
     horizon = 400

@@ -18,7 +18,10 @@ from robo_al_envs.physics import Array, PhysicsEnv, body, unbounded
 
 
 class Reacher(PhysicsEnv):
-    """Observation: two angles, goal, two rates, tip - goal; action: torque / 200 N m of each."""
+    """Reach for random goals with a two-joint arm in MuJoCo.
+
+    Observation: two angles, goal, two rates, tip - goal; action: torque / 200 N m of each.
+    """
 
     channels = (
         Channel("first joint angle", "rad", "angle"),

@@ -1,10 +1,9 @@
 """An `sb3` policy as an ONNX graph: the mean policy, as it is evaluated, for robots and elsewhere.
 
-The graph is written operator by operator (an actor is a few dense layers), so that it holds nothing
-but what is computed, and the same policy gives the same bytes.
+An actor is a few dense layers, which are written operator by operator: see `robo_al.deploy.onnx`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import nn
 
+from robo_al.deploy.onnx import Graph
 from robo_al.errors import UserError
 from robo_al.protocols import Policy
 from robo_al.tasks import contexts_from
@@ -21,8 +21,6 @@ from robo_al.tasks.shelf import borrowed
 from robo_al_policies.sb3 import SB3
 
 Array = NDArray[np.float64]
-OPSET, IR_VERSION = 17, 8
-"""Versions of the format that any onnxruntime from 1.13 on reads."""
 ACTIVATIONS = {nn.ReLU: "Relu", nn.Tanh: "Tanh"}
 
 
@@ -33,11 +31,11 @@ def export_onnx(policy: Policy, path: str | Path) -> None:
         UserError: the policy is no `sb3`, or the package onnx is not installed.
     """
     networks = _need_networks(policy)
-    graph = _Graph()
-    action = graph.act(networks, "observation")
-    graph.rename(action, "action")
+    graph = Graph()
+    graph.rename(_act(graph, networks, "observation"), "action")
     sizes = len(networks.task.channels), len(networks.task.action_low)
-    graph.write(path, {"observation": ["batch", sizes[0]]}, {"action": ["batch", sizes[1]]})
+    content = graph.content({"observation": ["batch", sizes[0]]}, {"action": ["batch", sizes[1]]})
+    Path(path).write_bytes(content)
 
 
 def _need_networks(policy: Policy) -> SB3:
@@ -86,11 +84,11 @@ def export_robot_onnx(
     ends = np.cumsum(list(sizes.values()))
     blocks = dict(zip(sizes, np.split(matrix, ends[:-1], axis=1), strict=True))
     needed = [name for name, block in blocks.items() if block.any()]
-    graph = _Graph()
+    graph = Graph()
     measured = graph.add("Concat", *needed, axis=1)
     weights = np.concatenate([blocks[name] for name in needed], axis=1)
     observation = graph.dense(measured, weights, constant)
-    command = graph.act(networks, observation)
+    command = _act(graph, networks, observation)
     if robot.robot_command == "velocity":
         moved = graph.add("Mul", command, graph.constant(np.array(task.control_period)))
         command = graph.add("Add", "targets", moved)
@@ -99,7 +97,8 @@ def export_robot_onnx(
             command = graph.add("Max", command, graph.constant(limits[0]))
             command = graph.add("Min", command, graph.constant(limits[1]))
     graph.rename(command, "command")
-    graph.write(path, {name: [1, sizes[name]] for name in needed}, {"command": [1, joints]})
+    inputs = {name: [1, sizes[name]] for name in needed}
+    Path(path).write_bytes(graph.content(inputs, {"command": [1, joints]}))
 
 
 def _observed(robot: Any, sizes: Mapping[str, int], env: str) -> tuple[Array, Array]:
@@ -128,86 +127,19 @@ def _observed(robot: Any, sizes: Mapping[str, int], env: str) -> tuple[Array, Ar
     return matrix, constant
 
 
-class _Graph:
-    """Operators, in the order in which they were added."""
-
-    def __init__(self) -> None:
-        try:
-            import onnx
-        except ImportError:
-            raise UserError("a policy as ONNX needs the package onnx: pip install onnx") from None
-        self._onnx = onnx
-        self._nodes: list[Any] = []
-        self._constants: list[Any] = []
-
-    def constant(self, values: NDArray[Any]) -> str:
-        """Add a constant, float32 unless it is of integers; return its name."""
-        name = f"constant_{len(self._constants)}"
-        kind = np.int64 if values.dtype.kind == "i" else np.float32
-        array = np.ascontiguousarray(values, dtype=kind).reshape(values.shape)
-        self._constants.append(self._onnx.numpy_helper.from_array(array, name))
-        return name
-
-    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Add an operator; return the name of its output."""
-        name = f"{operator.lower()}_{len(self._nodes)}"
-        node = self._onnx.helper.make_node(operator, list(inputs), [name], **attributes)
-        self._nodes.append(node)
-        return name
-
-    def dense(self, x: str, weights: NDArray[Any], bias: NDArray[Any]) -> str:
-        """Add weights [out,in] times x [batch,in] plus bias."""
-        return self.add("Gemm", x, self.constant(weights), self.constant(bias), transB=1)
-
-    def act(self, policy: SB3, observation: str) -> str:
-        """Add the mean of the policies' most likely actions, in the task's units."""
-        features, observer = observation, policy.observer
-        if observer.angles:
-            linear, angles = (
-                self._gather(observation, i) for i in (observer.linear, observer.angles)
-            )
-            turned = [self.add(operator, angles) for operator in ("Sin", "Cos")]
-            features = self.add("Concat", *([linear] if observer.linear else []), *turned, axis=1)
-        actions = []
-        for network in policy.networks():
-            x = features
-            for layer in network.mean:
-                if isinstance(layer, nn.Linear):
-                    weights, bias = (p.detach().cpu().numpy() for p in (layer.weight, layer.bias))
-                    x = self.dense(x, weights, bias)
-                else:
-                    x = self.add(ACTIVATIONS[type(layer)], x)
-            bounds = [self.constant(np.array(bound)) for bound in (-1.0, 1.0)]
-            actions.append(self.add("Tanh", x) if network.squash else self.add("Clip", x, *bounds))
-        high, low = policy.task.action_high, policy.task.action_low
-        scaled = self.add("Mul", self.add("Mean", *actions), self.constant((high - low) / 2))
-        return self.add("Add", scaled, self.constant((high + low) / 2))
-
-    def _gather(self, x: str, columns: Sequence[int]) -> str:
-        return self.add("Gather", x, self.constant(np.array(columns, np.int64)), axis=1)
-
-    def rename(self, last: str, name: str) -> None:
-        """Give the last operator's output the name of the graph's."""
-        assert self._nodes[-1].output[0] == last
-        self._nodes[-1].output[0] = name
-
-    def write(
-        self,
-        path: str | Path,
-        inputs: Mapping[str, Sequence[str | int]],
-        outputs: Mapping[str, Sequence[str | int]],
-    ) -> None:
-        """Check the graph and write it."""
-        onnx, helper = self._onnx, self._onnx.helper
-        ports = [
-            [
-                helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(shape))
-                for name, shape in side.items()
-            ]
-            for side in (inputs, outputs)
-        ]
-        graph = helper.make_graph(self._nodes, "policy", *ports, self._constants)
-        opset = helper.make_opsetid("", OPSET)
-        model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
-        onnx.checker.check_model(model, full_check=True)
-        Path(path).write_bytes(model.SerializeToString())
+def _act(graph: Graph, policy: SB3, observation: str) -> str:
+    """Add the mean of the policies' most likely actions, in the task's units."""
+    observer, task = policy.observer, policy.task
+    features = graph.features(observation, observer.linear, observer.angles)
+    actions = []
+    for network in policy.networks():
+        x = features
+        for layer in network.mean:
+            if isinstance(layer, nn.Linear):
+                weights, bias = (p.detach().cpu().numpy() for p in (layer.weight, layer.bias))
+                x = graph.dense(x, weights, bias)
+            else:
+                x = graph.add(ACTIVATIONS[type(layer)], x)
+        bounds = [graph.constant(np.array(bound)) for bound in (-1.0, 1.0)]
+        actions.append(graph.add("Tanh", x) if network.squash else graph.add("Clip", x, *bounds))
+    return graph.scaled(graph.add("Mean", *actions), task.action_low, task.action_high)

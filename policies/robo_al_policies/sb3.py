@@ -161,6 +161,15 @@ class SB3:
         """Begin B rollouts of the present policies; row b acts at random unless it is `MEAN`."""
         return SB3Actor(self, members, seeds)
 
+    def graph(self) -> bytes:
+        """Return the graph from observation to action; see `onnx_export.export_onnx`."""
+        from robo_al_policies.onnx_export import export_onnx
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "policy.onnx"
+            export_onnx(self, path)
+            return path.read_bytes()
+
     def robot_graph(
         self, sensors: int, limits: tuple[Float[np.ndarray, "J"], Float[np.ndarray, "J"]]
     ) -> bytes:

@@ -117,6 +117,7 @@ class Campaign:
         record: dict[str, Any] = json.loads(last[-1]) if last else {}
         seconds, cpu_seconds = record.get("seconds", {}), record.get("cpu_seconds", 0.0)
         self.clock = Clock(seconds, self._began, cpu_seconds, self._advanced)
+        self._closed = False
         self._candidates: dict[str, Candidate] = {}
         self._dispatched: dict[str, float] = {}
         self._evaluations: list[EvaluationRow] = []
@@ -199,7 +200,20 @@ class Campaign:
 
     def close(self) -> None:
         """Let the folder go; may be called twice."""
+        self._closed = True
         self.dataset.close()
+
+    def __repr__(self) -> str:
+        """Say where the campaign stands."""
+        name = f"Campaign({str(self.dataset.folder)!r}: {self.parts.task.env.name}"
+        if self._closed:
+            return f"{name}, closed)"
+        rollouts, transitions, _ = self.dataset.ledger.totals()
+        solved = ", solved" if self.solved else ""
+        return (
+            f"{name}, round {self.rounds} of {self.settings.rounds}, rollouts: {rollouts}, "
+            f"transitions: {transitions}{solved})"
+        )
 
     def __enter__(self) -> "Campaign":
         return self

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robo_al.config import plain_yaml
-from robo_al.config.components import nearest
+from robo_al.config.sources import nearest
 from robo_al.errors import ConfigError
 
 BOUNDS = ("true_dynamics", "all_knowing")

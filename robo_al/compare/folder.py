@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from robo_al.compare.plan import Plan, content_hash
+from robo_al.compare.plan import Plan, TaskPlan, content_hash
 from robo_al.config import plain_yaml
 from robo_al.dataset.folders import COMPARISON, need_comparison, need_new_or_comparison
 from robo_al.dataset.lock import FolderLock, lock_folder
@@ -32,6 +32,22 @@ def check_folder(plan: Plan, folder: Path, resume: bool) -> None:
         raise RunFolderError(
             "\n  ".join([f"{folder}: has another comparison; give a new folder", *lines[:5], *more])
         )
+
+
+def planned(folder: Path) -> Plan:
+    """Return the plan of a comparison as its folder has it; its runs have the configurations.
+
+    Raises:
+        RunFolderError: there is no comparison, or its plan was altered.
+    """
+    content = _read(folder)
+    tasks = tuple(
+        TaskPlan(**{key: value for key, value in task.items() if key != "config"})
+        for task in content["tasks"].values()
+    )
+    bounds = tuple(content["bounds"])
+    strategies = (*content["strategies"], *bounds)
+    return Plan(tasks, strategies, tuple(content["seeds"]), bounds, configs={})
 
 
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -74,7 +90,7 @@ def _read(folder: Path) -> dict[str, Any]:
         raise RunFolderError(f"{path}: cannot be read: {error.strerror}") from error
     except (ConfigError, KeyError, TypeError, UnicodeDecodeError):
         pass
-    raise RunFolderError(f"{path}: not as a comparison wrote it; give a new folder")
+    raise RunFolderError(f"{path}: not as a comparison wrote it; put it back, or give a new folder")
 
 
 def lock(folder: Path) -> FolderLock:

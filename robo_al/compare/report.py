@@ -30,6 +30,8 @@ COLUMNS = (
 )  # fmt: skip
 """Of `comparison.csv`; `solved` is 1 at the evaluation that confirmed it, `cpu_seconds` a run's."""
 
+PAGE = "comparison.html"
+"""In a comparison's folder."""
 PAGE_ONLY = ("p value, paired (Holm)", "p value, log-rank", "rank correlation")
 """Columns that a terminal of 80 characters has no room for."""
 
@@ -62,7 +64,7 @@ def write_comparison(
     texts = {
         "comparison.json": json.dumps(comparison, allow_nan=False, separators=(",", ":")) + "\n",
         "comparison.csv": csv_of(comparison),
-        "comparison.html": page(comparison),
+        PAGE: page(comparison),
     }
     for name, text in texts.items():
         write_atomically(folder / name, text.encode())
@@ -99,7 +101,7 @@ def page(comparison: JSON) -> str:
         lstrip_blocks=True,
         finalize=_unbroken,
     )
-    source = files("robo_al.compare").joinpath("comparison.html").read_text(encoding="utf-8")
+    source = files("robo_al.compare").joinpath(PAGE).read_text(encoding="utf-8")
     tasks = [
         {
             "name": name,

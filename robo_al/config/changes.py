@@ -5,14 +5,15 @@ campaign goes on, how it is watched, or by which means it computes; anything els
 experiments into one ledger. A key that is left open goes on as it was decided.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from robo_al.config import plain_yaml
 from robo_al.config.load import check_config
+from robo_al.config.overrides import Override
 from robo_al.config.schema import Config
-from robo_al.errors import RunFolderError
+from robo_al.errors import ConfigError, RunFolderError
 
 MAY_CHANGE = (
     "rounds",
@@ -36,15 +37,17 @@ _NONE_IS_A_VALUE = ("strategy.cost", "strategy.constraint")
 """Keys at which null does not leave anything open."""
 
 
-def continued(recorded: str, config: Config, path: Path) -> Config:
+def continued(recorded: str, config: Config, path: Path, given: Sequence[Override] = ()) -> Config:
     """Return the configuration with which a run goes on.
 
     Args:
         recorded: the text in the ledger.
         config: in the run folder now.
         path: of its file, for the message.
+        given: the overrides that are in it.
 
     Raises:
+        ConfigError: an override changes more than `MAY_CHANGE`.
         RunFolderError: it differs in more than `MAY_CHANGE`.
     """
     was = check_config(
@@ -53,6 +56,12 @@ def continued(recorded: str, config: Config, path: Path) -> Config:
     refused = {
         key: values for key, values in differences(was, config).items() if not _may_change(key)
     }
+    typed = {item.typed: None for key in refused for item in given if item.covers(key)}
+    if typed:
+        raise ConfigError(
+            f"{', '.join(typed)}: cannot change in a run that has begun; begin another in a new "
+            f"folder; what may change: {', '.join(MAY_CHANGE)}"
+        )
     if refused:
         lines = [
             f"{key}: it was {told(old)}, and is {told(new)}" for key, (old, new) in refused.items()

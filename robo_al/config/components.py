@@ -4,10 +4,8 @@ A component is a plugin's name and parameters of its constructor. Parameters are
 the constructor's signature before it is called, so that every wrong one is told at once.
 """
 
-import difflib
 import inspect
 import json
-from collections.abc import Iterable
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
@@ -21,7 +19,8 @@ from pydantic import (
 )
 
 from robo_al import plugins
-from robo_al.errors import ConfigError
+from robo_al.config.sources import nearest
+from robo_al.errors import ConfigError, PluginError
 
 GROUPS = {
     "env": "envs",
@@ -64,6 +63,11 @@ class Component(BaseModel):
         """Everything but the name."""
         return dict(self.model_extra or {})
 
+    def __repr__(self) -> str:
+        """Say it as Python calls it: `gp(samples=8)`."""
+        given = ", ".join(f"{key}={value!r}" for key, value in self.parameters.items())
+        return f"{self.name}({given})" if given else self.name
+
 
 def as_component(value: object) -> object:
     """Return what a bare name is short for; anything else as it is."""
@@ -103,9 +107,7 @@ def inspect_arguments(group: str, component: Component) -> tuple[dict[str, Any],
         return component.parameters, [] if isinstance(given, str) and given else [
             WrongEntry("python", reason)
         ]
-    parameters = _parameters(plugins.load(group, component.name))
-    for key in _GIVEN.get(group, ()):
-        parameters.pop(key, None)
+    parameters = parameters_of(group, plugins.load(group, component.name))
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     known = {
         k: p for k, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
@@ -128,10 +130,21 @@ def inspect_arguments(group: str, component: Component) -> tuple[dict[str, Any],
     return found, wrong
 
 
-def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """Return a question that names the nearest known name, or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {prefix}{near[0]}?" if near else ""
+def parameters_of(group: str, constructor: Any) -> dict[str, inspect.Parameter]:
+    """Return what a constructor takes, without what the framework gives it.
+
+    Raises:
+        PluginError: that cannot be read off it, as of some that are not written in Python.
+    """
+    try:
+        found = inspect.signature(constructor, eval_str=True).parameters
+    except Exception:  # annotations that exist for type checkers only, or are wrong
+        try:
+            found = inspect.signature(constructor).parameters
+        except (TypeError, ValueError) as error:
+            raise PluginError(f"{constructor!r}: its parameters are not known: {error}") from None
+    given = _GIVEN.get(group, ())
+    return {key: parameter for key, parameter in found.items() if key not in given}
 
 
 def expectation(details: Any) -> str:
@@ -147,13 +160,6 @@ def expectation(details: Any) -> str:
     if details["type"] == "model_type":
         what = "a name, or a mapping of its entries"
     return f"expected {what}, given {json.dumps(details['input'], default=repr):.80}"
-
-
-def _parameters(constructor: Any) -> dict[str, inspect.Parameter]:
-    try:
-        return dict(inspect.signature(constructor, eval_str=True).parameters)
-    except NameError:  # annotations that exist for type checkers only
-        return dict(inspect.signature(constructor).parameters)
 
 
 def _convert(value: Any, annotation: Any) -> Any:

@@ -18,10 +18,10 @@ from robo_al.config.components import (
     as_component,
     expectation,
     inspect_arguments,
-    nearest,
 )
 from robo_al.config.overrides import Override, parse_overrides
 from robo_al.config.schema import Config, Constraint, Evaluation, Loop, Strategy, as_strategy
+from robo_al.config.sources import find_config, is_env, nearest
 from robo_al.errors import ConfigError, PluginError
 
 
@@ -29,12 +29,24 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read and check a configuration.
 
     Args:
-        source: a YAML file, or the name of a shipped configuration (`pendulum`).
+        source: a YAML file, the name of a shipped configuration (`pendulum`), or an env
+            (`gymnasium:Pendulum-v1`), with which everything else is as by default.
         overrides: as on the command line: `--seed 3 --model.samples=8 --strategy variance`.
 
     Raises:
         ConfigError: no such file, no YAML, or wrong entries: all of them, one line each.
     """
+    data = _read(source)
+    given = parse_overrides(overrides)
+    for override in given:
+        _override(data, override, override.key.split("."))
+    return check_config(data, str(source if is_env(source) else find_config(source)), given)
+
+
+def _read(source: str | Path) -> dict[str, Any]:
+    """Return the entries that a source has."""
+    if is_env(source):
+        return {"env": str(source)}
     path = find_config(source)
     try:
         with path.open(encoding="utf-8") as file:
@@ -43,10 +55,7 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: {error}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a mapping such as `env: pendulum`, given {data!r:.80}")
-    given = parse_overrides(overrides)
-    for override in given:
-        _override(data, override, override.key.split("."))
-    return check_config(data, str(path), given)
+    return data
 
 
 def check_config(data: Mapping[str, Any], where: str, given: Sequence[Override] = ()) -> Config:
@@ -67,38 +76,6 @@ def check_config(data: Mapping[str, Any], where: str, given: Sequence[Override] 
     if lines:
         raise ConfigError(f"{where}: " + "\n  ".join(["cannot be used"] * (len(lines) > 1) + lines))
     return resolve(Config.model_validate(data))
-
-
-def shipped_configs(kind: str = "") -> dict[str, Path]:
-    """Return the configurations that come with robo-al, by name; of `compare`, the comparisons."""
-    package = Path(__file__).parents[1]
-    folder = package / "_configs"  # where a wheel has them; a checkout has them in `configs`
-    folder = folder if folder.is_dir() else package.parent / "configs"
-    return {path.stem: path for path in sorted((folder / kind).glob("*.yaml"))}
-
-
-def find_config(source: str | Path, kind: str = "") -> Path:
-    """Return the file that a path, or the name of a shipped configuration, stands for.
-
-    Args:
-        source: the path or name.
-        kind: `compare` for a comparison, nothing for a campaign.
-
-    Raises:
-        ConfigError: there is none; says which are shipped.
-    """
-    path, shipped = Path(source).expanduser(), shipped_configs(kind)
-    try:
-        if path.is_file():
-            return path
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be looked at: {error.strerror}") from error
-    if str(source) in shipped:
-        return shipped[str(source)]
-    raise ConfigError(
-        f"{source}: no such configuration{nearest(path.stem, shipped)}; "
-        f"give a YAML file or one of {', '.join(shipped)}"
-    )
 
 
 def resolve(config: Config) -> Config:
@@ -127,10 +104,10 @@ def _override(
 ) -> None:
     """Set one entry; a component that gets another name loses its parameters."""
     key, *rest = path
-    if not rest:
-        data[key] = override.value
-        return
     where = f"{above}{key}"
+    if not rest:
+        data[key] = _sum(data.get(key), override, where) if override.more else override.value
+        return
     if where == "strategy":
         data[key] = as_strategy(data.get(key))
     if where in GROUPS:
@@ -146,6 +123,14 @@ def _override(
     if not isinstance(inner, dict):
         raise ConfigError(f"{override.typed}: {where} is {inner!r}, without such entries")
     _override(inner, override, rest, f"{where}.")
+
+
+def _sum(now: object, override: Override, where: str) -> object:
+    """Return the value of an entry that an override makes larger."""
+    if isinstance(now, bool) or not isinstance(now, int | float):
+        said = "is not said" if now is None else f"is {now!r:.80}"
+        raise ConfigError(f"{override.typed}: {where} {said}, and nothing can be added to it")
+    return now + override.value
 
 
 # ---------------------------------------------------------------- what is wrong

@@ -1,4 +1,7 @@
-"""Entries of a configuration that are given on the command line: `--seed 3 --model.samples=8`."""
+"""Entries of a configuration that are given on the command line: `--seed 3 --model.samples=8`.
+
+A number after a plus sign is added to what the configuration says: `--rounds +5`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +23,8 @@ class Override:
     value: Any
     typed: str
     """What was typed, for messages: `--model.samples=8`."""
+    more: bool = False
+    """Whether the value is added to what the configuration says."""
 
     def covers(self, path: str) -> bool:
         """Return whether what is wrong at a path was given by this override."""
@@ -27,11 +32,15 @@ class Override:
         return inside or path == self.key.removesuffix(".name")
 
 
-def split_arguments(tokens: Sequence[str]) -> tuple[str, list[str]]:
-    """Tell a configuration's name from the overrides before and after it.
+def split_arguments(
+    tokens: Sequence[str], what: str = "configuration", example: str = "robo-al run cartpole"
+) -> tuple[str, list[str]]:
+    """Tell a configuration's name, or a run's folder, from the overrides before and after it.
 
     Args:
         tokens: `--seed 3 cartpole --device=cpu`, in any order.
+        what: it is that has to be given, for the message.
+        example: of a whole command.
 
     Returns:
         The name, and the other tokens.
@@ -50,7 +59,7 @@ def split_arguments(tokens: Sequence[str]) -> tuple[str, list[str]]:
     pairs = zip(overrides, overrides[1:], strict=False)
     taken = [f"{value} is the value of {key}" for key, value in pairs if _takes(key, value)]
     reason = f" ({', '.join(taken)})" if taken else ""
-    raise UserError(f"no configuration is given{reason}; for example: robo-al run cartpole")
+    raise UserError(f"no {what} is given{reason}; for example: {example}")
 
 
 def _takes(key: str, value: str) -> bool:
@@ -76,7 +85,9 @@ def parse_overrides(tokens: Sequence[str]) -> list[Override]:
             typed = f"{token} {text}"
         typed = typed if len(typed) <= SHOWN else f"{typed[:SHOWN]}..."
         try:
-            found.append(Override(key, plain_yaml.parse(text), typed))
+            value = plain_yaml.parse(text)
+            more = text.startswith("+") and isinstance(value, int | float)
+            found.append(Override(key, value, typed, more))
         except ConfigError as error:
             raise ConfigError(f"{typed}: {error}") from None
     return sorted(found, key=lambda item: "." in item.key and not item.key.endswith(".name"))

@@ -57,10 +57,19 @@ EVALUATED_STEPS = 4000
 """That such an evaluation has in all, unless its fewest starts take more."""
 
 
+ENTRIES = ConfigDict(
+    extra="forbid",
+    frozen=True,
+    strict=True,
+    use_attribute_docstrings=True,  # for `robo-al describe`, and docs/configuration.md
+)
+"""Of every mapping of a configuration."""
+
+
 class Evaluation(BaseModel):
     """How the policy is evaluated, apart from the data."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ENTRIES
 
     starts: Count | None = None
     """Fixed starts, the same for every strategy; None: as many as the task's horizon allows."""
@@ -75,7 +84,7 @@ class Evaluation(BaseModel):
 class Loop(BaseModel):
     """How selecting and executing take turns."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ENTRIES
 
     mode: Literal["sequential", "overlapped"] = "sequential"
     """`overlapped`: while the oracle executes a round, the next ones are selected."""
@@ -86,7 +95,7 @@ class Loop(BaseModel):
 class Constraint(BaseModel):
     """Chance constraint: what is too likely to break the task's constraint is not selected."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ENTRIES
 
     delta: float = Field(gt=0, lt=1)
     """Largest probability for one rollout."""
@@ -101,7 +110,7 @@ class Constraint(BaseModel):
 class Strategy(BaseModel):
     """How the rollouts to execute are chosen; a name is short for its acquisition or selector."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ENTRIES
 
     acquisition: Part | None = None
     """None: `joint_information`, or nothing for a selector that does not look at scores."""
@@ -110,6 +119,7 @@ class Strategy(BaseModel):
     cost: Part | None = None
     """What a rollout takes, so that gain per second is maximised; None: each takes the same."""
     constraint: Constraint | None = None
+    """Leaves out rollouts that may break the task's constraint; None: all may be selected."""
 
     @property
     def short_name(self) -> str:
@@ -124,19 +134,22 @@ class Strategy(BaseModel):
 class Config(BaseModel):
     """Everything that a campaign depends on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ENTRIES
 
     env: Part
     """The task."""
     policy: Part = Component(name="icem")
     """Proposes rollouts, and is what gets evaluated."""
     model: Part = Component(name="gp")
+    """Learns the task's dynamics, and how sure it is of them."""
     strategy: Annotated[Strategy, BeforeValidator(as_strategy)] = Strategy()
     """Which of the proposed rollouts are executed."""
     oracle: Part = Component(name="simulation")
+    """Executes the rollouts: a simulation, a robot behind its agent, what was recorded."""
     explorer: Part = Component(name="random")
     """Proposes the first rollouts, before there is a model."""
     seed: int = Field(default=0, ge=0, lt=2**63)
+    """Of everything random: two runs of one configuration are the same run."""
     rounds: Count = 10
     """The budget: rounds after which the campaign stops."""
     initial_rollouts: Count = 1
@@ -152,8 +165,11 @@ class Config(BaseModel):
     imagination_members: Count = 1
     """E, members of the model in which each proposal is played."""
     evaluation: Evaluation = Evaluation()
+    """How the policy is evaluated, apart from the data that are learned from."""
     loop: Loop = Loop()
+    """How selecting and executing take turns."""
     stop_when_solved: bool = True
+    """Two evaluations in a row at the threshold end the campaign before its budget is spent."""
     starts: Literal["asked", "found"] | None = None
     """`asked`: a seed or options of the env's reset decide where a rollout starts. `found`: they
     do not: a rollout is chosen for the start that is there. None: tried when the run is created."""
@@ -162,6 +178,7 @@ class Config(BaseModel):
     threshold: float | None = None
     """Mean evaluation return from which the task counts as solved; None: the task's own."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where models, policies and imagined rollouts are; `auto`: a GPU where torch finds one."""
 
     @field_validator("rollouts_per_round")
     @classmethod
@@ -169,6 +186,13 @@ class Config(BaseModel):
         if value > info.data.get("candidates", value):
             raise ValueError(f"at most the number of candidates, {info.data['candidates']}")
         return value
+
+    def __repr__(self) -> str:
+        """Say what is not as by default."""
+        fields = type(self).model_fields
+        told = {key: getattr(self, key) for key in fields}
+        said = {key: value for key, value in told.items() if value != fields[key].default}
+        return f"Config({', '.join(f'{key}={value!r}' for key, value in said.items())})"
 
     @property
     def plugins(self) -> list[str]:

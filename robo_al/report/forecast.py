@@ -1,4 +1,4 @@
-"""How long a round will take: told before the first, so that nobody waits without knowing.
+"""How long a run will take: told before its first round, so that nobody waits without knowing.
 
 A few steps of what a round consists of are really done and timed: resetting, retraining, imagining
 (with the planning in it), executing and evaluating. Nothing is decided by it.
@@ -18,6 +18,7 @@ from robo_al.config.schema import Config
 from robo_al.models.imagination import imagine
 from robo_al.oracles.steppers import is_batched
 from robo_al.protocols import Oracle, SupportsAct, SupportsLook, SupportsRepeat, SupportsUpdate
+from robo_al.report.words import count, duration
 from robo_al.tasks.shelf import borrowed
 from robo_al.testing import random_transitions
 from robo_al.torch_defaults import one_thread
@@ -33,7 +34,7 @@ _ids = itertools.count()
 
 @one_thread
 def foresee(config: Config) -> str:
-    """Return in a sentence how long one of the first rounds takes, and what to write for less.
+    """Return in a sentence how long a round takes, how long all do, and what to write for less.
 
     Args:
         config: as it was recorded when the campaign was created.
@@ -95,15 +96,27 @@ def sentence(config: Config, parts: Parts, settings: Settings, seconds: Mapping[
         "retraining": f"smaller parameters of the model {config.model.name}",
     }
     total = sum(seconds.values())
+    in_all = _in_all(parts, settings, total, seconds.get("evaluating", 0.0))
     if total < 1.0:
-        return "A round takes less than a second at first, and longer as the model grows."
+        return (
+            f"A round takes less than a second at first, and longer as the model grows: {in_all}."
+        )
     ordered = sorted(what, key=lambda name: -seconds[name])
     named = [f"{said(seconds[name])} for {what[name]}" for name in ordered if seconds[name] >= 0.05]
     of_it = f" ({', '.join(named)})" if named else ""
     return (
         f"A round takes about {said(total)} at first{of_it}, and longer as the "
-        f"model grows; for less: {less[ordered[0]]}."
+        f"model grows: {in_all}; for less: {less[ordered[0]]}."
     )
+
+
+def _in_all(parts: Parts, settings: Settings, of_a_round: float, evaluating: float) -> str:
+    """Return how long all rounds take, of which not each may be followed by an evaluation."""
+    seldom = evaluating * (1 - 1 / max(1, settings.evaluate_every))
+    took = duration(settings.rounds * (of_a_round - seldom))
+    ends = settings.stop_when_solved and parts.task.threshold is not None
+    earlier = ", unless the task is solved before" if ends else ""
+    return f"{count(settings.rounds, 'round')} in {took} or more{earlier}"
 
 
 def said(seconds: float) -> str:

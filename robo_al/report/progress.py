@@ -42,6 +42,8 @@ DOING = {
     "evaluate": "evaluating the policy",
     "other": "keeping the record",
 }
+RECENT = 5
+"""Rounds by whose time the end of a run is foreseen: rounds take longer as the model grows."""
 QUIET = 10.0
 """Seconds without a word after which, without a terminal, what goes on is said."""
 
@@ -78,6 +80,7 @@ class Progress:
         self._last_return = self._last_evaluation = ""
         self._record: Mapping[str, Any] = {}
         self._since = time.monotonic()
+        self._rounds_done_at = [self._since]
         self._live = Live(
             console=self._console, get_renderable=self._panel, refresh_per_second=4, transient=True
         )
@@ -112,7 +115,9 @@ class Progress:
             case RoundDone(record):
                 self._record, self._round = record, record["round"]
                 self._doing = DOING["other"]
-                self._print(round_line(record, self._budget), "")
+                self._rounds_done_at.append(time.monotonic())
+                left = [f"about {self._left()} left"] if self._left() else []
+                self._print(" · ".join([round_line(record, self._budget), *left]), "")
             case _:
                 self._say(remark(event))
 
@@ -133,6 +138,15 @@ class Progress:
         going = min(self._round + 1, self._budget)
         return f"round {going} of {self._budget}: {self._doing}"
 
+    def _left(self) -> str:
+        """Return the time that the rest of the budget takes at most; empty if that is unknown."""
+        recent = self._rounds_done_at[-RECENT - 1 :]
+        if len(recent) < 2 or self._round >= self._budget:
+            return ""
+        of_a_round = (recent[-1] - recent[0]) / (len(recent) - 1)
+        seconds = (self._budget - self._round) * of_a_round
+        return duration(seconds) if seconds >= 60 else ""
+
     def _panel(self) -> RenderableType:
         """Return what is shown now."""
         table = Table.grid(padding=(0, 2))
@@ -148,6 +162,9 @@ class Progress:
             "now": self._now(),
             "so far": f"{amount(self._rollouts, self._transitions)} in {elapsed}",
         }
+        if self._left():
+            earlier = "" if self._threshold is None else ", or less if the task is solved before"
+            facts["left"] = f"about {self._left()}{earlier}"
         returns = []
         if self._last_return:
             returns.append(f"last rollout {self._last_return}")

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from robo_al.config import load
+from robo_al.config import sources
 from robo_al.config.components import Component
-from robo_al.config.load import load_config, shipped_configs
+from robo_al.config.load import load_config
 from robo_al.config.schema import Config
+from robo_al.config.sources import shipped_configs
 from robo_al.errors import ConfigError
 
 Write = Callable[[str], Path]
@@ -236,7 +237,7 @@ def test_an_installed_package_brings_its_own_configurations(
     package = tmp_path / "robo_al"
     (package / "_configs").mkdir(parents=True)
     (package / "_configs" / "installed.yaml").write_text("env: pendulum")
-    monkeypatch.setattr(load, "__file__", str(package / "config" / "load.py"))
+    monkeypatch.setattr(sources, "__file__", str(package / "config" / "sources.py"))
     assert list(shipped_configs()) == ["installed"]
     assert load_config("installed").env.name == "pendulum"
 

@@ -71,7 +71,8 @@ def test_a_sentence_names_the_parts_the_longest_first_and_what_to_write_for_less
     assert sentence(config, *parts_of(config), seconds) == (
         "A round takes about 38 s at first (31 s for evaluating 20 starts x 1,000 steps, 5.0 s "
         "for imagining 4 candidates x 50 steps, 2.0 s for retraining), and longer as the model "
-        "grows; for less: --evaluation.starts 10 or --evaluation.every 5."
+        "grows: 10 rounds in 6 min or more, unless the task is solved before; for less: "
+        "--evaluation.starts 10 or --evaluation.every 5."
     )
     seconds |= {"imagining": 100.0}
     assert sentence(config, *parts_of(config), seconds).endswith("for less: --candidates 2.")
@@ -101,8 +102,17 @@ def test_of_less_than_a_second_nothing_more_is_said(tmp_path: Path) -> None:
     names = ("evaluating", "imagining", "executing", "retraining", "resetting")
     seconds = dict.fromkeys(names, 0.1)
     assert sentence(config, *parts_of(config), seconds) == (
-        "A round takes less than a second at first, and longer as the model grows."
+        "A round takes less than a second at first, and longer as the model grows: 10 rounds in "
+        "5 s or more, unless the task is solved before."
     )
+
+
+def test_all_rounds_are_foreseen_with_the_evaluations_that_there_are(tmp_path: Path) -> None:
+    seconds = dict.fromkeys(("imagining", "executing", "retraining", "resetting"), 10.0)
+    seconds["evaluating"] = 100.0
+    config = recorded(tmp_path, rounds=30, evaluation={"every": 5}, stop_when_solved=False)
+    text = sentence(config, *parts_of(config), seconds)
+    assert "grows: 30 rounds in 30 min or more; for less" in text
 
 
 def test_without_evaluations_none_is_foreseen(tmp_path: Path) -> None:

@@ -91,6 +91,25 @@ def test_a_terminal_shows_what_is_going_on() -> None:
         assert text in out, out
 
 
+def test_the_end_of_a_run_is_foreseen_from_its_last_rounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("robo_al.report.progress.time.monotonic", lambda: now[0])
+    file = io.StringIO()
+    progress = Progress("x", 20, (0, 0, 0), -150.0, Console(file=file, width=200))
+    for number in range(1, 21):
+        now[0] += 10.0 if number < 10 else 120.0
+        progress(RoundDone(RECORD | {"round": number}))
+        if number == 15:
+            assert "about 10 min, or less if the task is solved before" in panel(progress, 80)[2]
+    lines = file.getvalue().splitlines()
+    assert lines[0].endswith(" · about 3 min left")  # 19 rounds of 10 s
+    assert lines[14].endswith(" · about 10 min left")  # 5 rounds of 120 s
+    assert "left" not in lines[19]
+    assert "left" not in "".join(panel(progress, 80))
+
+
 def test_the_panel_fits_80_columns() -> None:
     quiet = Console(file=io.StringIO())
     progress = Progress("x", 1000, (998, 99999, 9999999), -123456.789, quiet)

@@ -60,7 +60,8 @@ class Ros2Trajectory:
         joints: every joint of the controller, by its name in ROS, with its limits; their order is
             that of commands and readings.
         name: of the robot.
-        host, port: of rosbridge.
+        host: of rosbridge.
+        port: of rosbridge.
         controller: its name; the action and the topic are below it.
         joint_states: topic of `sensor_msgs/JointState` with all of the joints in each message.
         rate: commands a second (Hz); that of `joint_states` is the most that makes sense.

@@ -1,0 +1,86 @@
+"""`compare`: strategies x tasks x seeds."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robo_al.commands import AddCommand, Stopped, tell
+from robo_al.errors import RoboALError, UserError
+
+if TYPE_CHECKING:
+    from robo_al.compare.plan import Plan
+
+
+def add(command: AddCommand) -> None:
+    """Add the command."""
+    compare = command("compare", _compare, "run strategies x tasks x seeds, and tell which is best")
+    compare.add_argument("config", metavar="CONFIG", help="a YAML file, or a shipped one's name")
+    compare.add_argument("--out", type=Path, metavar="DIR", help="a new or empty folder")
+    compare.add_argument("--jobs", type=int, metavar="N", help="processes at a time (all cores)")
+    compare.add_argument("--resume", action="store_true", help="go on with what is in the folder")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from robo_al.config.sources import find_config
+    from robo_al.dataset.folders import need_new_or_comparison
+    from robo_al.dataset.start_folder import started_in, what_is_gone
+
+    jobs = len(os.sched_getaffinity(0)) if options.jobs is None else options.jobs
+    if jobs < 1:
+        raise UserError(f"--jobs: {jobs}; at least 1 process is needed")
+    source = find_config(options.config, "compare")
+    folder = options.out or Path("runs") / source.stem
+    need_new_or_comparison(folder, options.resume)  # before anything heavy is loaded
+    tell([f"{source.stem}: its tasks and strategies are loaded"])
+    here = Path.cwd()
+    if not options.resume:
+        return _run_comparison(source, folder, jobs, options, here)
+    tell(what_is_gone(folder))
+    with started_in(folder) as named:
+        _run_comparison(here / source, named, jobs, options, here)
+
+
+def _run_comparison(
+    source: Path, folder: Path, jobs: int, options: argparse.Namespace, here: Path
+) -> None:
+    """Run a comparison, write what it has come to, and say what failed."""
+    from robo_al.compare.live import Progress
+    from robo_al.compare.plan import load_plan
+    from robo_al.compare.runner import run_comparison
+    from robo_al.dataset.start_folder import where_from
+
+    plan = load_plan(source)
+    specs = [spec for config in plan.configs.values() for spec in config.plugins]
+    tell(where_from(specs, here))
+    again = f"robo-al compare {options.config} --out {folder} --resume"
+    try:
+        with Progress(plan, jobs) as progress:
+            run_comparison(plan, folder, jobs, progress, options.resume)
+    except KeyboardInterrupt:
+        _conclude(plan, folder)
+        raise Stopped(f"stopped; go on with: {again}") from None
+    failed = _conclude(plan, folder)
+    if failed:
+        from robo_al.report.words import count
+
+        raise RoboALError(f"{count(failed, 'run')} failed, see above; try again with: {again}")
+
+
+def _conclude(plan: "Plan", folder: Path) -> int:
+    """Write what a comparison has come to and show it; return how many runs failed."""
+    from rich.console import Console
+
+    from robo_al.compare.records import UNFINISHED
+    from robo_al.compare.report import PAGE, render, write_comparison
+    from robo_al.compare.runner import read_records
+
+    if not folder.is_dir():  # stopped before anything was written
+        return 0
+    records = list(read_records(folder, plan).values())
+    comparison = write_comparison(
+        folder, plan.tasks, plan.strategies, plan.seeds, plan.bounds, records
+    )
+    Console().print(render(comparison))
+    print(f"report: {folder / PAGE}")
+    return sum(record.failed not in (None, UNFINISHED) for record in records)

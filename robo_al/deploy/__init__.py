@@ -1,0 +1,1 @@
+"""What a run has learned, taken out of it: to act in a loop of one's own, or as a file."""
