@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from robo_al.compare.plan import Plan
     from robo_al.config.schema import Config
 
-GROUPS = ("envs", "policies", "models", "acquisitions", "selectors", "costs", "oracles", "drivers")
+GROUPS = (
+    "envs",
+    "encoders",
+    "policies",
+    "models",
+    "acquisitions",
+    "selectors",
+    "costs",
+    "oracles",
+    "drivers",
+)
 """Kinds of plugins."""
 INTERRUPTED = 130
 """Exit code of a program that was stopped by Ctrl-C."""

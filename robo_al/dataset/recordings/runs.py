@@ -1,5 +1,6 @@
 """Recordings that robo-al made itself: a run folder, or all of those below a folder."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from robo_al.config import plain_yaml
@@ -32,7 +33,7 @@ def read_runs(path: Path) -> Recording:
     folders = run_folders(path)
     spec, episodes = _env(folders[0]), dict[str, Trajectory]()
     for folder in folders:
-        if (other := _env(folder)) != spec:
+        if _recorded_as(other := _env(folder)) != _recorded_as(spec):
             raise UserError(
                 f"{path}: {folder} is a run of {other.name} {dict(other.parameters)}, "
                 f"{folders[0]} of {spec.name} {dict(spec.parameters)}; give runs of one task"
@@ -46,8 +47,12 @@ def read_runs(path: Path) -> Recording:
 def _env(folder: Path) -> EnvSpec:
     """Return what a run's env was made from."""
     need_run(folder)
-    env = plain_yaml.parse((folder / CONFIG).read_text())["env"]
-    return EnvSpec.of(env["name"], env)
+    return EnvSpec.in_config(plain_yaml.parse((folder / CONFIG).read_text()))
+
+
+def _recorded_as(spec: EnvSpec) -> EnvSpec:
+    """Return a spec without what makes no rollout another."""
+    return replace(spec, facts=replace(spec.facts, horizon=None, threshold=None))
 
 
 def _episodes(folder: Path) -> dict[str, Trajectory]:
