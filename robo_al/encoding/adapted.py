@@ -48,8 +48,13 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     @property
     def is_flattened(self) -> bool:
-        """Whether nobody chose how observations are encoded."""
+        """Whether the observation is that of the env itself, in one row."""
         return isinstance(self._encoder, Flatten)
+
+    @property
+    def is_encoded(self) -> bool:
+        """Whether the observation is another than that of the env itself."""
+        return self._encoder is not None and not self.is_flattened
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -64,14 +64,14 @@ def clear_layers(env: Env) -> Iterator[Env]:
 
 
 def own_layers(env: Env) -> Iterator[Env]:
-    """Yield the layers whose words on steps may be ours: those that are clear, and one more.
+    """Yield the layers whose words on steps may be ours: those that are clear, and flattened ones.
 
     What flattens an env's spaces is not of its maker, who may mean the flat numbers; whoever asks
-    tries it.
+    tries it. What is meant by an encoder that somebody chose is another observation.
     """
     for layer in clear_layers(env):
         yield layer
-        if isinstance(layer, Adapted) and not layer.only_limits:
+        if isinstance(layer, Adapted) and not layer.only_limits and not layer.is_encoded:
             yield from own_layers(layer.env)
 
 

@@ -137,7 +137,7 @@ class Offers:
         first = [rollout.observations[0] for rollout in seen]
         changed = [rollout.next_observations != rollout.observations[0] for rollout in seen]
         within: NDArray[np.bool_] = np.concatenate(changed).any(axis=0)
-        between: NDArray[np.bool_] = np.not_equal(*first)
+        between: NDArray[np.bool_] = np.array(first[0] != first[1])
         return ~within, between
 
     @cached_property
