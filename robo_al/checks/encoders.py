@@ -61,10 +61,11 @@ def check_encoder(encoder: Any, observations: Sequence[Any]) -> CheckReport:
         with subject.trying("encode", observation=observation):
             code = encoder.encode(observation)
             subject.array("the result", code, (len(channels),))
-            again = np.array_equal(code, encoder.encode(observation))
-            subject.need(again, "gives other numbers for the same observation")
-        kept.append(np.array(code))
+        kept.append(code.copy())
         codes.append(code)
+        with subject.trying("encode", observation=observation):
+            again = np.array_equal(kept[-1], encoder.encode(observation))
+            subject.need(again, "gives other numbers for the same observation")
     same = all(np.array_equal(code, was) for code, was in zip(codes, kept, strict=True))
     subject.need(same, "returned an array that a later call changes; return a copy")
     return subject.report()

@@ -799,7 +799,7 @@ def saying(**attributes):
 
 
 BROKEN_ENVS = [
-    (Unlimited, "no limits"),
+    (Unlimited, "a flat Box with limits is needed"),
     (Wide, r"Wide.step: the observation has shape \(4,\), not \(3,\)"),
     (Vague, "Vague.step: a reward of nan"),
     (Fragile, "Fragile.step: raised OSError: cable"),
