@@ -55,7 +55,8 @@ def _rehearsed(
             f"{_named(moved)}: a goal by its name, which changes within a rollout; it is predicted "
             "like whatever else is observed"
         )
-    if goals := _where(channels, ~constant & steady & differs):
+    # where the goal is known, what stayed where it was waits to be moved
+    if not constant.any() and (goals := _where(channels, steady & differs)):
         notes.append(
             f"{_named(goals)}: did not change in short rollouts of random actions, and differs "
             "between them. The model need not predict what is constant throughout a rollout, a "

@@ -6,7 +6,7 @@ import pytest
 
 from robo_al.encoding.adapted import Adapted
 from robo_al.errors import EnvFault, PluginError
-from robo_al.plugins import make_env
+from robo_al.plugins import known, make_env
 from robo_al.tasks import describe
 from robo_al.tasks.layers import is_bare
 from robo_al.types import Channel, EnvFacts, EnvSpec
@@ -37,6 +37,13 @@ def made(name, **facts):
 
 def odd(habit):
     return {"name": f"{__file__}:Odd", "habit": habit}
+
+
+def test_what_is_shipped_has_names():
+    assert known("encoders") == {
+        "downscale": "robo_al.encoding.downscale:Downscale",
+        "flatten": "robo_al.encoding.flatten:Flatten",
+    }
 
 
 def test_a_flat_env_is_left_as_it_is():

@@ -25,6 +25,7 @@ from robo_al.testing import FakeModel, FakePolicy, resolver
 from robo_al.types import (
     MEAN,
     Candidate,
+    Channel,
     ClosedLoop,
     Context,
     EnvFacts,
@@ -392,6 +393,20 @@ def test_an_env_of_any_spaces_is_as_in_our_own_python(name, oracle, python):
             answers.append(execute(executing, candidates))
     for candidate in candidates:
         assert_same(*(answer[candidate.id] for answer in answers))
+
+
+def test_the_facts_of_a_configuration_are_those_of_an_env_in_another_python(python):
+    names = (Channel("x", "m"), Channel("y", "m"))
+    facts = EnvFacts(7, 0.25, -2.0, ((-0.5, 0.25),), names)
+    spec = EnvSpec(f"{FOREIGN}:Namesake", {}, python, facts)
+    with closing(make_env(spec)) as env:
+        task = describe(env, spec)
+    assert (task.horizon, task.control_period, task.threshold) == (7, 0.25, -2.0)
+    assert task.channels == names
+    candidate = Candidate(Context(np.zeros(2), 3), OpenLoop(np.array([[-9.0], [9.0]])), 2, 0, "far")
+    for oracle in ORACLES:
+        with oracle(spec) as executing:
+            assert execute(executing, [candidate])["far"].actions.tolist() == [[-0.5], [0.25]]
 
 
 @pytest.mark.parametrize("where", ["own", "other"])

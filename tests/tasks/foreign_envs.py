@@ -99,7 +99,10 @@ class Endless(Plain):
 class Namesake(Truncating):
     """Has an attribute of every name that means something to robo-al, and to it something else."""
 
+    action_limits = 5
     channels = 3
+    control_period = "slow"
+    encoder = "utf-8"
     answer = [42]
     constraint = True
     dt = [0.1]
