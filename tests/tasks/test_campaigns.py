@@ -190,7 +190,8 @@ def test_it_is_reset_for_each_rollout_and_each_start_that_is_looked_at(
     )
     with create_campaign(config, tmp_path / "run") as campaign, make_oracle(config) as oracle:
         before = counts("reset")
-        assert before <= 15  # the rehearsal: starts, a few steps, two rollouts, and both again
+        # the rehearsal: starts, a few steps, two rollouts, both again, and two to find constants
+        assert before <= 17
         loop.run(campaign, oracle, lambda event: None)
     rollouts, evaluations, starts = 3, 3 * 2, 2
     # A training rollout starts where the env is since its start was looked at.
@@ -206,7 +207,8 @@ def test_an_env_of_any_spaces_runs_and_its_facts_are_kept(tmp_path, name, oracle
     if name == "Picturing":
         facts["encoder"] = {"name": "robo_al.encoding.downscale:Downscale", "size": 4}
     episodes, notes = run(tmp_path / "run", name, oracle=oracle, **facts)
-    assert notes == []
+    lamp = "lamps[1]: did not change in short rollouts"  # which only a longer one switches
+    assert [note[: len(lamp)] for note in notes] == [lamp] * (name == "Everything")
     assert {len(e.actions.T) for e in episodes.values()} == {2 if name == "Choosing" else 1}
     kept = load_run_config(tmp_path / "run")
     assert (kept.horizon, kept.control_period, kept.threshold) == (5, 0.25, 7.0)
