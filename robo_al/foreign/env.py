@@ -28,8 +28,8 @@ class DescribedEnv(gymnasium.Env[Any, Any]):
     def __init__(self, ready: Frame) -> None:
         fields = ready.fields
         arrays = iter(ready.arrays)
-        self.action_space = _space(fields["action"], arrays)
-        self.observation_space = _space(fields["observation"], arrays)
+        self.action_space = space_of(fields["action"], arrays)
+        self.observation_space = space_of(fields["observation"], arrays)
         for name, value in fields["attributes"].items():
             setattr(self, name, value)
         if fields["channels"] is not None:
@@ -138,7 +138,7 @@ def _end(process: WorkerProcess) -> None:
     process.free()
 
 
-def _space(told: Mapping[str, Any], arrays: Iterator[Array]) -> spaces.Space[Any]:
+def space_of(told: Mapping[str, Any], arrays: Iterator[Array]) -> spaces.Space[Any]:
     """Return the space that another process has described (`robo_al.worker.spaces.described`).
 
     Args:
@@ -156,7 +156,7 @@ def _space(told: Mapping[str, Any], arrays: Iterator[Array]) -> spaces.Space[Any
             return spaces.MultiDiscrete(told["nvec"], start=told["start"])
         case "MultiBinary":
             return spaces.MultiBinary(told["shape"])
-    inner = [_space(each, arrays) for each in told["spaces"]]
+    inner = [space_of(each, arrays) for each in told["spaces"]]
     if told["kind"] == "Tuple":
         return spaces.Tuple(inner)
     return spaces.Dict(list(zip(told["keys"], inner, strict=True)))

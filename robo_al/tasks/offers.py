@@ -136,9 +136,8 @@ class Offers:
             return np.ones(size, dtype=np.bool_), np.zeros(size, dtype=np.bool_)
         first = [rollout.observations[0] for rollout in seen]
         changed = [rollout.next_observations != rollout.observations[0] for rollout in seen]
-        within: NDArray[np.bool_] = np.concatenate(changed).any(axis=0)
-        between: NDArray[np.bool_] = np.array(first[0] != first[1])
-        return ~within, between
+        within = np.array(np.concatenate(changed).any(axis=0))
+        return ~within, np.array(first[0] != first[1])
 
     @cached_property
     def context(self) -> Callable[[], Mapping[str, Any]] | None:

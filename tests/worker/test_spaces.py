@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from robo_al.foreign.env import _space
+from robo_al.foreign.env import space_of
 from robo_al.worker.spaces import SpaceError, described, packed, size_of, unpacked
 
 SPACES = [
@@ -27,7 +27,7 @@ SPACES = [
 @pytest.mark.parametrize("space", SPACES, ids=str)
 def test_a_space_and_its_values_come_through_as_they_were(space):
     description, arrays = described(space)
-    assert _space(json.loads(json.dumps(description)), iter(arrays)) == space
+    assert space_of(json.loads(json.dumps(description)), iter(arrays)) == space
     space.seed(0)
     for _ in range(5):
         value = space.sample()
