@@ -81,6 +81,7 @@ def create_campaign(config: Config, folder: str | Path) -> Campaign:
         "starts": "found" if task.finds_starts else "asked",
         "horizon": task.horizon,
         "threshold": task.threshold,
+        "control_period": task.control_period,
         "evaluation": config.evaluation.model_copy(update=evaluation),
         "oracle": _oracle(config),
     }
@@ -180,7 +181,7 @@ def rehearse(config: Config) -> None:
     """
     config, task, rng = resolve(config), _task(config), np.random.default_rng(0)
     with borrowed(task.env) as env:
-        check_env(env, task.env, task.horizon)
+        check_env(env, task.env)
         contexts = sample_contexts(env, [rng, rng])
         transitions = random_transitions(rng, rollouts=3, steps=3, env=env)
     parts, settings = _parts(config, task, "cpu"), _settings(config, task)
@@ -240,18 +241,16 @@ def _where_found(oracle: Oracle, candidates: Sequence[Candidate]) -> list[Candid
 
 
 def _env_spec(config: Config) -> EnvSpec:
-    return EnvSpec.of(config.env.name, config.env.parameters)
+    return EnvSpec.in_config(config.model_dump())
 
 
 def _task(config: Config) -> Task:
-    """Describe the env; the configuration's horizon and threshold, if any, are in place of its."""
+    """Describe the env, and try whether its starts can be asked for."""
     arguments("envs", config.env)
     with borrowed(_env_spec(config)) as env:
-        task = describe(env, _env_spec(config), config.horizon)
+        task = describe(env, _env_spec(config))
         found = config.starts == "found" if config.starts else finds_starts(env)
-    if found:
-        task = replace(task, finds_starts=True, notes=(*task.notes, FOUND))
-    return task if config.threshold is None else replace(task, threshold=config.threshold)
+    return replace(task, finds_starts=True, notes=(*task.notes, FOUND)) if found else task
 
 
 def _oracle(config: Config) -> Component:

@@ -94,7 +94,7 @@ def env_maker(spec: EnvSpec) -> Callable[[], gymnasium.Env[Any, Any]]:
     if spec.python is not None:
         from robo_al.foreign.env import ForeignEnv
 
-        return partial(ForeignEnv, spec)
+        return lambda: adapted(ForeignEnv(spec), spec)
     where = f"env {spec.name!r}"
     drawn = spec.parameters.get("render_mode") == "rgb_array"
     if drawn:
@@ -108,7 +108,34 @@ def env_maker(spec: EnvSpec) -> Callable[[], gymnasium.Env[Any, Any]]:
     else:
         factory = load("envs", spec.name)
         _refuse_unknown(factory, spec.parameters, where)
-    return partial(_made, factory, spec.parameters, where)
+    return lambda: adapted(_made(factory, spec.parameters, where), spec)
+
+
+def adapted(env: "gymnasium.Env[Any, Any]", spec: EnvSpec) -> "gymnasium.Env[Any, Any]":
+    """Return an env whose spaces are flat boxes, as far as they and its spec allow.
+
+    Raises:
+        ConfigError: `action_limits` that do not go with the actions.
+        PluginError: the encoder is not known, or cannot be constructed.
+    """
+    from robo_al.encoding import adapted
+
+    asked = spec.facts.encoder
+    return adapted.adapted(env, spec, None if asked is None else partial(_encoder, dict(asked)))
+
+
+def _encoder(asked: dict[str, Any], space: Any) -> Any:
+    """Construct the encoder of observations that a spec asks for."""
+    name = asked.pop("name")
+    constructor = load("encoders", name)
+    try:
+        return constructor(space=space, **asked)
+    except UserError:
+        raise
+    except Exception as error:
+        named = ", ".join(["space", *asked])
+        said = f"encoder {name}: its constructor, called with {named}, raised {_reason(error)}"
+        raise PluginError(said) from error
 
 
 def _made(

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -136,6 +136,20 @@ class SupportsRobot(Protocol):
             targets: [...,J] positions commanded last.
             options: of the context that the rollout started from.
         """
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Turns what an env shows into numbers. Constructed as `Encoder(space=..., **parameters)`.
+
+    The space is the env's own, of its observations. Everybody else sees what is encoded.
+    """
+
+    channels: Sequence[Channel]
+    """One for each number that `encode` returns."""
+
+    def encode(self, observation: Any) -> Float[np.ndarray, "O"]:
+        """Return the numbers of one observation; the same for the same observation."""
 
 
 # ---------------------------------------------------------------- policies

@@ -57,6 +57,34 @@ class Channel:
 
 
 @dataclass(frozen=True)
+class EnvFacts:
+    """What a configuration says of an env, in place of the env; None: the env says it itself."""
+
+    horizon: int | None = None
+    """Steps of an evaluation."""
+    control_period: float | None = None
+    """Seconds between two actions."""
+    threshold: float | None = None
+    """Mean evaluation return from which the task counts as solved."""
+    action_limits: tuple[tuple[float, float], ...] | None = None
+    """Low and high of the actions: one pair for all axes, or one for each."""
+    channels: tuple[Channel, ...] | None = None
+    """One for each component of the observation, after the encoder."""
+    encoder: Mapping[str, Any] | None = None
+    """Its `name` and the parameters of its constructor; None: `flatten`, where one is needed."""
+
+    @classmethod
+    def of(cls, entries: Mapping[str, Any]) -> EnvFacts:
+        """Return the facts among a configuration's entries, or among those of `asdict`."""
+        given = {key: entries[key] for key in cls.__dataclass_fields__ if key in entries}
+        if (pairs := given.get("action_limits")) is not None:
+            given["action_limits"] = tuple((float(low), float(high)) for low, high in pairs)
+        if (channels := given.get("channels")) is not None:
+            given["channels"] = tuple(Channel(**channel) for channel in channels)
+        return cls(**given)
+
+
+@dataclass(frozen=True)
 class EnvSpec:
     """How to make an env, in this process or another: see `robo_al.plugins.make_env`."""
 
@@ -66,6 +94,8 @@ class EnvSpec:
     """Keyword arguments of its constructor; JSON values only."""
     python: str | None = None
     """The interpreter of an environment of its own, which a process of it runs in; None: ours."""
+    facts: EnvFacts = EnvFacts()
+    """What the configuration says of it."""
 
     @classmethod
     def of(cls, name: str, entries: Mapping[str, Any]) -> EnvSpec:
@@ -77,6 +107,16 @@ class EnvSpec:
         """
         parameters = {key: value for key, value in entries.items() if key not in ("name", "python")}
         return cls(name, parameters, entries.get("python"))
+
+    @classmethod
+    def in_config(cls, entries: Mapping[str, Any]) -> EnvSpec:
+        """Return what a whole configuration says of its env.
+
+        Args:
+            entries: of the configuration; `env` is a mapping among them.
+        """
+        env = cls.of(entries["env"]["name"], entries["env"])
+        return cls(env.name, env.parameters, env.python, EnvFacts.of(entries))
 
 
 RewardFunction: TypeAlias = Callable[[Any, Any, Any], Any]

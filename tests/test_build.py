@@ -72,8 +72,10 @@ def test_the_stored_configuration_is_whole(tmp_path: Path) -> None:
     assert stored.strategy.selector == Component(name="greedy_joint")
     assert stored.threshold == -5.0  # the env's own
     assert stored.horizon == 10  # likewise
+    assert stored.control_period == 0.1  # its `dt`
     assert stored.starts == "asked"  # as was found out
-    left_open = {"threshold": None, "horizon": None, "starts": None}
+    known = ("threshold", "horizon", "control_period", "starts")
+    left_open = dict.fromkeys(known)
     assert stored.model_copy(update=left_open) == resolve(fakes())
 
 

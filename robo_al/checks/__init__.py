@@ -5,6 +5,7 @@ the class, the method and what was wrong with it; otherwise it returns what it t
 did not. `check_plugin` builds the object from its spec first, as a campaign would.
 """
 
+from robo_al.checks.encoders import check_encoder
 from robo_al.checks.envs import check_env
 from robo_al.checks.models import check_model
 from robo_al.checks.oracles import check_oracle
@@ -17,6 +18,7 @@ __all__ = [
     "CheckReport",
     "check_acquisition",
     "check_cost",
+    "check_encoder",
     "check_env",
     "check_model",
     "check_oracle",

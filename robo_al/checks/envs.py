@@ -24,13 +24,12 @@ _CAPABILITIES = ("context", "reward", "constraint", "termination", "dynamics")
 """What is tried where an env is described: see `robo_al.tasks.offers`."""
 
 
-def check_env(env: Env, spec: EnvSpec, horizon: int | None = None) -> CheckReport:
+def check_env(env: Env, spec: EnvSpec) -> CheckReport:
     """Check an env: its spaces, its starts, a few steps, and each capability against the steps.
 
     Args:
         env: which.
         spec: what it was made from.
-        horizon: steps of an evaluation, in place of what the env says.
 
     Returns:
         What was tried, what was not, and a note for each thing that is not as it should be.
@@ -40,7 +39,7 @@ def check_env(env: Env, spec: EnvSpec, horizon: int | None = None) -> CheckRepor
     """
     subject = Subject(env.unwrapped)
     try:
-        task = describe(env, spec, horizon, endless=STEPS)
+        task = describe(env, spec, endless=STEPS)
     except ConfigError as error:
         raise PluginError(str(error)) from error
     shape, rng = (len(task.channels),), np.random.default_rng(0)

@@ -30,7 +30,13 @@ def groups_of(spec: str, every: Sequence[str]) -> list[str]:
     part = load("plugins", spec)
     if _makes_env(part):
         return ["envs"]
-    marks = {"propose": "policies", "fit": "models", "submit": "oracles", "safe_stop": "drivers"}
+    marks = {
+        "encode": "encoders",
+        "propose": "policies",
+        "fit": "models",
+        "submit": "oracles",
+        "safe_stop": "drivers",
+    }
     groups = [group for method, group in marks.items() if hasattr(part, method)]
     if not groups and hasattr(part, "reset"):  # a simulated robot's driver has one too
         groups = ["envs"]

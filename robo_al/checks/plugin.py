@@ -1,11 +1,13 @@
 """Build a plugin from its spec as a campaign would, and check it."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from robo_al.checks.encoders import check_encoder, shown_by
 from robo_al.checks.envs import by_chance, check_env
 from robo_al.checks.models import check_model
 from robo_al.checks.oracles import check_oracle
@@ -15,7 +17,7 @@ from robo_al.checks.subject import CheckReport, Subject
 from robo_al.config.components import Component, arguments
 from robo_al.errors import PluginError, RoboALError
 from robo_al.models.imagination import imagine
-from robo_al.plugins import load
+from robo_al.plugins import load, make_env
 from robo_al.protocols import Acting, CandidatePool, SupportsClosedLoop, SupportsRepeat
 from robo_al.tasks import describe, sample_contexts
 from robo_al.tasks.describing import UNKNOWN_END
@@ -34,7 +36,8 @@ def check_plugin(
     """Build a plugin and check it.
 
     Args:
-        group: `envs`, `policies`, `models`, `acquisitions`, `selectors`, `costs` or `oracles`.
+        group: `envs`, `encoders`, `policies`, `models`, `acquisitions`, `selectors`, `costs` or
+            `oracles`.
         spec: its name, `module:Class` or `path.py:Class`.
         parameters: of its constructor.
         task_env: the env to check it on; an env is checked by itself.
@@ -54,6 +57,10 @@ def check_plugin(
         with borrowed(own) as env:
             report = check_env(env, own)
             return replace(report, notes=(*report.notes, *by_chance(env)))
+    if group == "encoders":
+        with closing(make_env(task_env)) as env:
+            space, shown = shown_by(env)
+            return check_encoder(_build(group, spec, parameters, space=space), shown)
     stage = _Stage(task_env)
     if group == "oracles":
         oracle = _build(group, spec, parameters, env=task_env)

@@ -10,7 +10,17 @@ from typing import Any
 from robo_al.commands import AddCommand
 from robo_al.errors import PluginError
 
-GROUPS = ("envs", "policies", "models", "acquisitions", "selectors", "costs", "oracles", "drivers")
+GROUPS = (
+    "envs",
+    "encoders",
+    "policies",
+    "models",
+    "acquisitions",
+    "selectors",
+    "costs",
+    "oracles",
+    "drivers",
+)
 """Kinds of plugins."""
 FILES = {"configs": "", "comparisons": "compare"}
 """What else has a name: the files that come with robo-al, by their folders."""

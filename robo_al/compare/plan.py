@@ -209,11 +209,10 @@ def _task_config(where: str, entry: TaskEntry, folder: Path) -> Config:
         )
     if config.evaluation.every == 0:
         raise ConfigError(f"{where}.evaluation.every: 0, never: there would be nothing to compare")
-    spec = EnvSpec.of(config.env.name, config.env.parameters)
+    spec = EnvSpec.in_config(config.model_dump())
     with borrowed(spec) as env:
-        task = describe(env, spec, config.horizon)
-    threshold = task.threshold if config.threshold is None else config.threshold
-    if threshold is None and not _is_replay(config):
+        task = describe(env, spec)
+    if task.threshold is None and not _is_replay(config):
         name = where.removeprefix("tasks.")
         raise ConfigError(
             f"task {name} has no threshold; give one: tasks: {{{name}: {{threshold: -10}}}}"
@@ -222,7 +221,7 @@ def _task_config(where: str, entry: TaskEntry, folder: Path) -> Config:
     return config.model_copy(
         update={
             "rounds": 1 + -(-rest // config.rollouts_per_round),
-            "threshold": threshold,
+            "threshold": task.threshold,
             "evaluation": config.evaluation.model_copy(update={"starts": starts}),
             "seed": 0,
             "device": "cpu",

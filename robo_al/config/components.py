@@ -24,6 +24,7 @@ from robo_al.errors import ConfigError, PluginError
 
 GROUPS = {
     "env": "envs",
+    "encoder": "encoders",
     "policy": "policies",
     "model": "models",
     "strategy.acquisition": "acquisitions",
@@ -34,7 +35,12 @@ GROUPS = {
 }
 """The plugin group of each component of a configuration, by its path."""
 
-_GIVEN = {"policies": ("task", "device"), "models": ("task", "device"), "oracles": ("env",)}
+_GIVEN = {
+    "policies": ("task", "device"),
+    "models": ("task", "device"),
+    "oracles": ("env",),
+    "encoders": ("space",),
+}
 """Arguments of a constructor that the framework gives, by group."""
 
 

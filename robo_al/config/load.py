@@ -20,7 +20,15 @@ from robo_al.config.components import (
     inspect_arguments,
 )
 from robo_al.config.overrides import Override, parse_overrides
-from robo_al.config.schema import Config, Constraint, Evaluation, Loop, Strategy, as_strategy
+from robo_al.config.schema import (
+    Config,
+    Constraint,
+    Evaluation,
+    Loop,
+    ObservedChannel,
+    Strategy,
+    as_strategy,
+)
 from robo_al.config.sources import find_config, is_env, nearest
 from robo_al.errors import ConfigError, PluginError
 
@@ -204,8 +212,10 @@ def _wrong_entry(details: Any) -> WrongEntry:
             ("loop",): Loop,
             ("strategy",): Strategy,
             ("strategy", "constraint"): Constraint,
+            ("channels",): ObservedChannel,
         }
-        model = inner.get(tuple(path[:-1]), Config)
+        above = tuple(part for part in path[:-1] if not part.isdigit())
+        model = inner.get(above, Config)
         prefix = where.removesuffix(path[-1])
         known = ", ".join(model.model_fields)
         near = nearest(path[-1], model.model_fields, prefix)

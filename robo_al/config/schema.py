@@ -11,8 +11,9 @@ model, ...) are *components*: a name, or a mapping of a name and its constructor
 import hashlib
 import inspect
 import json
+import math
 from operator import attrgetter
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -32,6 +33,7 @@ from robo_al.config.components import (
 )
 from robo_al.config.ranges import Count
 from robo_al.errors import PluginError
+from robo_al.types import ChannelKind
 
 
 def as_strategy(value: object) -> object:
@@ -131,6 +133,50 @@ class Strategy(BaseModel):
         return "+".join(names + ["constrained"] * (self.constraint is not None))
 
 
+class ObservedChannel(BaseModel):
+    """A number that is observed; a bare name is short for one of which no more is known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str = Field(min_length=1)
+    """What it is, for people: `pole angle`."""
+    unit: str = "1"
+    """SI unit: `rad`, `m/s`, `1` for none."""
+    kind: ChannelKind = "linear"
+    """`angle` grows past pi, `wrapped_angle` jumps there; `constant` stays as it is through a
+    rollout, a goal: it is not predicted."""
+
+
+def as_channel(value: object) -> object:
+    """Return what a bare name is short for; anything else as it is."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def as_pairs(value: object) -> object:
+    """Return the limits of all actions, one pair, as a list of that pair.
+
+    Raises:
+        ValueError: they are no pairs of numbers, the lower one first.
+    """
+    if value is None:
+        return None
+    listed = isinstance(value, (list, tuple))
+    pairs: list[Any] = list(value) if listed else [value]  # type: ignore[call-overload]
+    if listed and not any(isinstance(pair, (list, tuple)) for pair in pairs):
+        pairs = [pairs]
+    if not pairs or not all(map(_is_pair, pairs)):
+        raise ValueError("a pair of numbers, [low, high], or a list of one pair for each action")
+    return [[float(low), float(high)] for low, high in pairs]
+
+
+def _is_pair(pair: object) -> bool:
+    """Whether something is two finite numbers, the second not below the first."""
+    if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+        return False
+    numbers = [x for x in pair if isinstance(x, (int, float)) and not isinstance(x, bool)]
+    return len(numbers) == 2 and all(map(math.isfinite, numbers)) and numbers[0] <= numbers[1]
+
+
 class Config(BaseModel):
     """Everything that a campaign depends on."""
 
@@ -177,6 +223,20 @@ class Config(BaseModel):
     """Steps of an evaluation; None: the task's own."""
     threshold: float | None = None
     """Mean evaluation return from which the task counts as solved; None: the task's own."""
+    control_period: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds between two actions; None: the env's own `dt`, else 1."""
+    action_limits: Annotated[list[list[float]] | None, BeforeValidator(as_pairs)] = None
+    """Low and high of the actions: one pair for all of them, or a list of one for each. Needed for
+    actions without limits; a choice among n cuts them into n equal parts. None: the env's own."""
+    channels: (
+        Annotated[
+            list[Annotated[ObservedChannel, BeforeValidator(as_channel)]], Field(min_length=1)
+        ]
+        | None
+    ) = None
+    """Names of the numbers that are observed, with unit and kind; None: the env's own."""
+    encoder: Part | None = None
+    """Makes numbers of what is observed; None: `flatten`, unless it is one flat array already."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models, policies and imagined rollouts are; `auto`: a GPU where torch finds one."""
 

@@ -1,7 +1,7 @@
 """An env in a Python of its own, used like any other: `env: {name: ..., python: ...}`."""
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -13,11 +13,12 @@ from robo_al.errors import EnvFault
 from robo_al.foreign.process import WorkerLost, WorkerProcess
 from robo_al.types import Channel, EnvSpec
 from robo_al.worker.frames import Frame
+from robo_al.worker.spaces import packed, unpacked
 
 Array = NDArray[Any]
 
 
-class DescribedEnv(gymnasium.Env[Array, Array]):
+class DescribedEnv(gymnasium.Env[Any, Any]):
     """What an env that another process holds says of itself: spaces, horizon, channels, ...
 
     Args:
@@ -26,9 +27,9 @@ class DescribedEnv(gymnasium.Env[Array, Array]):
 
     def __init__(self, ready: Frame) -> None:
         fields = ready.fields
-        low, high, lowest, highest = ready.arrays
-        self.action_space = _box(low, high, fields["action_dtype"])
-        self.observation_space = _box(lowest, highest, fields["observation_dtype"])
+        arrays = iter(ready.arrays)
+        self.action_space = space_of(fields["action"], arrays)
+        self.observation_space = space_of(fields["observation"], arrays)
         for name, value in fields["attributes"].items():
             setattr(self, name, value)
         if fields["channels"] is not None:
@@ -46,7 +47,7 @@ class ForeignEnv(DescribedEnv):
         start_timeout: seconds that making the env may take.
 
     Raises:
-        PluginError: the Python cannot be used, or makes no env with flat spaces.
+        PluginError: the Python cannot be used, or makes no env with spaces of numbers.
         OracleError: making it took too long.
     """
 
@@ -65,7 +66,7 @@ class ForeignEnv(DescribedEnv):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Array, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Start a rollout.
 
         Raises:
@@ -79,14 +80,14 @@ class ForeignEnv(DescribedEnv):
         self._start = answer.fields["context"]
         return self._observed(answer), {}
 
-    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Apply one action.
 
         Raises:
             EnvFault: the env raised, hung or died.
             gymnasium.error.ResetNeeded: it did so before, and there was no reset since.
         """
-        sent = np.asarray(action, dtype=np.float64)
+        sent = packed(self.action_space, action)
         answer = self._ask(Frame("step", {}, [sent[None]]))
         fields = answer.fields
         ends = fields["terminated"], fields["truncated"]
@@ -129,8 +130,8 @@ class ForeignEnv(DescribedEnv):
             raise fault
         return answer
 
-    def _observed(self, answer: Frame) -> Array:
-        return answer.arrays[0].astype(self.observation_space.dtype)
+    def _observed(self, answer: Frame) -> Any:
+        return unpacked(self.observation_space, answer.arrays[0])
 
 
 def _end(process: WorkerProcess) -> None:
@@ -138,6 +139,25 @@ def _end(process: WorkerProcess) -> None:
     process.free()
 
 
-def _box(low: Array, high: Array, dtype: str) -> spaces.Box:
-    kind: Any = np.dtype(dtype).type
-    return spaces.Box(low.astype(kind), high.astype(kind), low.shape, kind)
+def space_of(told: Mapping[str, Any], arrays: Iterator[Array]) -> spaces.Space[Any]:
+    """Return the space that another process has described (`robo_al.worker.spaces.described`).
+
+    Args:
+        told: what it is.
+        arrays: low and high of each box in it, in turn.
+    """
+    match told["kind"]:
+        case "Box":
+            dtype: Any = np.dtype(told["dtype"]).type
+            low, high = next(arrays).astype(dtype), next(arrays).astype(dtype)
+            return spaces.Box(low, high, low.shape, dtype)
+        case "Discrete":
+            return spaces.Discrete(told["n"], start=told["start"])
+        case "MultiDiscrete":
+            return spaces.MultiDiscrete(told["nvec"], start=told["start"])
+        case "MultiBinary":
+            return spaces.MultiBinary(told["shape"])
+    inner = [space_of(each, arrays) for each in told["spaces"]]
+    if told["kind"] == "Tuple":
+        return spaces.Tuple(inner)
+    return spaces.Dict(list(zip(told["keys"], inner, strict=True)))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from robo_al import worker
 from robo_al.errors import OracleError, PluginError
@@ -79,7 +80,13 @@ class WorkerProcess:
             OracleError: making it raised or took too long.
         """
         env = self._env
-        fields = {"name": env.name, "parameters": dict(env.parameters), "path": sys.path}
+        fields = {
+            "name": env.name,
+            "parameters": dict(env.parameters),
+            "facts": asdict(env.facts),
+            "finite": env.facts.encoder is None,
+            "path": sys.path,
+        }
         where = f"env {env.name}" + (f" in {env.python}" if env.python else "")
         try:
             self.send(Frame("make", fields), timeout)

@@ -18,6 +18,7 @@ from robo_al.errors import OracleError, UserError
 from robo_al.foreign.env import DescribedEnv
 from robo_al.foreign.process import WorkerLost, WorkerProcess
 from robo_al.oracles.connection import unconnected
+from robo_al.oracles.foreign import ForeignSpaces
 from robo_al.oracles.recording import ActionLimits, Fault, Recordings, Step, Steps
 from robo_al.oracles.steppers import START_GONE, StartKey, start_key
 from robo_al.protocols import Actor, Resolver
@@ -272,6 +273,8 @@ class _Worker:
         self.broken = False
         """Lost, or its env raised: not to be used again."""
         self.limits: ActionLimits
+        self._foreign: ForeignSpaces | None = None
+        """What is made here of what an env in a Python of its own answers."""
         self._standing: StartKey | None = None
         """Where the env was found, and is still."""
 
@@ -282,7 +285,8 @@ class _Worker:
             (low, high), fields = ready.arrays, ready.fields
             self.limits = ActionLimits(low, high, fields["dtype"], fields["control_period"])
         else:
-            self.limits = ActionLimits.of(DescribedEnv(ready), self._env)
+            self._foreign = ForeignSpaces(DescribedEnv(ready), self._env)
+            self.limits = self._foreign.limits
 
     def look(self, seed: int, timeout: float) -> Context:
         """Reset the env and leave it there; raises `OracleError` where it cannot be reset."""
@@ -304,20 +308,25 @@ class _Worker:
         fields = {"seed": context.seed, "options": dict(context.options)}
         self._send(Frame("reset", fields), timeout)
         answer = self._answer(timeout)
-        return answer if isinstance(answer, Fault) else answer.arrays[0]
+        return answer if isinstance(answer, Fault) else self._seen(answer)
 
     def steps(self, actions: Float[np.ndarray, "T A"], timeout: float) -> Iterator[Step | Fault]:
         """Step the env; yields at most T answers, each within `timeout` seconds."""
         if len(actions):
-            self._send(Frame("step", {}, [actions]), timeout)
+            sent = actions if self._foreign is None else self._foreign.packed(actions)
+            self._send(Frame("step", {}, [sent]), timeout)
         for _ in actions:
             answer = self._answer(timeout)
             if isinstance(answer, Fault):
                 yield answer
                 return
+            seen = self._seen(answer)
+            if isinstance(seen, Fault):
+                yield seen
+                return
             fields = answer.fields
             ends = fields["terminated"], fields["truncated"]
-            yield Step(answer.arrays[0], fields["reward"], *ends, fields["success"])
+            yield Step(seen, fields["reward"], *ends, fields["success"])
             if fields["over"]:
                 return
 
@@ -328,6 +337,15 @@ class _Worker:
     def free(self) -> None:
         """Close the pipes."""
         self._process.free()
+
+    def _seen(self, answer: Frame) -> Array | Fault:
+        """Return an observation [O], or why there is none."""
+        if self._foreign is None:
+            return answer.arrays[0]
+        seen = self._foreign.seen(answer.arrays[0])
+        # the process goes on with the steps that it was asked for: it is of no further use
+        self.broken = self.broken or isinstance(seen, Fault)
+        return seen
 
     def _answer(self, timeout: float) -> Frame | Fault:
         try:

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from robo_al.errors import UserError
 from robo_al.tasks import Env
 from robo_al.tasks.boxes import boxes, within
-from robo_al.tasks.describing import DEFAULT_PERIOD
+from robo_al.tasks.describing import control_period
 from robo_al.tasks.layers import time_limit
-from robo_al.tasks.offers import offers_of
 from robo_al.types import (
     Candidate,
     EnvSpec,
@@ -65,7 +64,7 @@ class ActionLimits:
     def of(cls, env: Env, spec: EnvSpec) -> "ActionLimits":
         """Read the limits off an env; raises `UserError` where its spaces are no flat boxes."""
         _, action = boxes(env, spec.name)
-        period = offers_of(env).control_period or DEFAULT_PERIOD
+        period = control_period(env, spec)
         low, high = action.low.astype(np.float64), action.high.astype(np.float64)
         return cls(low, high, np.dtype(action.dtype).name, period, time_limit(env))
 

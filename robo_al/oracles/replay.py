@@ -3,7 +3,7 @@
 import numpy as np
 
 from robo_al.errors import ConfigError, OracleError
-from robo_al.tasks.describing import DEFAULT_PERIOD
+from robo_al.tasks.describing import control_period
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.shelf import borrowed
 from robo_al.types import Candidate, EnvSpec, Failure, OpenLoop, Outcome, Trajectory
@@ -24,14 +24,13 @@ class ReplayOracle:
 
     def __init__(self, env: EnvSpec) -> None:
         with borrowed(env) as made:
-            offers = offers_of(made)
+            offers, self._control_period = offers_of(made), control_period(made, env)
         if offers.episodes is None:
             raise ConfigError(
                 f"oracle replay: the env {env.name} has no recorded episodes; it goes with "
                 "`env: {name: replay, path: ...}`"
             )
         self._episodes, _ = offers.episodes
-        self._control_period = offers.control_period or DEFAULT_PERIOD
         self._queue: dict[str, Candidate] = {}
         self._closed = False
 

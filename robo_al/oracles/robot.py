@@ -123,7 +123,8 @@ class RobotOracle:
         self.capacity = queue
         self._onnx = onnx
         with borrowed(env) as made:
-            self._task = describe(made, env, horizon=1)  # an evaluation's, which matters not here
+            facts = replace(env.facts, horizon=1)  # an evaluation's, which matters not here
+            self._task = describe(made, replace(env, facts=facts))
             self._robot = offers_of(made).robot
         try:
             host, _ = split_address(address, "oracle.address")

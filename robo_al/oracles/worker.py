@@ -26,15 +26,16 @@ class OwnHost:
     Args:
         name: see `robo_al.types.EnvSpec`.
         parameters: of the env's constructor.
+        facts: what the configuration says of it.
     """
 
-    def __init__(self, name: str, parameters: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, parameters: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         from robo_al.oracles.recording import ActionLimits
         from robo_al.plugins import make_env
-        from robo_al.types import EnvSpec
+        from robo_al.types import EnvFacts, EnvSpec
         from robo_al.worker.watch import Watch
 
-        spec = EnvSpec(name, parameters)
+        spec = EnvSpec(name, parameters, facts=EnvFacts.of(facts))
         self._env = make_env(spec)
         self._limits = ActionLimits.of(self._env, spec)
         self._watch = Watch(self._env)
@@ -65,7 +66,7 @@ def _make(fields: Mapping[str, Any]) -> OwnHost | Frame:
     from robo_al.errors import UserError
 
     try:
-        return OwnHost(fields["name"], fields["parameters"])
+        return OwnHost(fields["name"], fields["parameters"], fields["facts"])
     except UserError as error:
         return refusal(str(error), user=True)
     except Exception as error:

@@ -51,8 +51,7 @@ def first_and_best(run: RunView) -> list[Clip]:
     if not all(evaluated):
         raise VideoError("the model was evaluated on recorded rollouts: nothing was executed")
     rollouts = [rollout[start][:2] for rollout in evaluated]
-    env = run.config["env"]
-    spec = EnvSpec.of(env["name"], env)
+    spec = EnvSpec.in_config(run.config)
     captions = [
         f"{name} evaluation, after {count(row.rollouts, 'rollout')}. The video shows start "
         f"{start + 1}, with a return of {number(trajectory.total_reward)}; the mean over all "

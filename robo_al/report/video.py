@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from robo_al.errors import RoboALError
-from robo_al.types import Context, EnvSpec, Trajectory
+from robo_al.types import Context, EnvFacts, EnvSpec, Trajectory
 
 MAX_FRAMES = 120
 """A longer rollout is drawn at fewer steps, and its end left out, so that a report is quick."""
@@ -68,6 +68,7 @@ def film(spec: EnvSpec, rollouts: Sequence[tuple[Context, Trajectory]]) -> list[
             "name": spec.name,
             "parameters": {**spec.parameters, "render_mode": "rgb_array"},
         },
+        "facts": asdict(spec.facts),
         "rollouts": [
             {
                 "context": {"seed": context.seed, "options": dict(context.options)},
@@ -110,13 +111,13 @@ def _run(folder: Path) -> None:
 def _answer(folder: Path) -> None:
     """Write the videos that the request in a folder asks for."""
     from robo_al.plugins import make_env
-    from robo_al.tasks.describing import DEFAULT_PERIOD
-    from robo_al.tasks.offers import offers_of
+    from robo_al.tasks.describing import control_period
 
     request = json.loads((folder / "request.json").read_text())
-    spec, answers = EnvSpec(**request["env"]), []
+    spec = EnvSpec(**request["env"], facts=EnvFacts.of(request["facts"]))
+    answers = []
     with closing(make_env(spec)) as env:
-        period = offers_of(env).control_period or DEFAULT_PERIOD
+        period = control_period(env, spec)
         _draw_quickly(env)
         for index, rollout in enumerate(request["rollouts"]):
             stride = frame_stride(len(rollout["actions"]), period)

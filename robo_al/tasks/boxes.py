@@ -1,12 +1,12 @@
 """The spaces that a campaign needs, actions that are within them, and what to write for others."""
 
-import math
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float, Shaped
 
+from robo_al.encoding.flatten import has_pictures, is_plain, leaves
 from robo_al.errors import ConfigError, PluginError
 from robo_al.tasks.layers import Env
 
@@ -15,6 +15,8 @@ Limit = Float[np.ndarray, "A"]
 
 def boxes(env: Env, name: str) -> tuple[spaces.Box, spaces.Box]:
     """Return the observation space and the action space of an env, flat boxes both.
+
+    An env that `robo_al.plugins` made has them, as far as its own spaces and its spec allow.
 
     Args:
         env: whose.
@@ -25,17 +27,12 @@ def boxes(env: Env, name: str) -> tuple[spaces.Box, spaces.Box]:
         ConfigError: a space that is no flat box, or an unbounded action; says what to write.
     """
     observation, action = (_space(env, which, name) for which in ("observation", "action"))
-    for which, space, wrapper in (
-        ("observation", observation, _flat_observation),
-        ("action", action, _flat_action),
-    ):
-        if not isinstance(space, spaces.Box) or len(space.shape) != 1:
-            wrong = f"its {which} space is {space}; a flat Box is needed"
-            raise ConfigError(f"env {name}: {wrong}. {_advice(wrapper(space))}")
-    assert isinstance(observation, spaces.Box) and isinstance(action, spaces.Box)
-    if not action.is_bounded():
-        wrong = f"its action space {action} has no limits; set them"
-        raise ConfigError(f"env {name}: {wrong}. {_advice(_limited(action))}")
+    if not isinstance(observation, spaces.Box) or len(observation.shape) != 1:
+        wrong = f"its observation space is {observation}; a flat Box is needed"
+        raise ConfigError(f"env {name}: {wrong}. {_encoded(observation)}")
+    if not isinstance(action, spaces.Box) or len(action.shape) != 1 or not action.is_bounded():
+        wrong = f"its action space is {action}; a flat Box with limits is needed"
+        raise ConfigError(f"env {name}: {wrong}. {_limited(action)}")
     return observation, action
 
 
@@ -77,59 +74,28 @@ def _space(env: Env, which: str, name: str) -> spaces.Space[Any]:
 # ---------------------------------------------------------------- what to write
 
 
-def _advice(wrapped: str) -> str:
-    return f"Name a function of a file, env: my/env.py:make, that returns {wrapped}"
+def _wrapped(wrapper: str) -> str:
+    return f"Name a function of a file, env: my/env.py:make, that returns {wrapper}"
 
 
-def _flat_observation(space: spaces.Space[Any]) -> str:
-    if space.is_np_flattenable:
-        return "gymnasium.wrappers.FlattenObservation(env)"
-    kept = "gymnasium.spaces.Box(low, high, (size,))"
-    return f"gymnasium.wrappers.TransformObservation(env, function, {kept})"
+def _encoded(space: spaces.Space[Any]) -> str:
+    """Return what makes a flat box of a space of observations."""
+    own = "a class with `channels` and `encode`, as in docs/plugins.md"
+    named = f"Name what makes numbers of it, `encoder: my/encoder.py:Mine` ({own})"
+    if not (is_plain(space) and has_pictures(space)):
+        return named
+    shipped = "`encoder: {name: downscale, size: 8}` for the brightness of 8 x 8 fields"
+    return f"{named}; {shipped}, `encoder: flatten` for every pixel"
 
 
-def _flat_action(space: spaces.Space[Any]) -> str:
-    """Return the wrapper that makes a space of actions a flat box."""
-    function, box = "function", "Box(low, high, (size,))"
-    match space:
-        case spaces.Box():
-            function = f"lambda a: a.reshape({space.shape})"
-            limits = f"{float(space.low.min()):g}, {float(space.high.max()):g}"
-            limits = limits if space.is_bounded() else "low, high"
-            box = f"Box({limits}, ({math.prod(space.shape)},))"
-        case spaces.Discrete():
-            first, last = int(space.start), int(space.start + space.n - 1)
-            function = f"lambda a: min(int(a[0] // 1), {last})"
-            box = f"Box({first}, {last + 1}, (1,))"
-        case spaces.MultiDiscrete() if space.nvec.ndim == 1:
-            last = (space.start + space.nvec - 1).tolist()
-            function = f"lambda a: numpy.minimum(a // 1, {last}).astype('{space.dtype}')"
-            limits = f"{_array(space.start)}, {_array(space.start + space.nvec)}"
-            box = f"Box({limits}, dtype='float32')"
-        case spaces.MultiBinary() if len(space.shape) == 1:
-            function = f"lambda a: (a > 0).astype('{space.dtype}')"
-            box = f"Box(-1, 1, {space.shape})"
-        case spaces.Dict() | spaces.Tuple() if _is_bounded(space):
-            function = "lambda a: gymnasium.spaces.unflatten(env.action_space, a)"
-            flat = "gymnasium.spaces.flatten_space(env.action_space)"
-            return f"gymnasium.wrappers.TransformAction(env, {function}, {flat})"
-    return f"gymnasium.wrappers.TransformAction(env, {function}, gymnasium.spaces.{box})"
-
-
-def _limited(space: spaces.Box) -> str:
-    box = f"gymnasium.spaces.Box(low, high, {space.shape}, '{np.dtype(space.dtype).name}')"
-    return f"gymnasium.wrappers.TransformAction(env, lambda a: a, {box})"
-
-
-def _is_bounded(space: spaces.Space[Any]) -> bool:
-    """Whether a space is made of boxes with limits only."""
-    match space:
-        case spaces.Dict():
-            return all(map(_is_bounded, space.spaces.values()))
-        case spaces.Tuple():
-            return all(map(_is_bounded, space.spaces))
-    return isinstance(space, spaces.Box) and space.is_bounded()
-
-
-def _array(values: np.ndarray) -> str:
-    return f"numpy.array({values.tolist()})"
+def _limited(space: spaces.Space[Any]) -> str:
+    """Return what makes a bounded flat box of a space of actions."""
+    if not is_plain(space):
+        box = "gymnasium.spaces.Box(low, high, (size,))"
+        return _wrapped(f"gymnasium.wrappers.TransformAction(env, function, {box})")
+    choices = [leaf for leaf in leaves(space) if not isinstance(leaf, spaces.Box)]
+    what = " (a choice among n cuts them into n equal parts)" if choices else ""
+    return (
+        f"Say the limits between which actions are chosen{what}: `action_limits: [-1, 1]` in the "
+        "configuration, or a pair for each of them, `action_limits: [[-1, 1], [0, 2]]`"
+    )

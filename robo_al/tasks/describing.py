@@ -5,9 +5,10 @@ import numpy as np
 from robo_al.errors import ConfigError
 from robo_al.plugins import known_reward, known_termination
 from robo_al.tasks.boxes import boxes
+from robo_al.tasks.channels import channels_of
 from robo_al.tasks.layers import Env, is_bare, time_limit
 from robo_al.tasks.offers import Offers, offers_of
-from robo_al.types import Channel, EnvSpec, Task
+from robo_al.types import EnvSpec, Task
 
 UNKNOWN_END = 1000
 """Steps of an evaluation of an env that ends, but is never broken off."""
@@ -15,32 +16,29 @@ DEFAULT_PERIOD = 1.0
 """Seconds between two actions where an env does not say them."""
 
 
-def describe(
-    env: Env, spec: EnvSpec, horizon: int | None = None, endless: int | None = None
-) -> Task:
-    """Describe an env: what it does not say of itself gets a plain default.
+def describe(env: Env, spec: EnvSpec, endless: int | None = None) -> Task:
+    """Describe an env: what neither it nor its spec says gets a plain default.
 
     Args:
-        env: with a flat continuous observation and action.
+        env: that `robo_al.plugins` made of the spec, or one of flat observations and actions.
         spec: what it was made from. An env that is not registered with Gymnasium says its
-            `horizon` (steps) and, if it has one, its `threshold` (return) as attributes.
-        horizon: steps of an evaluation, in place of what the env says.
-        endless: those of an env that says none and never ends; None: it is refused.
+            `horizon` (steps) and, if it has one, its `threshold` (return) as attributes; what
+            the spec's `facts` say is in place of what the env says.
+        endless: the horizon of an env that says none and never ends; None: it is refused.
 
     Raises:
-        ConfigError: a space that is no flat box, an unbounded action, or an env without a horizon
-            that never ends.
+        ConfigError: a space that is no flat box, an unbounded action, channels that are not as
+            many as the numbers observed, or an env without a horizon that never ends.
         PluginError: it has no spaces, or raises when it is tried.
     """
     observation, action = boxes(env, spec.name)
-    offers, size = offers_of(env), observation.shape[0]
-    channels = offers.channels or tuple(Channel(f"observation[{i}]", "1") for i in range(size))
-    if len(channels) != size:
-        raise ConfigError(f"env {spec.name}: {len(channels)} channels for {size} observations")
+    offers, facts = offers_of(env), spec.facts
+    channels, noted = channels_of(env, spec, observation.shape[0])
     reward = offers.reward or (known_reward(spec) if is_bare(env) else None)
     termination = offers.termination or (known_termination(spec) if is_bare(env) else None)
     chosen, held_out = offers.episodes or (None, ())
     notes: tuple[str, ...] = ()
+    horizon = facts.horizon
     if horizon is None:
         horizon, notes = _horizon(env, offers, spec.name, endless)
     return Task(
@@ -49,15 +47,20 @@ def describe(
         action_low=action.low.astype(np.float64),
         action_high=action.high.astype(np.float64),
         horizon=horizon,
-        control_period=offers.control_period or DEFAULT_PERIOD,
+        control_period=control_period(env, spec),
         reward=reward,
-        threshold=offers.threshold,
+        threshold=offers.threshold if facts.threshold is None else facts.threshold,
         termination=termination,
         constraint=offers.constraint,
         starts=None if chosen is None else len(chosen),
         held_out=held_out,
-        notes=(*notes, *offers.ignored),
+        notes=(*notes, *noted, *offers.ignored),
     )
+
+
+def control_period(env: Env, spec: EnvSpec) -> float:
+    """Return the seconds between two actions."""
+    return spec.facts.control_period or offers_of(env).control_period or DEFAULT_PERIOD
 
 
 def _horizon(

@@ -7,6 +7,8 @@ import gymnasium
 import numpy as np
 from gymnasium import wrappers
 
+from robo_al.encoding.adapted import Adapted
+
 Env = gymnasium.Env[Any, Any]
 
 
@@ -61,6 +63,18 @@ def clear_layers(env: Env) -> Iterator[Env]:
             return
 
 
+def own_layers(env: Env) -> Iterator[Env]:
+    """Yield the layers whose words on steps may be ours: those that are clear, and flattened ones.
+
+    What flattens an env's spaces is not of its maker, who may mean the flat numbers; whoever asks
+    tries it. What is meant by an encoder that somebody chose is another observation.
+    """
+    for layer in clear_layers(env):
+        yield layer
+        if isinstance(layer, Adapted) and not layer.only_limits and not layer.is_encoded:
+            yield from own_layers(layer.env)
+
+
 def is_bare(env: Env) -> bool:
     """Whether no wrapper changes what the env is sent and what it answers."""
     return any(layer is env.unwrapped for layer in clear_layers(env))
@@ -84,6 +98,8 @@ def _is_transparent(wrapper: "gymnasium.Wrapper[Any, Any, Any, Any]") -> bool:
     )
     if isinstance(wrapper, known):
         return True
+    if isinstance(wrapper, Adapted):
+        return wrapper.only_limits
     kind, base = type(wrapper), gymnasium.Wrapper
     same_spaces = wrapper._observation_space is None and wrapper._action_space is None
     return same_spaces and all(

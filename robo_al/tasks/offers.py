@@ -13,6 +13,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import wrappers
+from numpy.typing import NDArray
 
 from robo_al.errors import PluginError
 from robo_al.protocols import SupportsRobot
@@ -27,7 +28,7 @@ from robo_al.tasks.fits import (
     no_number,
     no_period,
 )
-from robo_al.tasks.layers import Env, Lent, clear_layers, is_bare, layers
+from robo_al.tasks.layers import Env, Lent, clear_layers, is_bare, layers, own_layers
 from robo_al.tasks.trial import Ending, Tried, ending, own_copy, play, trying
 from robo_al.types import (
     AnswerFunction,
@@ -38,6 +39,8 @@ from robo_al.types import (
 )
 
 _TRIED_STEPS = 3
+_STEADY_STEPS = 10
+"""In which a number that is not constant shows it."""
 _NAMES = (
     "horizon",
     "threshold",
@@ -121,6 +124,22 @@ class Offers:
         return None if value is None else tuple(value)
 
     @cached_property
+    def steadiness(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which numbers stay as they are within two rollouts, and which differ between them.
+
+        Of an env that raises, nothing is found out: that is told where it costs a rollout.
+        """
+        try:
+            seen = [play(self._env, _STEADY_STEPS, seed) for seed in range(2)]
+        except PluginError:
+            size = self._env.observation_space.shape or ()
+            return np.ones(size, dtype=np.bool_), np.zeros(size, dtype=np.bool_)
+        first = [rollout.observations[0] for rollout in seen]
+        changed = [rollout.next_observations != rollout.observations[0] for rollout in seen]
+        within = np.array(np.concatenate(changed).any(axis=0))
+        return ~within, np.array(first[0] != first[1])
+
+    @cached_property
     def context(self) -> Callable[[], Mapping[str, Any]] | None:
         """Returns the options that reproduce the present start."""
         found: Callable[[], Mapping[str, Any]] | None = self._take("context", self._no_context)
@@ -180,7 +199,7 @@ class Offers:
         self, name: str, wrong: Callable[[Any], str | None], among: Iterable[Env] | None = None
     ) -> Any:
         """Return the outermost attribute of a name; None where there is none, or it is not ours."""
-        for layer in clear_layers(self._env) if among is None else among:
+        for layer in own_layers(self._env) if among is None else among:
             if isinstance(layer, gymnasium.RewardWrapper) and name == "reward":
                 continue  # Gymnasium's own, which every such wrapper has
             try:

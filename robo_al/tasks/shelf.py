@@ -102,5 +102,9 @@ def _key(spec: EnvSpec) -> _Key:
     return (
         str(Path.cwd()),
         spec.name,
-        json.dumps([dict(spec.parameters), spec.python], sort_keys=True, default=repr),
+        json.dumps(
+            [dict(spec.parameters), spec.python, spec.facts.encoder, spec.facts.action_limits],
+            sort_keys=True,
+            default=repr,
+        ),
     )

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from .frames import Frame
 from .serving import fault, refusal, serve
+from .spaces import SpaceError, described, packed, unpacked
 from .watch import (
     Watch,
     first_not_finite,
     not_finite,
     refused_by_mujoco,
     said_success,
-    wrong_shape,
 )
 
 if TYPE_CHECKING:
@@ -45,22 +45,26 @@ class Guest:
     """Holds one env.
 
     Args:
-        env: with `reset`, `step` and flat `Box`es as its spaces.
+        env: with `reset`, `step` and spaces of numbers.
+
+        finite: whether what it shows must be finite; an encoder of the parent's may know better.
 
     Raises:
         GuestError: it is none.
     """
 
-    def __init__(self, env: Any) -> None:
+    def __init__(self, env: Any, finite: bool = True) -> None:
         self._env = env
+        self._finite = finite
         self._inner = getattr(env, "unwrapped", env)
         for name in ("reset", "step", "action_space", "observation_space"):
             if not hasattr(env, name):
                 raise GuestError(f"makes a {type(env).__name__}, which is no env: it has no {name}")
-        for which in ("observation", "action"):
-            space = getattr(env, f"{which}_space")
-            if type(space).__name__ != "Box" or len(space.shape) != 1:
-                raise GuestError(f"its {which} space is {space}; a flat Box is needed")
+        try:
+            self._action, self._limits = described(env.action_space)
+            self._observation, self._bounds = described(env.observation_space)
+        except SpaceError as error:
+            raise GuestError(f"it has a space that no other process is told of: {error}") from error
         # a wrapper's own `reset` passes on whatever it is given, and so tells nothing
         takes_seed = "seed" in inspect.signature(self._inner.reset).parameters
         self._seeded = takes_seed or not hasattr(env, "seed")
@@ -68,7 +72,6 @@ class Guest:
 
     def ready(self) -> Frame:
         """Say what the env is: its spaces, and what it tells by attributes."""
-        action, observation = self._env.action_space, self._env.observation_space
         spec = getattr(self._env, "spec", None)
         known = {
             "horizon": getattr(spec, "max_episode_steps", None),
@@ -79,50 +82,54 @@ class Guest:
             value = getattr(self._inner, name, None)
             known[name] = _number(default) if _number(value) is None else _number(value)
         fields = {
-            "action_dtype": action.dtype.name,
-            "observation_dtype": observation.dtype.name,
+            "action": self._action,
+            "observation": self._observation,
             "attributes": {name: value for name, value in known.items() if value is not None},
             "channels": _channels(getattr(self._inner, "channels", None)),
             "context": callable(getattr(self._inner, "context", None)),
         }
-        return Frame("ready", fields, [action.low, action.high, observation.low, observation.high])
+        return Frame("ready", fields, [*self._limits, *self._bounds])
 
     def reset(self, seed: int, options: Mapping[str, Any]) -> Frame:
         """Start a rollout; the answer has the env's own `context`, where it has one."""
         import numpy as np
 
         try:
-            seen = np.array(self._first(seed, options), dtype=np.float64)
+            seen = packed(self._env.observation_space, self._first(seed, options))
+        except SpaceError as error:
+            return fault("failed", str(error))
         except Exception as error:
             return _raised(error)
-        if not np.isfinite(seen).all():
+        if self._finite and not np.isfinite(seen).all():
             return fault("quarantined", first_not_finite(seen))
-        return self._shaped(Frame("observation", {"context": self._context()}, [seen]))
+        return Frame("observation", {"context": self._context()}, [seen])
 
     def step(self, action: NDArray[np.float64]) -> Frame:
-        """Apply one action [A]."""
+        """Apply one action, whose numbers are given."""
         import numpy as np
 
         self._watch.before_step()
         try:
-            answer = self._env.step(action.astype(self._env.action_space.dtype))
+            answer = self._env.step(unpacked(self._env.action_space, action))
             if len(answer) == 5:
                 observation, reward, terminated, truncated, info = answer
             else:  # of the old Gym
                 observation, reward, done, info = answer
                 truncated = done and bool(info.get("TimeLimit.truncated", False))
                 terminated = done and not truncated
-            seen, reward = np.array(observation, dtype=np.float64), float(reward)
+            seen, reward = packed(self._env.observation_space, observation), float(reward)
+        except SpaceError as error:
+            return fault("failed", str(error))
         except Exception as error:
             return _raised(error)
         if (wrong := self._watch.wrong()) is not None:
             return fault("quarantined", wrong)
-        if not (np.isfinite(seen).all() and np.isfinite(reward)):
+        trusted = np.isfinite(seen).all() or not self._finite
+        if not (trusted and np.isfinite(reward)):
             return fault("quarantined", not_finite(seen, reward))
         ends = {"terminated": bool(terminated), "truncated": bool(truncated)}
         said = {"over": any(ends.values()), "success": said_success(info)}
-        fields = {"reward": reward, **ends, **said}
-        return self._shaped(Frame("observation", fields, [seen]))
+        return Frame("observation", {"reward": reward, **ends, **said}, [seen])
 
     def _first(self, seed: int, options: Mapping[str, Any]) -> Any:
         """Reset the env; return its first observation."""
@@ -144,11 +151,6 @@ class Guest:
         except (AttributeError, TypeError, ValueError):
             return {}
 
-    def _shaped(self, answer: Frame) -> Frame:
-        """Return an answer if its observation is what the space says, else the fault."""
-        shape, wanted = answer.arrays[0].shape, self._env.observation_space.shape
-        return answer if shape == wanted else fault("failed", wrong_shape(shape, wanted))
-
 
 def make(fields: Mapping[str, Any]) -> Guest | Frame:
     """Make the env that the frame `make` asks for."""
@@ -157,7 +159,7 @@ def make(fields: Mapping[str, Any]) -> Guest | Frame:
     except Exception as error:
         return refusal(f"it cannot import NumPy, which an env's Python needs: {error}", True)
     try:
-        return Guest(_factory(fields["name"])(**fields["parameters"]))
+        return Guest(_factory(fields["name"])(**fields["parameters"]), fields["finite"])
     except GuestError as error:
         return refusal(str(error), True)
     except (Exception, SystemExit) as error:

@@ -4,8 +4,10 @@ It is started with the ends of three pipes as its last arguments: to read frames
 frames to, and one whose other end is closed when the parent dies. The parent sends
 
     make   {name, parameters, ...}          -> ready {what the env is} or refused {reason, user}
-    reset  {seed, options}                  -> observation [O] or fault
-    step   actions [T,A]                    -> T times: observation [O] or fault
+    reset  {seed, options}                  -> observation or fault
+    step   T actions                        -> T times: observation or fault
+
+Observations and actions are the numbers of their spaces, one after the other (`.spaces`).
 
 An answer comes after each step, so that the deadline is each step's, and what was recorded before
 a worker hung is with the parent. No answer follows a fault, or a step that ended the rollout
@@ -40,7 +42,7 @@ class Host(Protocol):
         """Start a rollout."""
 
     def step(self, action: NDArray[np.float64]) -> Frame:
-        """Apply one action [A]."""
+        """Apply one action, whose numbers are given."""
 
 
 def serve(make: Callable[[Mapping[str, Any]], Host | Frame]) -> None:

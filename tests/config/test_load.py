@@ -10,6 +10,7 @@ from robo_al.config.load import load_config
 from robo_al.config.schema import Config
 from robo_al.config.sources import shipped_configs
 from robo_al.errors import ConfigError
+from robo_al.types import Channel, EnvSpec
 
 Write = Callable[[str], Path]
 
@@ -304,3 +305,63 @@ def test_a_whole_strategy_can_be_written(write: Write) -> None:
 def test_a_wrong_strategy_is_refused(write: Write, text: str, message: str) -> None:
     found = refusal(write(f"env: pendulum\nstrategy: {text}"))
     assert re.search(message, found), found
+
+
+@pytest.mark.parametrize(
+    ("text", "limits"),
+    [
+        ("action_limits: [-1, 0.5]", [[-1.0, 0.5]]),
+        ("action_limits: [[-1, 1], [0, 2]]", [[-1.0, 1.0], [0.0, 2.0]]),
+        ("action_limits: null", None),
+    ],
+)
+def test_limits_are_a_pair_for_all_actions_or_one_for_each(write, text, limits) -> None:
+    config = load_config(write(f"env: pendulum\n{text}"))
+    assert config.action_limits == limits
+    assert load_config(write(config.text())) == config
+    assert load_config(write("env: pendulum"), ["--action_limits", "[-2, 2]"]).action_limits == [
+        [-2.0, 2.0]
+    ]
+
+
+def test_channels_are_names_with_a_unit_and_a_kind_if_they_have_one(write) -> None:
+    config = load_config(
+        write("env: pendulum\nchannels: [x, {name: angle, unit: rad, kind: angle}]")
+    )
+    assert EnvSpec.in_config(config.model_dump()).facts.channels == (
+        Channel("x", "1"),
+        Channel("angle", "rad", "angle"),
+    )
+    assert load_config(write(config.text())) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("action_limits: [1, -1]", "action_limits: expected a pair of numbers"),
+        ("action_limits: [[-1, 1], [0]]", "action_limits: expected a pair of numbers"),
+        ("action_limits: [low, high]", "action_limits: expected a pair of numbers"),
+        ("action_limits: [true, 1]", "action_limits: expected a pair of numbers"),
+        ("action_limits: []", "action_limits: expected a pair of numbers"),
+        ("channels: x", "channels: expected a list"),
+        ("channels: []", "channels: expected"),
+        ("channels: [{unit: m}]", "channels.0.name: missing"),
+        ("channels: [{name: x, knd: angle}]", "channels.0.knd: unknown key; did you mean chan"),
+        ("channels: [{name: x, kind: round}]", "channels.0.kind: expected 'linear'"),
+        ("control_period: 0", "control_period: expected greater than 0"),
+        (
+            "encoder: {name: my/none.py:Enc}",
+            "encoder: encoders: 'my/none.py:Enc': there is no file",
+        ),
+        (
+            "encoder: {name: robo_al.encoding.downscale:Downscale, size: 0, seize: 3}",
+            "encoder.size: expected at least 1",
+        ),
+        (
+            "encoder: {name: robo_al.encoding.downscale:Downscale, seize: 3}",
+            "encoder.seize: .* has no such parameter; did you mean size",
+        ),
+    ],
+)
+def test_what_is_wrong_of_an_env_s_facts_is_told(write, text: str, said: str) -> None:
+    assert re.search(said, refusal(write(f"env: pendulum\n{text}")))

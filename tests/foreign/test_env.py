@@ -22,9 +22,21 @@ from robo_al.oracles.simulation import SimulationOracle
 from robo_al.plugins import known_reward, make_env
 from robo_al.tasks import describe, sample_contexts
 from robo_al.testing import FakeModel, FakePolicy, resolver
-from robo_al.types import MEAN, Candidate, ClosedLoop, EnvSpec, Failure, OpenLoop, Trajectory
+from robo_al.types import (
+    MEAN,
+    Candidate,
+    Channel,
+    ClosedLoop,
+    Context,
+    EnvFacts,
+    EnvSpec,
+    Failure,
+    OpenLoop,
+    Trajectory,
+)
 
 LAB = Path(__file__).parents[1] / "worker/lab_envs.py"
+FOREIGN = Path(__file__).parents[1] / "tasks/foreign_envs.py"
 ORACLES = [SimulationOracle, GymnasiumOracle]
 
 
@@ -341,8 +353,7 @@ def test_nothing_is_known_of_a_registered_env_of_another_python(python):
             r"RuntimeError: no cable \(.*lab_envs.py, line \d+\)",
         ),
         ("Cart", {"reach": 3}, "TypeError: .*unexpected keyword argument 'reach'"),
-        ("Picture", {}, r"its observation space is Box\(0, 255.*a flat Box is needed"),
-        ("Switch", {}, r"its action space is Discrete\(2\); a flat Box is needed"),
+        ("Wordy", {}, "it has a space that no other process is told of: Text"),
         ("Crat", {}, r"lab_envs.py has no 'Crat' that could be called"),
     ],
 )
@@ -352,6 +363,79 @@ def test_an_env_that_cannot_be_made_is_refused_with_the_reason(name, parameters,
             make(EnvSpec(f"{LAB}:{name}", parameters, python))
         assert str(told.value).startswith(f"env {LAB}:{name} in {python} cannot be made: ")
         assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("Picture", r"its observation space is Box\(0, 255.*`encoder: {name: downscale, size: 8}`"),
+        ("Switch", r"its action space is Discrete\(2\); .* `action_limits: \[-1, 1\]`"),
+    ],
+)
+def test_spaces_that_nothing_is_known_of_are_refused_with_what_to_write(name, why, python):
+    spec = EnvSpec(f"{LAB}:{name}", {}, python)
+    with closing(make_env(spec)) as env, pytest.raises(ConfigError, match=why):
+        describe(env, spec)
+    with pytest.raises(ConfigError, match=why):
+        GymnasiumOracle(spec)
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+@pytest.mark.parametrize("name", ["Goals", "Everything", "Choosing", "Picturing"])
+def test_an_env_of_any_spaces_is_as_in_our_own_python(name, oracle, python):
+    downscale = {"name": "robo_al.encoding.downscale:Downscale", "size": 4}
+    facts = EnvFacts(
+        control_period=0.25,
+        action_limits=((-1.0, 1.0),) if name == "Choosing" else None,
+        encoder=downscale if name == "Picturing" else None,
+    )
+    spec = EnvSpec(f"{FOREIGN}:{name}", facts=facts)
+    own = make_env(spec)
+    size = len(describe(own, spec).action_low)
+    rng = np.random.default_rng(0)
+    candidates = [
+        Candidate(context, OpenLoop(rng.uniform(-1, 1, (4, size))), 4, 0, f"c{i}")
+        for i, context in enumerate(sample_contexts(own, [rng, rng]))
+    ]
+    answers = []
+    for each in (spec, replace(spec, python=python)):
+        with oracle(each) as executing:
+            check_oracle(executing, candidates)
+            executing.submit(candidates[0])
+            (outcome,) = executing.poll()
+            assert outcome.robot_seconds == 4 * 0.25
+            answers.append(execute(executing, candidates))
+    for candidate in candidates:
+        assert_same(*(answer[candidate.id] for answer in answers))
+
+
+def test_the_facts_of_a_configuration_are_those_of_an_env_in_another_python(python):
+    names = (Channel("x", "m"), Channel("y", "m"))
+    facts = EnvFacts(7, 0.25, -2.0, ((-0.5, 0.25),), names)
+    spec = EnvSpec(f"{FOREIGN}:Namesake", {}, python, facts)
+    with closing(make_env(spec)) as env:
+        task = describe(env, spec)
+    assert (task.horizon, task.control_period, task.threshold) == (7, 0.25, -2.0)
+    assert task.channels == names
+    candidate = Candidate(Context(np.zeros(2), 3), OpenLoop(np.array([[-9.0], [9.0]])), 2, 0, "far")
+    for oracle in ORACLES:
+        with oracle(spec) as executing:
+            assert execute(executing, [candidate])["far"].actions.tolist() == [[-0.5], [0.25]]
+
+
+@pytest.mark.parametrize("where", ["own", "other"])
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_an_encoder_that_fails_costs_one_rollout(oracle, where, python):
+    facts = EnvFacts(encoder={"name": f"{FOREIGN}:Sum", "most": 3})
+    spec = EnvSpec(f"{FOREIGN}:Goals", {}, python if where == "other" else None, facts)
+    context = Context(np.zeros(1), 0)
+    long = Candidate(context, OpenLoop(np.ones((6, 1))), 6, 0, "long")
+    short = Candidate(context, OpenLoop(np.ones((2, 1))), 2, 0, "short")
+    with oracle(spec) as executing:
+        failed = execute(executing, [long])["long"]
+        assert isinstance(failed, Failure) and failed.partial.steps == 2
+        assert failed.kind == "failed" and "Sum.encode raised ValueError: enough" in failed.reason
+        assert execute(executing, [short])["short"].steps == 2
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,11 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces, wrappers
 
+try:  # in a Python of their own, these envs have nothing of ours beside them
+    from robo_al.types import Channel
+except ImportError:
+    Channel = None
+
 
 class Plain(gymnasium.Env):
     """A point that its action moves, towards the origin if it is wise; checks what it is sent."""
@@ -94,7 +99,10 @@ class Endless(Plain):
 class Namesake(Truncating):
     """Has an attribute of every name that means something to robo-al, and to it something else."""
 
+    action_limits = 5
     channels = 3
+    control_period = "slow"
+    encoder = "utf-8"
     answer = [42]
     constraint = True
     dt = [0.1]
@@ -136,6 +144,150 @@ class Honest(Plain):
         return -(next_observation**2).sum(-1)
 
 
+class Goals(Plain):
+    """Has a goal for each rollout, as the envs of robotics suites have it."""
+
+    observation_space = spaces.Dict(
+        {key: spaces.Box(-9, 9, (2,), np.float64) for key in ("achieved_goal", "desired_goal")}
+        | {"observation": spaces.Box(-9, 9, (3,), np.float32)}
+    )
+
+    def reset(self, **asked):
+        super().reset(**asked)
+        self.goal = self.np_random.uniform(-1, 1, 2)
+        return self.shown(), {}
+
+    def step(self, action):
+        super().step(action)
+        return self.shown(), -float(abs(self.state - self.goal).sum()), False, False, {}
+
+    def shown(self):
+        seen = np.append(self.state, self.state.sum()).astype(np.float32)
+        return {
+            "achieved_goal": self.state.copy(),
+            "desired_goal": self.goal.copy(),
+            "observation": seen,
+        }
+
+
+class Chasing(Goals):
+    """Its goal runs away."""
+
+    def step(self, action):
+        self.goal = self.goal + 0.1
+        return super().step(action)
+
+
+class Everything(Plain):
+    """Shows something of every space of numbers, nested."""
+
+    observation_space = spaces.Dict(
+        {
+            "arm": spaces.Tuple([spaces.Box(-9, 9, (2, 2), np.float64), spaces.Discrete(3)]),
+            "lamps": spaces.MultiBinary(2),
+            "gears": spaces.MultiDiscrete([2, 3]),
+            "time": spaces.Box(0, 99, (), np.float32),
+        }
+    )
+
+    def reset(self, **asked):
+        super().reset(**asked)
+        self.count = 0
+        return self.shown(), {}
+
+    def step(self, action):
+        self.count += 1
+        _, *rest = super().step(action)
+        return self.shown(), *rest
+
+    def shown(self):
+        shown = {
+            "arm": (np.outer(self.state, [1.0, 2.0]), self.count % 3),
+            "lamps": (self.state > 0).astype(np.int8),
+            "gears": np.array([self.count % 2, self.count % 3]),
+            "time": np.array(self.count, np.float32),
+        }
+        assert self.observation_space.contains(shown)
+        return shown
+
+
+class Stateful(Goals):
+    """Of a maker who knows robo-al: says its reward on the flat numbers, and where it starts."""
+
+    def reset(self, *, seed=None, options=None):
+        shown, info = super().reset(seed=seed)
+        if options:
+            self.state, self.goal = map(np.array, (options["state"], options["goal"]))
+            shown = self.shown()
+        self.start = {"state": self.state.copy(), "goal": self.goal.copy()}
+        return shown, info
+
+    def context(self):
+        return self.start
+
+    def reward(self, observation, action, next_observation):
+        return -abs(next_observation[..., 0:2] - next_observation[..., 2:4]).sum(-1)
+
+
+class Choosing(Plain):
+    """Has a choice, and a motion without limits."""
+
+    action_space = spaces.Dict(
+        {"gear": spaces.Discrete(3, start=-1), "push": spaces.Box(-np.inf, np.inf, (1, 1))}
+    )
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        self.chosen = [*getattr(self, "chosen", []), action]
+        self.state = self.state + 0.1 * int(action["gear"]) + 0.1 * float(action["push"][0, 0])
+        return self.state.copy(), -float(self.state @ self.state), False, False, {}
+
+
+class Boundless(Plain):
+    """Says no limits of its actions, nor anything else of itself."""
+
+    action_space = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    horizon = None
+
+
+class Picturing(Plain):
+    """Shows a picture: the square that it stands on is bright."""
+
+    observation_space = spaces.Box(0, 255, (12, 12, 3), np.uint8)
+
+    def reset(self, **asked):
+        super().reset(**asked)
+        return self.shown(), {}
+
+    def step(self, action):
+        _, *rest = super().step(action)
+        return self.shown(), *rest
+
+    def shown(self):
+        picture = np.zeros((12, 12, 3), np.uint8)
+        row, column = np.clip((self.state + 2) * 3, 0, 11).astype(int)
+        picture[row, column] = 255
+        return picture
+
+
+class Sum:
+    """An encoder: one number of an observation of goals, and of no more than so many in a row."""
+
+    channels = (Channel("sum", "m"),) if Channel else ()
+
+    def __init__(self, space, scale: float = 1.0, most: int | None = None):
+        self.scale, self.most, self.first = scale, most, None
+
+    def encode(self, observation):
+        goal = observation["desired_goal"].tolist()
+        self.count = self.count + 1 if goal == self.first else 1
+        self.first = goal
+        if self.most is not None and self.count > self.most:
+            self.first = None
+            raise ValueError("enough")
+        return np.array([self.scale * float(np.sum(observation["observation"]))])
+
+
 class Spaceless(gymnasium.Env):
     """Says nothing of its spaces."""
 
@@ -175,6 +327,10 @@ def discounted():
 
 def stacked():
     return wrappers.FlattenObservation(wrappers.FrameStackObservation(Honest(), 2))
+
+
+def unnamed():
+    return wrappers.FlattenObservation(Goals())
 
 
 def limited():

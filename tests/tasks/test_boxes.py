@@ -1,4 +1,3 @@
-import re
 from pathlib import Path
 
 import gymnasium
@@ -7,9 +6,9 @@ import pytest
 from gymnasium import spaces
 
 from robo_al.errors import ConfigError, PluginError
-from robo_al.plugins import make_env
+from robo_al.plugins import adapted, make_env
 from robo_al.tasks.boxes import boxes, random_action, within
-from robo_al.types import EnvSpec
+from robo_al.types import Channel, EnvFacts, EnvSpec
 
 FOREIGN = Path(__file__).with_name("foreign_envs.py")
 FLAT = spaces.Box(-1, 1, (2,), np.float32)
@@ -27,6 +26,16 @@ class Spaced(gymnasium.Env):
     def step(self, action):
         assert self.action_space.contains(action), action
         return self.observation_space.sample(), 0.0, False, False, {}
+
+
+class Two:
+    """An encoder of anything."""
+
+    def __init__(self, space):
+        self.channels = (Channel("one", "1"), Channel("other", "1"))
+
+    def encode(self, observation):
+        return np.zeros(2)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -59,55 +68,89 @@ def test_limits_that_are_no_numbers_of_the_type_are_kept_too():
 
 
 @pytest.mark.parametrize(
-    "space",
+    ("space", "what"),
     [
-        spaces.Dict({"at": FLAT, "goal": spaces.Box(0, 1, (2, 2))}),
-        spaces.Tuple([FLAT, spaces.Discrete(3)]),
-        spaces.Discrete(4),
-        spaces.MultiDiscrete([2, 3]),
-        spaces.MultiBinary(3),
-        spaces.Box(0, 255, (4, 4, 3), np.uint8),
+        (spaces.Text(3), "`encoder: my/encoder.py:Mine`"),
+        (spaces.Dict({"at": FLAT, "all": spaces.Sequence(FLAT)}), "`encoder: my/encoder.py:Mine`"),
+        (spaces.Box(0, 255, (4, 4, 3), np.uint8), "`encoder: {name: downscale, size: 8}`"),
+        (spaces.Tuple([spaces.Box(0, 255, (4, 4), np.uint8), FLAT]), "`encoder: flatten`"),
     ],
 )
-def test_what_is_said_of_an_observation_can_be_written(space):
-    env = Spaced(space, FLAT)
+def test_an_observation_that_needs_an_encoder_is_refused_with_what_to_write(space, what):
+    env = adapted(Spaced(space, FLAT), EnvSpec("mine"))
     with pytest.raises(ConfigError, match="its observation space is .* flat Box is needed") as said:
         boxes(env, "mine")
-    (expression,) = re.findall(r"env: my/env.py:make, that returns (.*)$", str(said.value))
-    wrapped = eval(expression, {"gymnasium": gymnasium, "env": env})
-    observation, _ = boxes(wrapped, "mine")
-    assert wrapped.reset()[0].shape == observation.shape
+    assert what in str(said.value)
+    named = EnvSpec("mine", facts=EnvFacts(encoder={"name": f"{__file__}:Two"}))
+    observation, _ = boxes(adapted(Spaced(space, FLAT), named), "mine")
+    assert observation.shape == (2,)
 
 
 @pytest.mark.parametrize(
-    "space",
+    ("space", "size"),
     [
-        spaces.Discrete(3),
-        spaces.Discrete(4, start=-2),
-        spaces.MultiDiscrete([2, 3]),
-        spaces.MultiBinary(3),
-        spaces.Box(-1, 2, (2, 3), np.float32),
-        spaces.Dict({"arm": FLAT, "hand": spaces.Box(0, 1, (1,))}),
-        spaces.Tuple([FLAT, FLAT]),
-        spaces.Box(-np.inf, np.inf, (2,), np.float32),
-        spaces.Box(-np.inf, np.inf, (2,), np.float64),
+        (spaces.Box(-1, 2, (2, 3), np.float32), 6),
+        (spaces.Dict({"arm": FLAT, "hand": spaces.Box(0, 1, (1,))}), 3),
+        (spaces.Tuple([FLAT, FLAT]), 4),
     ],
 )
-def test_what_is_said_of_an_action_can_be_written(space):
-    env = Spaced(FLAT, space)
-    with pytest.raises(
-        ConfigError, match="its action space .*(flat Box is needed|has no limits)"
-    ) as said:
+def test_actions_of_boxes_with_limits_are_flattened(space, size):
+    env = adapted(Spaced(FLAT, space), EnvSpec("mine"))
+    assert boxes(env, "mine")[1].shape == (size,)
+    step_everywhere(env)
+
+
+@pytest.mark.parametrize(
+    ("space", "size"),
+    [
+        (spaces.Discrete(3), 1),
+        (spaces.Discrete(4, start=-2), 1),
+        (spaces.MultiDiscrete([2, 3]), 2),
+        (spaces.MultiBinary([2, 2]), 4),
+        (spaces.Box(-np.inf, np.inf, (2,), np.float32), 2),
+        (spaces.Box(-np.inf, np.inf, (2, 1), np.float64), 2),
+        (spaces.Box(np.array([-np.inf, -1.0]), np.ones(2), dtype=np.float64), 2),
+        (spaces.Dict({"arm": FLAT, "hand": spaces.Discrete(2)}), 3),
+    ],
+)
+def test_actions_without_limits_are_refused_with_what_to_write_and_that_works(space, size):
+    with pytest.raises(ConfigError, match="its action space .* is needed. Say the limits") as said:
+        boxes(adapted(Spaced(FLAT, space), EnvSpec("mine")), "mine")
+    assert "`action_limits: [-1, 1]` in the configuration" in str(said.value)
+    for limits in [((-1.0, 1.0),), ((-1.0, 1.0),) * size]:
+        facts = EnvFacts(action_limits=limits)
+        env = adapted(Spaced(FLAT, space), EnvSpec("mine", facts=facts))
+        _, action = boxes(env, "mine")
+        assert action.shape == (size,) and (action.low == -1).all() and (action.high == 1).all()
+        step_everywhere(env)
+
+
+def test_actions_of_no_numbers_are_refused_with_a_wrapper():
+    env = adapted(Spaced(FLAT, spaces.Text(3)), EnvSpec("mine"))
+    with pytest.raises(ConfigError, match="that returns gymnasium.wrappers.TransformAction"):
         boxes(env, "mine")
-    (expression,) = re.findall(r"env: my/env.py:make, that returns (.*)$", str(said.value))
-    known = {"gymnasium": gymnasium, "numpy": np, "env": env, "low": -1, "high": 1}
-    wrapped, rng = eval(expression, known), np.random.default_rng(0)
-    _, action = boxes(wrapped, "mine")
-    wrapped.reset()
+
+
+@pytest.mark.parametrize(
+    ("limits", "why"),
+    [
+        (((-1.0, 1.0),) * 3, "3 pairs for the 2 actions of env mine; give one pair for all"),
+        (((-1.0, 1.0), (-1.0, 1.1)), r"\[-1.0, 1.1\] for action 1 of env mine, .* takes -1 to 1"),
+    ],
+)
+def test_limits_that_do_not_go_with_the_actions_are_refused(limits, why):
+    with pytest.raises(ConfigError, match=f"action_limits: {why}"):
+        adapted(Spaced(FLAT, FLAT), EnvSpec("mine", facts=EnvFacts(action_limits=limits)))
+
+
+def step_everywhere(env):
+    """Send random actions, and those at the limits."""
+    rng = np.random.default_rng(0)
+    env.reset()
     for _ in range(20):
-        wrapped.step(random_action(action, rng))
-    for limit in (action.low, action.high):
-        wrapped.step(limit)
+        env.step(random_action(env.action_space, rng))
+    for limit in (env.action_space.low, env.action_space.high):
+        env.step(limit)
 
 
 def test_an_env_without_spaces_is_refused_in_a_sentence():

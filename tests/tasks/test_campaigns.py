@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -189,8 +190,55 @@ def test_it_is_reset_for_each_rollout_and_each_start_that_is_looked_at(
     )
     with create_campaign(config, tmp_path / "run") as campaign, make_oracle(config) as oracle:
         before = counts("reset")
-        assert before <= 15  # the rehearsal: starts, a few steps, two rollouts, and both again
+        # the rehearsal: starts, a few steps, two rollouts, both again, and two to find constants
+        assert before <= 17
         loop.run(campaign, oracle, lambda event: None)
     rollouts, evaluations, starts = 3, 3 * 2, 2
     # A training rollout starts where the env is since its start was looked at.
     assert counts("reset") - before == rollouts + evaluations + starts
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+@pytest.mark.parametrize("name", ["Goals", "Everything", "Choosing", "Boundless", "Picturing"])
+def test_an_env_of_any_spaces_runs_and_its_facts_are_kept(tmp_path, name, oracle):
+    facts = {"horizon": 5, "control_period": 0.25, "threshold": 7.0}
+    if name in ("Choosing", "Boundless"):
+        facts |= {"action_limits": [-1, 1], "channels": ["x", {"name": "y", "unit": "m"}]}
+    if name == "Picturing":
+        facts["encoder"] = {"name": "robo_al.encoding.downscale:Downscale", "size": 4}
+    episodes, notes = run(tmp_path / "run", name, oracle=oracle, **facts)
+    lamp = "lamps[1]: did not change in short rollouts"  # which only a longer one switches
+    assert [note[: len(lamp)] for note in notes] == [lamp] * (name == "Everything")
+    assert {len(e.actions.T) for e in episodes.values()} == {2 if name == "Choosing" else 1}
+    kept = load_run_config(tmp_path / "run")
+    assert (kept.horizon, kept.control_period, kept.threshold) == (5, 0.25, 7.0)
+    if "channels" in facts:
+        assert kept.action_limits == [[-1.0, 1.0]]
+        assert [(c.name, c.unit, c.kind) for c in kept.channels] == [
+            ("x", "1", "linear"),
+            ("y", "m", "linear"),
+        ]
+    with closing(Dataset(tmp_path / "run")) as dataset:
+        seconds = {row.robot_seconds for row in dataset.ledger.rows(RolloutRow)}
+    assert seconds == {5 * 0.25}
+
+
+def test_facts_can_be_given_on_the_command_line_and_go_with_the_run(tmp_path, capsys):
+    small = tmp_path / "small.yaml"
+    small.write_text(json.dumps(SMALL | {"rounds": 1}))
+    folder = tmp_path / "run"
+    command = ["run", str(small), "--env", f"{FOREIGN}:Boundless", "--out", str(folder)]
+    assert main(command) == 2
+    assert "`action_limits: [-1, 1]` in the configuration" in capsys.readouterr().err
+    assert not folder.exists()
+    told = ["--action_limits", "[-1, 1]", "--horizon", "4", "--channels", "[x, {name: y, unit: m}]"]
+    assert main(command + told) == 0
+    config = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(config.replace("rounds: 1", "rounds: 2"))
+    assert main(["resume", str(folder)]) == 0
+    before = recorded(folder)
+    assert len(before) == 2 and load_run_config(folder).horizon == 4
+    (folder / "config.yaml").write_text(config.replace("- 1.0", "- 0.5"))
+    capsys.readouterr()
+    assert main(["resume", str(folder)]) == 2
+    assert "action_limits: it was" in capsys.readouterr().err

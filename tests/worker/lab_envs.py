@@ -101,5 +101,9 @@ class Switch(Cart):
     action_space = spaces.Discrete(2)
 
 
+class Wordy(Cart):
+    observation_space = spaces.Text(3)
+
+
 def no_env():
     return 7

@@ -29,7 +29,7 @@ def test_it_imports_nothing_that_the_other_python_may_not_have():
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True
     )
-    parts = ("", ".frames", ".guest", ".serving", ".watch")
+    parts = ("", ".frames", ".guest", ".serving", ".spaces", ".watch")
     assert done.stdout.strip() == str([f"robo_al_worker{part}" for part in parts])
 
 

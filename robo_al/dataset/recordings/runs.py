@@ -1,5 +1,6 @@
 """Recordings that robo-al made itself: a run folder, or all of those below a folder."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from robo_al.dataset.folders import LEDGER
@@ -30,7 +31,7 @@ def read_runs(path: Path) -> Recording:
     spec, episodes = _env(RunView(folders[0])), dict[str, Trajectory]()
     for folder in folders:
         run = RunView(folder)
-        if (other := _env(run)) != spec:
+        if _recorded_as(other := _env(run)) != _recorded_as(spec):
             raise UserError(
                 f"{path}: {folder} is a run of {other.name} {dict(other.parameters)}, "
                 f"{folders[0]} of {spec.name} {dict(spec.parameters)}; give runs of one task"
@@ -38,14 +39,18 @@ def read_runs(path: Path) -> Recording:
         episodes |= _episodes(run)
     longest = max((episode.steps for episode in episodes.values()), default=1)
     with borrowed(spec) as env:
-        task = describe(env, spec, horizon=longest)
+        task = describe(env, replace(spec, facts=replace(spec.facts, horizon=longest)))
     return Recording.of(path, task, episodes)
 
 
 def _env(run: RunView) -> EnvSpec:
     """Return what a run's env was made from."""
-    env = run.config["env"]
-    return EnvSpec.of(env["name"], env)
+    return EnvSpec.in_config(run.config)
+
+
+def _recorded_as(spec: EnvSpec) -> EnvSpec:
+    """Return a spec without what makes no rollout another."""
+    return replace(spec, facts=replace(spec.facts, horizon=None, threshold=None))
 
 
 def _episodes(run: RunView) -> dict[str, Trajectory]:

@@ -1,0 +1,54 @@
+"""What is made, on this side of a pipe, of what an env in a Python of its own answers."""
+
+import numpy as np
+from jaxtyping import Float, Shaped
+from numpy.typing import NDArray
+
+from robo_al.encoding.adapted import Adapted
+from robo_al.errors import EnvFault
+from robo_al.foreign.env import DescribedEnv
+from robo_al.oracles.recording import ActionLimits, Fault
+from robo_al.plugins import adapted
+from robo_al.types import EnvSpec
+from robo_al.worker.spaces import packed, unpacked
+from robo_al.worker.watch import first_not_finite
+
+Array = NDArray[np.float64]
+
+
+class ForeignSpaces:
+    """Encodes what the env shows, and packs what it is sent.
+
+    Args:
+        env: what the other process says of the env.
+        spec: what it was made from.
+
+    Raises:
+        UserError: its spaces are none that a rollout can run in.
+    """
+
+    def __init__(self, env: DescribedEnv, spec: EnvSpec) -> None:
+        self._observed = env.observation_space
+        self._sent = env.action_space
+        flat = adapted(env, spec)
+        self._adapted = flat if isinstance(flat, Adapted) else None
+        self.limits = ActionLimits.of(flat, spec)
+
+    def packed(self, actions: Shaped[np.ndarray, "T A"]) -> Float[np.ndarray, "T P"]:
+        """Return the numbers of the env's own actions."""
+        if self._adapted is None:
+            return actions.astype(np.float64)
+        restored = self._adapted.restored
+        return np.array([packed(self._sent, restored(action)) for action in actions])
+
+    def seen(self, numbers: Float[np.ndarray, "P"]) -> Array | Fault:
+        """Return the observation [O] whose numbers came, or why it cannot be used."""
+        if self._adapted is None:
+            return numbers
+        try:
+            seen: Array = self._adapted.encoded(unpacked(self._observed, numbers))
+        except EnvFault as error:
+            return Fault(error.kind, str(error))
+        if not np.isfinite(seen).all():
+            return Fault("quarantined", first_not_finite(seen))
+        return seen
