@@ -128,6 +128,7 @@ def _task(
         "threshold": task.threshold,
         "budget": budget,
         "measure": task.measure,
+        "finds_starts": task.finds_starts,
         "goal": dataclasses.asdict(goal) if goal else None,
         "strategies": {name: strategies[name] for name in competing},
         "bounds": {name: strategies[name] for name in strategies if name not in competing},

@@ -14,6 +14,11 @@ TRUE_DYNAMICS = "true_dynamics"
 """The bound that plans with a perfect model: only the return that it ends with says anything."""
 
 
+STARTS_FOUND = (
+    "The starts of this task are found, not asked for: runs of one seed share no starts, so they "
+    "are not paired by them, and a difference needs more seeds to be found."
+)
+"""What a comparison loses on a task whose starts cannot be asked for."""
 HOW_DECIDED = (
     f"Strategies are compared with {REFERENCE} by the rollouts that they need for an equal return. "
     "Rollouts are counted until a task is solved, which takes two evaluations in a row at or above "

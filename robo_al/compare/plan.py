@@ -27,6 +27,7 @@ from robo_al.config.schema import Config
 from robo_al.errors import ConfigError, RoboALError
 from robo_al.tasks import describe
 from robo_al.tasks.shelf import borrowed
+from robo_al.tasks.starts import finds_starts
 from robo_al.types import EnvSpec
 
 BOUND_STRATEGY = "greedy_return"
@@ -44,6 +45,8 @@ class TaskPlan:
     """Rollouts of a run, first ones included."""
     measure: str
     """What is evaluated: `return`, or on logged data `minus held-out error`."""
+    finds_starts: bool = False
+    """Its starts cannot be asked for: see `robo_al.types.Task.finds_starts`."""
 
 
 @dataclass(frozen=True)
@@ -234,8 +237,11 @@ def _is_replay(config: Config) -> bool:
 
 
 def _task_plan(name: str, budget: int, config: Config) -> TaskPlan:
-    measure = "minus held-out error" if _is_replay(config) else "return"
-    return TaskPlan(name, config.threshold, budget, measure)
+    if _is_replay(config):
+        return TaskPlan(name, config.threshold, budget, "minus held-out error")
+    with borrowed(EnvSpec.in_config(config.model_dump())) as env:
+        found = config.starts == "found" if config.starts else finds_starts(env)
+    return TaskPlan(name, config.threshold, budget, "return", found)
 
 
 def _bound(name: str, config: Config) -> Config:

@@ -106,6 +106,7 @@ def page(comparison: JSON) -> str:
         {
             "name": name,
             "answer": result["answer"],
+            "starts": answers.STARTS_FOUND if result.get("finds_starts") else "",
             "left_out": answers.left_out(tables.families(result).values()),
             "comparing": tables.comparing(name, result),
             "alone": tables.alone(name, result),
@@ -141,6 +142,7 @@ def render(comparison: JSON) -> RenderableType:
     for name, result in comparison["tasks"].items():
         if len(comparison["tasks"]) > 1:
             parts += [Prose(f"\n{name}", "bold"), Prose(result["answer"])]
+        parts += [Prose(f"\n{answers.STARTS_FOUND}", "yellow")] * bool(result.get("finds_starts"))
         for table in (tables.comparing(name, result), tables.alone(name, result)):
             parts += _terminal_table(table)
         gains = [f"{bound} {own['sentence']}." for bound, own in result["bounds"].items()]
@@ -170,6 +172,7 @@ def markdown(comparison: JSON) -> str:
     parts = [comparison["answer"]]
     for name, result in comparison["tasks"].items():
         parts += [f"### {name}", result["answer"]]
+        parts += [answers.STARTS_FOUND] * bool(result.get("finds_starts"))
         parts += [_markdown_table(table) for table in tables.of_task(name, result)]
         parts += [f"{bound} {own['sentence']}." for bound, own in result["bounds"].items()]
         parts.append(answers.left_out(tables.families(result).values()))

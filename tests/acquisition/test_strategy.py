@@ -14,7 +14,7 @@ from robo_al.acquisition.select import GreedyJoint, TopK
 from robo_al.acquisition.strategy import Strategy
 from robo_al.errors import ConfigError, UserError
 from robo_al.testing import FakeModel, fake_task, pool_of, random_imagined
-from robo_al.types import Selection
+from robo_al.types import Exclusion, Selection
 
 
 def play(imagined):
@@ -133,8 +133,25 @@ def test_what_is_too_risky_is_not_selected(rng):
     choice = select(strategy, risky(imagined, [4, 1, 2, 0]), model, 3, rng)
     assert choice.risks == (1.0, 0.25, 0.5, 0.0)
     assert choice.indices == (1, 3)  # fewer than asked for: no more are allowed
+    assert {i: one.kind for i, one in choice.exclusions.items()} == {0: "risk", 2: "risk"}
+    assert choice.exclusions[2].reason == "a risk of 0.5, and delta is 0.3"
     nothing = select(strategy, risky(imagined, [4, 4, 4, 4]), model, 3, rng)
-    assert nothing.selection == Selection((), (-math.inf,) * 4, ())
+    assert (nothing.indices, nothing.scores, nothing.gains) == ((), (-math.inf,) * 4, ())
+    assert [one.kind for one in nothing.exclusions.values()] == ["risk"] * 4
+
+
+def test_why_a_candidate_could_not_be_selected_is_said_of_each(rng):
+    imagined = random_imagined(rng, members=1, candidates=4)
+    imagined = dataclasses.replace(imagined, finite=torch.tensor([True, False, True, True]))
+    refused = {2: Exclusion("envelope", "joint elbow would be too fast")}
+    pool = pool_of(imagined).without(refused)
+    assert pool.eligible.tolist() == [True, False, False, True]
+    strategy = Strategy(Valued(4.0, 3.0, 2.0, 1.0), TopK(), cost=Priced(5.0, 1.0, 1.0, 1.0, 9.0))
+    choice = strategy.select(pool, 4, rng, play(imagined))
+    assert choice.indices == (0,)
+    kinds = {i: one.kind for i, one in choice.exclusions.items()}
+    assert kinds == {1: "not_finite", 2: "envelope", 3: "budget"}
+    assert choice.exclusions[2] is refused[2]
 
 
 def test_a_batch_adds_up_its_risks(rng):

@@ -147,6 +147,19 @@ def test_page_answers_and_says_how_it_was_decided(seen: Page, comparison: dict[s
         assert part in text
 
 
+def test_what_found_starts_lose_is_said_of_their_task_alone(tmp_path: Path) -> None:
+    tasks = (TaskPlan("wandering", -30.0, 12, "return", finds_starts=True), TASKS[0])
+    runs = [run for task in tasks for run in synthetic.learning(task, RATES, SEEDS)]
+    found = write_comparison(tmp_path, tasks, STRATEGIES, SEEDS, (), runs)
+    console = Console(width=300, record=True, file=io.StringIO())
+    console.print(render(found))
+    whole = page(found)
+    for text in (whole, markdown(found), console.export_text()):
+        assert text.count("are found, not asked for") == 1
+    of_first = whole[whole.index('id="task-1"') : whole.index('id="task-2"')]
+    assert "wandering" in of_first and "are found, not asked for" in of_first
+
+
 def test_page_lists_what_is_left_out(seen: Page) -> None:
     text = " ".join(seen.text.split())
     assert "2 of 70 runs are left out of all figures: 1 failed and 1 is not finished." in text
