@@ -436,7 +436,7 @@ def test_a_disk_that_is_full_of_frames_is_a_fault_of_the_camera(
         frames(tmp_path, job.result)  # what was kept is whole
         (disk / "rubbish").unlink()
         until(lambda: run(agent.config, "clear").returncode == 0)
-        client.submit("run/r2", helpers.content(60), still(60))
+        client.submit("run/r2", helpers.content(20), still(20))
         second = helpers.finished(client, "run/r2", 30)
         assert second.state.fields["kind"] == "SUCCEEDED" and frames(tmp_path, second.result)[1]
     finally:
