@@ -10,6 +10,7 @@ from robo_al.plugins import known
 
 TITLES = {
     "envs": "Tasks: `env`",
+    "encoders": "Encoders: `encoder`",
     "policies": "Policies: `policy` and `explorer`",
     "models": "Models: `model`",
     "acquisitions": "Acquisition functions: `strategy.acquisition`",
