@@ -86,12 +86,13 @@ def _horizon(
     if terminated:
         found = f"it ends by itself, and is given {UNKNOWN_END} steps"
         return UNKNOWN_END, (f"env {name} says no horizon; {found}; {set_it}",)
-    said = offers.why_not("horizon") or "no horizon"
+    ignored = offers.why_not("horizon")
+    said = ignored or "no horizon"
     told = (
         f"env {name}: {said}, and random actions do not end it within {UNKNOWN_END} steps; "
         "write how many steps an evaluation has: `horizon: 200` in the configuration of a run, or "
         "an attribute `horizon` of the env"
     )
-    if endless is None:
+    if endless is None or ignored:
         raise ConfigError(told)
     return endless, (told,)

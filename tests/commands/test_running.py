@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from robo_al.build import load_run_config
+from robo_al.dataset.view import RunView
 from robo_al.report.summary import summarise
 
 Run = Callable[..., tuple[int, str, str]]
@@ -73,7 +74,7 @@ def test_an_env_of_gymnasium_alone_is_run(robo_al: Run, tmp_path: Path) -> None:
     code, out, err = robo_al("run", "gymnasium:Pendulum-v1", *quick)
     assert (code, err) == (0, "")
     folder = tmp_path / "runs" / "Pendulum-v1-joint_information-seed0-1"
-    assert summarise(folder)["task"] == "gymnasium:Pendulum-v1"
+    assert summarise(RunView(folder))["task"] == "gymnasium:Pendulum-v1"
 
 
 def test_a_run_goes_on_with_more_rounds(robo_al: Run, tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_run_goes_on_with_more_rounds(robo_al: Run, tmp_path: Path) -> None:
     code, out, err = robo_al("resume", "here", "--rounds", "+3", "--evaluation.starts=1")
     assert (code, err) == (0, "")
     assert "rounds: was 2, is now 5\n" in out and "evaluation.starts: was 2, is now 1\n" in out
-    assert (summarise(here)["rollouts"], load_run_config(here).rounds) == (5, 5)
+    assert (summarise(RunView(here))["rollouts"], load_run_config(here).rounds) == (5, 5)
     code, out, _ = robo_al("resume", "--rounds", "+1", "here")  # it stays, and is added to again
     assert code == 0 and "rounds: was 5, is now 6\n" in out
     assert load_run_config(here).evaluation.starts == 1

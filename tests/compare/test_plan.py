@@ -184,8 +184,8 @@ from robo_al.testing import FakeAcquisition
 
 
 class Acquisition(FakeAcquisition):
-    def __call__(self, imagined, model, pending, rng):
-        return super().__call__(imagined, model, pending, rng)[:-1]
+    def __call__(self, pool, rng):
+        return super().__call__(pool, rng)[:-1]
 """
 
 

@@ -112,12 +112,12 @@ HERE = Path(__file__).parent
 
 
 class Acquisition(FakeAcquisition):
-    def __call__(self, imagined, model, pending, rng):
-        if len(imagined) == 4 and (HERE / "raise").exists():  # not in the rehearsal, which has 3
+    def __call__(self, pool, rng):
+        if len(pool) == 4 and (HERE / "raise").exists():  # not in the rehearsal, which has 3
             raise KeyError("joint 7")
-        if len(imagined) == 4 and (HERE / "die").exists():
+        if len(pool) == 4 and (HERE / "die").exists():
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().__call__(imagined, model, pending, rng)
+        return super().__call__(pool, rng)
 """
 
 

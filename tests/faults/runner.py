@@ -17,10 +17,11 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-import robo_al.dataset.dataset as dataset_module
 from robo_al.campaign.campaign import Campaign
-from robo_al.dataset import files
+from robo_al.dataset import dataset, files, rollouts
 from robo_al.dataset.events import RolloutDone
+from robo_al.dataset.ledger import Ledger
+from robo_al.dataset.rows import RolloutRow
 from robo_al.loop.sequential import run
 from robo_al.testing import FakeOracle
 from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
@@ -94,7 +95,7 @@ def no_file_sync() -> None:
         files.sync_folder(path.parent)
         return hashlib.sha256(data).hexdigest()
 
-    dataset_module.write_atomically = write
+    dataset.write_atomically = rollouts.write_atomically = write
 
 
 def no_folder_sync() -> None:
@@ -109,12 +110,12 @@ def no_rename() -> None:
         path.write_bytes(data)
         return hashlib.sha256(data).hexdigest()
 
-    dataset_module.write_atomically = write
+    dataset.write_atomically = rollouts.write_atomically = write
 
 
 def commit_first() -> None:
     """Commit the row before the episode's file is there."""
-    record, write = dataset_module.Dataset.record, files.write_atomically
+    record, write = rollouts.Rollouts.record, files.write_atomically
 
     def late(self, *args):
         held = []
@@ -123,14 +124,14 @@ def commit_first() -> None:
             held.append((path, data))
             return hashlib.sha256(data).hexdigest()
 
-        dataset_module.write_atomically = hold
+        rollouts.write_atomically = hold
         row = record(self, *args)
-        dataset_module.write_atomically = write
+        rollouts.write_atomically = write
         for path, data in held:
             write(path, data)
         return row
 
-    dataset_module.Dataset.record = late
+    rollouts.Rollouts.record = late
 
 
 VARIANTS = {f.__name__: f for f in (no_file_sync, no_folder_sync, no_rename, commit_first)}
@@ -202,8 +203,8 @@ def trial(request: dict, base: Path) -> dict:
 
 def inspect(folder: Path) -> dict:
     """Return what is on the disk at the end."""
-    with dataset_module.Ledger.open(folder / "ledger.sqlite", read_only=True) as ledger:
-        rows = ledger.rows(dataset_module.RolloutRow)
+    with Ledger.open(folder / "ledger.sqlite", read_only=True) as ledger:
+        rows = ledger.rows(RolloutRow)
         digest = ledger.digest()
     hashes = {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()

@@ -122,7 +122,7 @@ def test_the_user_is_told_at_the_start_and_once(tmp_path, capsys):
     small.write_text(json.dumps(SMALL | {"rounds": 1}))
     command = ["run", str(small), "--env", f"{FOREIGN}:Namesake", "--out", str(tmp_path / "run")]
     assert main(command) == 0
-    _, title, *lines = capsys.readouterr().out.splitlines()
+    _, _, title, *lines = capsys.readouterr().out.splitlines()
     assert "Namesake" in title
     assert "says no horizon; random actions were broken off after 3 steps" in lines[0]
     assert "Namesake.reward is not used as robo-al's `reward`: it is 0.5" in "\n".join(lines)
