@@ -96,6 +96,7 @@ torch.linalg.cholesky_ex = watched
 config = load_config("pendulum", sys.argv[3:])
 with create_campaign(config, sys.argv[1]) as campaign, make_oracle(config) as oracle:
     assert torch.get_num_threads() == int(sys.argv[2])
+    campaign.connect(oracle)
     for _ in range(2):
         for candidate in campaign.ask():
             oracle.submit(candidate)
