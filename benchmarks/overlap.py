@@ -34,6 +34,7 @@ from robo_al.config.schema import Config
 from robo_al.dataset.ledger import EvaluationRow
 from robo_al.loop import overlapped
 from robo_al.oracles.simulation import SimulationOracle
+from robo_al.protocols import Resolver
 from robo_al.types import Candidate, EnvSpec, Outcome
 
 MODES = ("sequential", "overlapped")
@@ -72,6 +73,15 @@ class _Robot:
         """Share of the time in which it moved."""
         moving = sum(end - begin for begin, end in self.moves)
         return moving / (self.moves[-1][1] - self.moves[0][0])
+
+    @property
+    def resolve(self) -> Resolver:
+        """What finds the policies that candidates name; set by the campaign."""
+        return self._inner.resolve
+
+    @resolve.setter
+    def resolve(self, resolve: Resolver) -> None:
+        self._inner.resolve = resolve
 
     def now(self) -> float:
         """Return the time (s)."""

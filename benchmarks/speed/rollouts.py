@@ -18,6 +18,7 @@ from measure import CORES, Result
 
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.plugins import make_env
+from robo_al.protocols import Acting
 from robo_al.types import MEAN, Candidate, ClosedLoop, Context, EnvSpec
 
 ENVS = ("Reacher-v5", "HalfCheetah-v5")
@@ -65,6 +66,7 @@ def limit(env: Any, rollouts: int, steps: int) -> Run:
 def ours(oracle: SimulationOracle, policy: Policy, rollouts: int, steps: int) -> None:
     """Submit all rollouts, and poll."""
     start = np.zeros(len(policy.weights))
+    oracle.resolve = lambda controller: Acting(policy, None)  # type: ignore[arg-type]
     for i in range(rollouts):
         controller = ClosedLoop(MEAN)
         oracle.submit(Candidate(Context(start, i), controller, steps, i, str(i)))
