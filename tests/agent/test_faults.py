@@ -77,7 +77,7 @@ class Lab:
             capture_output=True,
             text=True,
             check=False,
-            timeout=200,
+            timeout=400,
         )
 
 
