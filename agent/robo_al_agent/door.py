@@ -267,11 +267,11 @@ class Door:
     def overdue(self) -> tuple[Call, Fault] | None:
         """Return the call that hangs, if one does; from any thread."""
         call = self._guard.call
-        if call is None:
-            return None
-        fault = self._driver.overdue() if isinstance(self._driver, SupportsDevices) else None
-        fault = fault or call.overdue(self._clock())
-        return None if fault is None else (call, fault)
+        if call is not None and isinstance(self._driver, SupportsDevices):
+            fault = self._driver.overdue()
+            if fault is not None:
+                return call, fault
+        return self._guard.overdue()
 
     def condemn(self, call: Call) -> bool:
         """Let a call that hangs never return; return whether it still hung."""
