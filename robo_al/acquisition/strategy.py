@@ -132,10 +132,11 @@ def _beyond(
     """Return which eligible candidates take, each alone, more than a batch may."""
     if cost is None or cost.budget is None or seconds is None:
         return {}
+    each = zip(pool.eligible.tolist(), seconds.tolist(), strict=True)
     return {
         i: Exclusion("budget", f"it takes {takes:.3g} s, and a batch may take {cost.budget:g} s")
-        for i, takes in enumerate(seconds.tolist())
-        if bool(pool.eligible[i]) and takes > cost.budget
+        for i, (eligible, takes) in enumerate(each)
+        if eligible and takes > cost.budget
     }
 
 

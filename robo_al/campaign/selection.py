@@ -159,9 +159,9 @@ def _summary(refusals: Sequence[Refusal]) -> str:
 def _refused(pool: CandidatePool, refuses: Refuses) -> dict[int, Exclusion]:
     """Return which of the finite candidates the oracle would refuse, and why."""
     actions = pool.imagined.actions.detach().cpu().numpy().astype(np.float64)
-    found = {}
+    finite, found = pool.imagined.finite.tolist(), {}
     for i, candidate in enumerate(pool.candidates):
-        if not bool(pool.imagined.finite[i]):
+        if not finite[i]:
             continue
         refusal = refuses(candidate, actions[:, i, : candidate.horizon])
         if refusal is not None:
