@@ -5,7 +5,7 @@ import pytest
 
 from robo_al.checks import check_encoder, check_plugin
 from robo_al.checks.groups import groups_of
-from robo_al.cli import GROUPS
+from robo_al.config.components import GROUPS
 from robo_al.errors import PluginError
 from robo_al.types import Channel, EnvSpec
 
