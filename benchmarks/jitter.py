@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from robo_al_agent.client import Client
+from robo_al_agent.protocol.client import Client
 
 ROBOTS = Path(__file__).parent.parent / "tests" / "agent" / "robots.py"
 TRAIN = """

@@ -33,9 +33,9 @@ from typing import Any
 
 import zmq
 
-from robo_al_agent.client import ask
 from robo_al_agent.errors import WireError
-from robo_al_agent.wire import Message
+from robo_al_agent.protocol.client import ask
+from robo_al_agent.protocol.wire import Message
 
 ROOT = Path(__file__).parent.parent
 KINDS = ("accepted", "started", "ended", "acknowledged", "lease", "fault", "cleared")
@@ -142,7 +142,7 @@ class Scene:
             [str(folder / "jump"), os.environ.get("PYTHONPATH", "")]
         )
         self.world = self._start(
-            "robo_al_agent.twin_world",
+            "robo_al_agent.twin.world",
             *("--model", ROOT / "envs" / "robo_al_envs" / "assets" / "so101.xml"),
             *("--socket", folder / "twin.sock", "--log", folder / "world.jsonl"),
         )

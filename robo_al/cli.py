@@ -19,7 +19,7 @@ from robo_al.commands import (
     running,
 )
 from robo_al.errors import RoboALError, UserError
-from robo_al_agent.terminal import tolerate
+from robo_al_agent.operator.terminal import tolerate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import yaml
 
-from robo_al_agent.client import Client, ask
-from robo_al_agent.limits import JointLimits, Limits
+from robo_al_agent.envelope.limits import JointLimits, Limits
+from robo_al_agent.protocol.client import Client, ask
+from robo_al_agent.protocol.wire import Message
 from robo_al_agent.robot import Joint, RobotSpec
-from robo_al_agent.wire import Message
 
 ROOT = Path(__file__).parent.parent
 _agent = runpy.run_path(str(ROOT / "tests" / "agent" / "conftest.py"))

@@ -17,24 +17,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from robo_al_agent import requests
-from robo_al_agent.approval import Approval, Approvals, Word
-from robo_al_agent.calibration import Rate
-from robo_al_agent.device import Device
-from robo_al_agent.door import Door
-from robo_al_agent.envelope import Envelope
+from robo_al_agent.control import Errand, Motion
+from robo_al_agent.devices.calibration import Rate
+from robo_al_agent.devices.door import Door
+from robo_al_agent.envelope.envelope import Envelope
 from robo_al_agent.errors import AgentError, JournalError, LeaseError, NotYetError, WireError
-from robo_al_agent.execution import Ending, Recorded
 from robo_al_agent.journal import Journal
-from robo_al_agent.latch import Latch
-from robo_al_agent.leading import jog_goal, park_goal
-from robo_al_agent.lease import LEASE_SECONDS, Lease
-from robo_al_agent.motion import Errand, Motion
-from robo_al_agent.recording import end_interrupted, kept
+from robo_al_agent.motion.device import Device
+from robo_al_agent.motion.execution import Ending, Recorded
+from robo_al_agent.motion.latch import Latch
+from robo_al_agent.motion.leading import jog_goal, park_goal
+from robo_al_agent.motion.recording import end_interrupted, kept
+from robo_al_agent.motion.tables import measured
+from robo_al_agent.protocol import requests
+from robo_al_agent.protocol.wire import Message, content_hash
+from robo_al_agent.queue.approval import Approval, Approvals, Word
+from robo_al_agent.queue.lease import LEASE_SECONDS, Lease
+from robo_al_agent.queue.waiting import Waiting
 from robo_al_agent.robot import Array, Fault, Sample
-from robo_al_agent.tables import measured
-from robo_al_agent.waiting import Waiting
-from robo_al_agent.wire import Message, content_hash
 
 
 @dataclass(frozen=True)

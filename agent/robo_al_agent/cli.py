@@ -12,21 +12,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from robo_al_agent import conversation, finding, servo_setup
-from robo_al_agent.calibration import calibrate
 from robo_al_agent.config import load_config
-from robo_al_agent.door import Door
+from robo_al_agent.devices.calibration import calibrate
+from robo_al_agent.devices.door import Door
 from robo_al_agent.driver import RobotDriver
-from robo_al_agent.envelope import Envelope, load_envelope
-from robo_al_agent.envelope_draft import write_draft
+from robo_al_agent.drivers.loading import is_sensor, make_driver, make_robot, make_sensor
+from robo_al_agent.envelope.draft import write_draft
+from robo_al_agent.envelope.envelope import Envelope, load_envelope
 from robo_al_agent.errors import AgentError, BusyError, SetupError
 from robo_al_agent.guard import Faulted
 from robo_al_agent.journal import lock
-from robo_al_agent.keys import make_keys
-from robo_al_agent.leading import jog_goal, lead, park_goal, park_pose
-from robo_al_agent.loading import is_sensor, make_driver, make_robot, make_sensor
-from robo_al_agent.recovery import misplaced, recover
-from robo_al_agent.terminal import tolerate
+from robo_al_agent.motion.leading import jog_goal, lead, park_goal, park_pose
+from robo_al_agent.motion.recovery import misplaced, recover
+from robo_al_agent.operator import conversation, finding, servo_setup
+from robo_al_agent.operator.terminal import tolerate
+from robo_al_agent.protocol.keys import make_keys
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -321,7 +321,7 @@ def _twin(options: argparse.Namespace) -> int:
     socket = Path(str(config.driver.get("socket", "")))
     config.journal.mkdir(parents=True, exist_ok=True, mode=0o700)
     world = subprocess.Popen(
-        [sys.executable, "-m", "robo_al_agent.twin_world"]
+        [sys.executable, "-m", "robo_al_agent.twin.world"]
         + ["--model", str(options.model), "--socket", str(socket)]
         + ["--log", str(config.journal / "twin.jsonl")],
         start_new_session=True,  # Ctrl-C is for the agent, which stops the robot first

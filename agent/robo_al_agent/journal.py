@@ -21,10 +21,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from robo_al_agent.drivers.ownership import process
+from robo_al_agent.devices.ownership import process
 from robo_al_agent.errors import BusyError, JournalError
+from robo_al_agent.protocol.wire import Message, pack, unpack
 from robo_al_agent.robot import OutcomeKind
-from robo_al_agent.wire import Message, pack, unpack
 
 
 @dataclass(frozen=True)

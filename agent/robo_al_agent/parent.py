@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import IO
 
 from robo_al_agent.config import AgentConfig, load_config
+from robo_al_agent.devices.pulse import Pulse
 from robo_al_agent.driver import RobotDriver, SupportsDevices
+from robo_al_agent.drivers.loading import make_robot
 from robo_al_agent.errors import AgentError
-from robo_al_agent.loading import make_robot
-from robo_al_agent.pulse import Pulse
 
 START_SECONDS = 60.0
 """Within which an agent has begun to serve."""

@@ -29,23 +29,23 @@ from typing import NoReturn
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from robo_al_agent import keys, wire
 from robo_al_agent.agent import Agent, Robot, Shift
 from robo_al_agent.config import AgentConfig, load_config
-from robo_al_agent.conversation import operator
-from robo_al_agent.door import Door
+from robo_al_agent.devices.door import Door
+from robo_al_agent.devices.pulse import Pulse
 from robo_al_agent.driver import RobotDriver
-from robo_al_agent.envelope import as_fields, load_envelope
+from robo_al_agent.drivers.loading import make_robot, make_sensing
+from robo_al_agent.envelope.envelope import as_fields, load_envelope
 from robo_al_agent.errors import AgentError, JournalError, SetupError, WireError
 from robo_al_agent.journal import FileJournal, lock
-from robo_al_agent.leading import park_pose
-from robo_al_agent.loading import make_robot, make_sensing
-from robo_al_agent.pulse import Pulse
-from robo_al_agent.requests import ERRANDS, error_message
+from robo_al_agent.motion.leading import park_pose
+from robo_al_agent.operator.conversation import operator
+from robo_al_agent.operator.terminal import tolerate
+from robo_al_agent.protocol import keys, wire
+from robo_al_agent.protocol.requests import ERRANDS, error_message
+from robo_al_agent.protocol.wire import Message
 from robo_al_agent.robot import Fault
-from robo_al_agent.sensing import Sensing
-from robo_al_agent.terminal import tolerate
-from robo_al_agent.wire import Message
+from robo_al_agent.sensors.sensing import Sensing
 
 POLL_MILLISECONDS = 20
 BEAT_SECONDS = 0.05

@@ -159,8 +159,8 @@ def _check(options: argparse.Namespace) -> None:
 def _check_driver(options: argparse.Namespace) -> object:
     """Check a driver of a robot's agent; return what was seen of it."""
     from robo_al_agent.conformance import check_driver
+    from robo_al_agent.drivers.loading import make_driver
     from robo_al_agent.errors import AgentError
-    from robo_al_agent.loading import make_driver
 
     try:
         driver = make_driver({"name": options.spec, **options.parameters}, Path.cwd())

@@ -13,7 +13,7 @@ from robo_al.compare.plan import Plan, Run
 from robo_al.compare.runner import Rehearsing, TaskNote, Update
 from robo_al.report.terminal import GAP, Listing, Prose, say
 from robo_al.report.words import count, duration, noun, number
-from robo_al_agent.terminal import tolerate
+from robo_al_agent.operator.terminal import tolerate
 
 _AROUND = 6
 """Lines of a terminal that are not rows of the table."""

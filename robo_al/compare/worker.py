@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robo_al_agent.terminal import tolerate
+from robo_al_agent.operator.terminal import tolerate
 
 if TYPE_CHECKING:
     from robo_al.campaign.campaign import Campaign

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from robo_al.types import Refusal
-from robo_al_agent.rules import Violation
+from robo_al_agent.envelope.rules import Violation
 
 _SMALLER = "propose smaller motions (explorer.scale of the random explorer)"
 _SMOOTHER = "propose smoother motions (explorer.beta of the random explorer)"

@@ -48,15 +48,15 @@ from robo_al.types import (
     Task,
     Trajectory,
 )
-from robo_al_agent.calibration import Rate
-from robo_al_agent.client import Client, Job, Session
 from robo_al_agent.config import is_loopback, split_address
-from robo_al_agent.envelope import check_candidates, from_fields
+from robo_al_agent.devices.calibration import Rate
+from robo_al_agent.envelope.envelope import check_candidates, from_fields
 from robo_al_agent.errors import AgentError
-from robo_al_agent.execution import filled
+from robo_al_agent.motion.execution import filled
+from robo_al_agent.motion.tables import measured
+from robo_al_agent.protocol.client import Client, Job, Session
+from robo_al_agent.protocol.wire import Message
 from robo_al_agent.robot import Sample
-from robo_al_agent.tables import measured
-from robo_al_agent.wire import Message
 
 Array = NDArray[np.float64]
 logger = logging.getLogger("robo_al")

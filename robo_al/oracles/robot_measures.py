@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_al.types import Scalar
-from robo_al_agent.wire import Message
+from robo_al_agent.protocol.wire import Message
 
 _NAMES = {
     "positions": "position",

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from robo_al_agent.client import Session
-from robo_al_agent.readings import measured_rates
-from robo_al_agent.rest import REST
+from robo_al_agent.devices.readings import measured_rates
+from robo_al_agent.devices.rest import REST
+from robo_al_agent.motion.tables import MEASURED
+from robo_al_agent.protocol.client import Session
 from robo_al_agent.robot import Sample
-from robo_al_agent.tables import MEASURED
 
 
 class Standing:

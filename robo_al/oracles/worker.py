@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from robo_al.worker.frames import Frame
 from robo_al.worker.serving import fault, refusal, serve
-from robo_al_agent.terminal import tolerate
+from robo_al_agent.operator.terminal import tolerate
 
 if TYPE_CHECKING:
     from robo_al.oracles.recording import Fault, Step

@@ -31,7 +31,7 @@ from robo_al.dataset.events import (
 from robo_al.report.summary import amount, became, time_shares
 from robo_al.report.terminal import Prose, say
 from robo_al.report.words import count, duration, number
-from robo_al_agent.terminal import tolerate
+from robo_al_agent.operator.terminal import tolerate
 
 DOING = {
     "feedback": "waiting for rollouts",

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import yaml
 
-from robo_al_agent.client import Client, Job, ask
-from robo_al_agent.keys import make_keys
-from robo_al_agent.wire import Message
+from robo_al_agent.protocol.client import Client, Job, ask
+from robo_al_agent.protocol.keys import make_keys
+from robo_al_agent.protocol.wire import Message
 
 ROBOTS = Path(__file__).with_name("robots.py")
 

@@ -12,8 +12,8 @@ with atheris.instrument_imports(include=["robo_al_agent"]):
     import runpy
     from pathlib import Path
 
-    from robo_al_agent import requests, wire
     from robo_al_agent.errors import WireError
+    from robo_al_agent.protocol import requests, wire
 
 SIMULATION = runpy.run_path(str(Path(__file__).with_name("protocol_simulation.py")))
 HISTORY = SIMULATION["Simulation"](0)

@@ -24,16 +24,16 @@ from typing import Any
 
 import numpy as np
 
-from robo_al_agent import wire
 from robo_al_agent.agent import Agent, Robot
-from robo_al_agent.approval import Approval
-from robo_al_agent.calibration import Rate
-from robo_al_agent.client import Job, Session
-from robo_al_agent.door import Door
-from robo_al_agent.envelope import Envelope
+from robo_al_agent.devices.calibration import Rate
+from robo_al_agent.devices.door import Door
+from robo_al_agent.envelope.envelope import Envelope
 from robo_al_agent.journal import Records, Rollout
+from robo_al_agent.protocol import wire
+from robo_al_agent.protocol.client import Job, Session
+from robo_al_agent.protocol.wire import Message
+from robo_al_agent.queue.approval import Approval
 from robo_al_agent.robot import Joint, RobotSpec, Sample
-from robo_al_agent.wire import Message
 
 SPEC = RobotSpec("simulated", (Joint("a", -1.0, 1.0),), 100.0, "none", None, 0.1)
 ENVELOPE = Envelope.model_validate(

@@ -13,7 +13,7 @@ SERVE = """
 import json, sys
 from importlib.metadata import distributions
 import numpy as np
-from robo_al_agent.client import Client
+from robo_al_agent.protocol.client import Client
 client = Client(sys.argv[1])
 content = {
     "controller": "open_loop", "joints": ["left", "right"], "period": 0.1, "horizon": 5,

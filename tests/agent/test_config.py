@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from robo_al_agent import keys
 from robo_al_agent.config import is_loopback, load_config
+from robo_al_agent.drivers.loading import make_driver
 from robo_al_agent.errors import SetupError
-from robo_al_agent.loading import make_driver
+from robo_al_agent.protocol import keys
 
 GOOD = "driver: {name: gymnasium, id: Pendulum-v1}\nenvelope: e.yaml\njournal: j\n"
 

@@ -16,7 +16,7 @@ from robo_al_agent.conformance import (
     readings,
     stopping,
 )
-from robo_al_agent.drivers.ownership import Claim
+from robo_al_agent.devices.ownership import Claim
 from robo_al_agent.errors import DriverError
 from robo_al_agent.robot import Ended, Fault, Joint, RobotSpec, Sample, Sensor
 

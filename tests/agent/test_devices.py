@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robo_al_agent.composite import Composite
 from robo_al_agent.conformance import check_driver, motion, readings, stopping
+from robo_al_agent.devices.composite import Composite
+from robo_al_agent.drivers.loading import make_driver
 from robo_al_agent.errors import AgentError
-from robo_al_agent.loading import make_driver
 
 EMULATORS = Path(__file__).parents[1] / "emulators"
 process = runpy.run_path(str(EMULATORS / "process.py"))

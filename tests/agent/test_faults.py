@@ -540,8 +540,8 @@ def test_the_parent_ends_a_frozen_agent(lab: Callable[..., Lab]) -> None:
 
 
 def test_nobody_but_a_person_at_the_robot_recovers(lab: Callable[..., Lab]) -> None:
-    from robo_al_agent.client import ask
-    from robo_al_agent.wire import Message
+    from robo_al_agent.protocol.client import ask
+    from robo_al_agent.protocol.wire import Message
 
     rig = lab()
     with pytest.raises(WireError, match="only a person at the robot"):

@@ -8,7 +8,7 @@ import pytest
 
 from robo_al_agent.errors import JournalError
 from robo_al_agent.journal import FileJournal, Rollout
-from robo_al_agent.wire import Message
+from robo_al_agent.protocol.wire import Message
 
 REQUEST = Message("submit", {"id": "run/r1"}, {"actions": np.eye(2)})
 RESULT = Message("result", {"id": "run/r1"}, {"positions": np.ones((3, 2))})

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import zmq
 
-from robo_al_agent import wire
-from robo_al_agent.client import Client, ask
 from robo_al_agent.errors import WireError
-from robo_al_agent.keys import make_keys
-from robo_al_agent.wire import Message
+from robo_al_agent.protocol import wire
+from robo_al_agent.protocol.client import Client, ask
+from robo_al_agent.protocol.keys import make_keys
+from robo_al_agent.protocol.wire import Message
 
 
 @pytest.mark.parametrize("name", ["Slider", "Reusing"])
@@ -177,7 +177,7 @@ def test_a_silent_host_stops_the_robot_and_finds_the_data_later(
     agent = serve()
     code = f"""
 import numpy as np, time
-from robo_al_agent.client import Client
+from robo_al_agent.protocol.client import Client
 client = Client({agent.address!r})
 client.submit("run/r1", {helpers.content(500)!r}, {{"actions": np.zeros((500, 2))}})
 started = lambda s: s.jobs["run/r1"].state and s.jobs["run/r1"].state.fields["state"] == "started"

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from robo_al_agent.camera import OpenCVCamera
 from robo_al_agent.robot import Sensor
 from robo_al_agent.sensor import Frame, Measurement, SensorSpec
+from robo_al_agent.sensors.camera import OpenCVCamera
 
 
 def behave(told):

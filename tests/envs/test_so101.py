@@ -10,7 +10,7 @@ from robo_al.models.true_dynamics import TrueDynamics
 from robo_al.protocols import SupportsConstraint, SupportsContext, SupportsDynamics
 from robo_al.tasks import describe
 from robo_al.types import MEAN, EnvSpec
-from robo_al_agent.twin_scene import Scene
+from robo_al_agent.twin.scene import Scene
 from robo_al_envs.physics import ASSETS, PhysicsEnv
 from robo_al_envs.so101 import HIGH, JOINTS, LOW, So101Push, So101Reach, tip
 from robo_al_policies.icem import ICEM

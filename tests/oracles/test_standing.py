@@ -36,7 +36,7 @@ def twin(serve: Callable[..., Any], tmp_path: Path) -> Iterator[Any]:
     model = ROOT / "envs" / "robo_al_envs" / "assets" / "so101.xml"
     files = ["--socket", str(tmp_path / "twin.sock"), "--log", str(tmp_path / "twin.jsonl")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "robo_al_agent.twin_world", "--model", str(model), *files],
+        [sys.executable, "-m", "robo_al_agent.twin.world", "--model", str(model), *files],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -10,7 +10,7 @@ from robo_al.plugins import make_env
 from robo_al.tasks import contexts_from, describe
 from robo_al.testing import FakeModel, fake_task
 from robo_al.types import MEAN, EnvSpec
-from robo_al_agent.policy import OnnxPolicy
+from robo_al_agent.motion.policy import OnnxPolicy
 from robo_al_agent.robot import Joint, RobotSpec, Sample, Sensor
 from robo_al_envs.so101 import HIGH, JOINTS, LOW, So101Reach
 from robo_al_policies.icem import ICEM

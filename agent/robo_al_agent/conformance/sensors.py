@@ -5,8 +5,8 @@ from contextlib import suppress
 
 from robo_al_agent.conformance.subject import ConformanceError
 from robo_al_agent.guard import Faulted, Guard
-from robo_al_agent.measurements import wrong_description, wrong_measurement
 from robo_al_agent.sensor import SensorDriver
+from robo_al_agent.sensors.measurements import wrong_description, wrong_measurement
 
 SECONDS = 1.0
 """For which it is read, and for two readings at least."""

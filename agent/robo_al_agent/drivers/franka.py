@@ -17,9 +17,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from robo_al_agent.drivers.ownership import Claim, claim_host
+from robo_al_agent.devices.ownership import Claim, claim_host
+from robo_al_agent.devices.rest import await_rest, need_new_readings
 from robo_al_agent.errors import DriverError, SetupError
-from robo_al_agent.rest import await_rest, need_new_readings
 from robo_al_agent.robot import Array, Fault, Joint, RobotSpec, Sample
 
 Model = Literal["fr3", "panda"]

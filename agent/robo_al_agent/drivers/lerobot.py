@@ -29,11 +29,11 @@ from typing import Any
 
 import numpy as np
 
+from robo_al_agent.devices.ownership import Claim, claim_port, keep_others_out
+from robo_al_agent.devices.rest import await_rest, need_new_readings
 from robo_al_agent.drivers.lerobot_joints import checked_joints, need_one_turn
-from robo_al_agent.drivers.ownership import Claim, claim_port, keep_others_out
 from robo_al_agent.drivers.servo_bus import LOOK
 from robo_al_agent.errors import DriverError, SetupError
-from robo_al_agent.rest import await_rest, need_new_readings
 from robo_al_agent.robot import Array, Fault, Joint, RobotSpec, Sample
 
 TRIES = 3

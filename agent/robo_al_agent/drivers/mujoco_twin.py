@@ -1,4 +1,4 @@
-"""The twin: a simulated robot in a process of its own, `python -m robo_al_agent.twin_world`.
+"""The twin: a simulated robot in a process of its own, `python -m robo_al_agent.twin.world`.
 
     driver: mujoco_twin
     parameters:
@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from robo_al_agent.drivers.ownership import Claim
+from robo_al_agent.devices.ownership import Claim
+from robo_al_agent.devices.rest import await_rest, need_new_readings
 from robo_al_agent.errors import DriverError
-from robo_al_agent.rest import await_rest, need_new_readings
 from robo_al_agent.robot import Array, Fault, Joint, Options, RobotSpec, Sample, Sensor
 
 
@@ -184,7 +184,7 @@ class _Line:
         except OSError as error:
             self._socket.close()
             raise _Lost(
-                f"{path}: no twin answers ({error}); start it: python -m robo_al_agent.twin_world "
+                f"{path}: no twin answers ({error}); start it: python -m robo_al_agent.twin.world "
                 f"--model ARM.xml --socket {path} --log twin.jsonl"
             ) from None
 

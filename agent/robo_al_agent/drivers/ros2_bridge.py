@@ -11,7 +11,7 @@ import queue
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from robo_al_agent.drivers.ownership import claim_host
+from robo_al_agent.devices.ownership import claim_host
 from robo_al_agent.drivers.ros2_states import JointStates
 from robo_al_agent.errors import DriverError, SetupError
 from robo_al_agent.robot import Array, Ended, Fault, JointTrajectory, Tolerance

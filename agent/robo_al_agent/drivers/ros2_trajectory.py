@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
+from robo_al_agent.devices.rest import await_rest, need_new_readings
 from robo_al_agent.drivers.ros2_bridge import REPLY, Bridge, ended, point
 from robo_al_agent.errors import DriverError, SetupError
-from robo_al_agent.rest import await_rest, need_new_readings
 from robo_al_agent.robot import (
     Array,
     Ended,

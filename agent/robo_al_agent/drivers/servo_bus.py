@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from robo_al_agent.drivers.ownership import claim_port, keep_others_out
+from robo_al_agent.devices.ownership import claim_port, keep_others_out
 from robo_al_agent.drivers.servo_registers import Family, Settings
 from robo_al_agent.errors import DriverError, SetupError
 

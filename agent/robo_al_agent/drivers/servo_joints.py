@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from robo_al_agent.devices.rest import await_rest, need_new_readings
 from robo_al_agent.drivers.servo_bus import PATIENCE, NoReply, ServoBus
 from robo_al_agent.drivers.servo_fit import need_fit
 from robo_al_agent.drivers.servo_motors import RADIANS, MotorState, Servo, checked_motors
 from robo_al_agent.drivers.servo_registers import Family
 from robo_al_agent.errors import DriverError
-from robo_al_agent.rest import await_rest, need_new_readings
 from robo_al_agent.robot import Array, Fault, RobotSpec, Sample
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from robo_al_agent.drivers.ownership import Claim
+from robo_al_agent.devices.ownership import Claim
 from robo_al_agent.errors import DriverError, SetupError
 from robo_al_agent.robot import Array, Fault
 

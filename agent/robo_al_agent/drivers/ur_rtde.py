@@ -17,9 +17,9 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from robo_al_agent.devices.rest import await_rest, need_new_readings
 from robo_al_agent.drivers.ur_connection import LOCAL, REPLY, START, Connection
 from robo_al_agent.errors import DriverError, SetupError
-from robo_al_agent.rest import await_rest, need_new_readings
 from robo_al_agent.robot import Array, Fault, Joint, RobotSpec, Sample, Sensor
 from robo_al_agent.settings import problems
 

@@ -5,8 +5,8 @@ import pytest
 from robo_al_agent.conformance import check_driver
 from robo_al_agent.driver import RobotDriver, SupportsReset
 from robo_al_agent.drivers.gymnasium import GymnasiumRobot
+from robo_al_agent.drivers.loading import make_driver
 from robo_al_agent.errors import DriverError, SetupError
-from robo_al_agent.loading import make_driver
 
 
 class Countdown(gymnasium.Env):

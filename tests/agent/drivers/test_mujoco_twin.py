@@ -13,11 +13,11 @@ import pytest
 
 from robo_al_agent.conformance import check_driver
 from robo_al_agent.driver import RobotDriver, SupportsReset
+from robo_al_agent.drivers.loading import make_driver
 from robo_al_agent.drivers.mujoco_twin import MujocoTwin
 from robo_al_agent.errors import DriverError, SetupError
-from robo_al_agent.loading import make_driver
-from robo_al_agent.twin_scene import Scene
-from robo_al_agent.twin_world import main
+from robo_al_agent.twin.scene import Scene
+from robo_al_agent.twin.world import main
 
 MODEL = Path(__file__).parents[3] / "envs" / "robo_al_envs" / "assets" / "so101.xml"
 HOME = (0.0, -0.3, 0.6, 0.4, 0.0)
@@ -35,7 +35,7 @@ class World:
 
     def start(self):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "robo_al_agent.twin_world", "--model", MODEL]
+            [sys.executable, "-m", "robo_al_agent.twin.world", "--model", MODEL]
             + ["--socket", self.socket, "--log", self.log, *self.arguments],
             stdout=subprocess.PIPE,
             text=True,
@@ -141,7 +141,7 @@ def test_says_what_the_mjcf_says(world):
 def test_without_a_twin_it_says_how_to_start_one(tmp_path):
     driver = MujocoTwin(socket=str(tmp_path / "none.sock"))
     for call in (driver.describe, driver.connect, driver.safe_stop):
-        with pytest.raises(DriverError, match="start it: python -m robo_al_agent.twin_world"):
+        with pytest.raises(DriverError, match="start it: python -m robo_al_agent.twin.world"):
             call()
 
 

@@ -1,0 +1,1 @@
+"""What the robot may do at most, and which rule a motion breaks first."""

@@ -1,0 +1,1 @@
+"""Rollouts that wait: accepted, previewed, approved, and whose lease still holds."""

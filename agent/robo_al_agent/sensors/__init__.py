@@ -1,0 +1,1 @@
+"""Sensors beside the robot: read by threads of their own, kept with a rollout."""
