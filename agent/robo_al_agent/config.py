@@ -32,7 +32,7 @@ from robo_al_agent.errors import SetupError
 from robo_al_agent.protocol.requests import Name
 from robo_al_agent.queue.approval import Approval
 from robo_al_agent.sensors.sensing import MOST
-from robo_al_agent.settings import problems, read_settings
+from robo_al_agent.settings.files import problems, read_settings
 
 SensorName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,50}$")]
 

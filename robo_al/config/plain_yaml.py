@@ -1,11 +1,11 @@
-"""YAML as configurations need it: plain data, read as `robo_al_agent.settings` says."""
+"""YAML as configurations need it: plain data, read as `robo_al_agent.settings.plain_yaml` says."""
 
 from typing import Any
 
 import yaml
 
 from robo_al.errors import ConfigError
-from robo_al_agent.settings import RESOLVERS, Loader, problem
+from robo_al_agent.settings.plain_yaml import RESOLVERS, Loader, problem
 
 MAX_SIZE = 1_000_000
 """Characters from which a text is not a configuration."""

@@ -34,7 +34,7 @@ from robo_al_agent.robot import (
     Sample,
     Tolerance,
 )
-from robo_al_agent.settings import problems
+from robo_al_agent.settings.files import problems
 
 
 class JointLimits(BaseModel):

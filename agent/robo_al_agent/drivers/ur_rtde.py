@@ -21,7 +21,7 @@ from robo_al_agent.devices.rest import await_rest, need_new_readings
 from robo_al_agent.drivers.ur_connection import LOCAL, REPLY, START, Connection
 from robo_al_agent.errors import DriverError, SetupError
 from robo_al_agent.robot import Array, Fault, Joint, RobotSpec, Sample, Sensor
-from robo_al_agent.settings import problems
+from robo_al_agent.settings.files import problems
 
 JointName: TypeAlias = Literal[
     "shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3"

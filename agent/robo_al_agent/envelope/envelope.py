@@ -57,7 +57,7 @@ from robo_al_agent.envelope.space import Space, Workspace
 from robo_al_agent.geometry.collision import SelfCollision
 from robo_al_agent.geometry.kinematics import Kinematics, read_model
 from robo_al_agent.robot import Array, RobotSpec
-from robo_al_agent.settings import read_settings, refuse
+from robo_al_agent.settings.files import read_settings, refuse
 
 
 class Envelope(Limits):

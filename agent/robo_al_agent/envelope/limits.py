@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from robo_al_agent.robot import Joint, RobotSpec
-from robo_al_agent.settings import Settings, problems
+from robo_al_agent.settings.files import Settings, problems
 
 
 def _tuple(value: object) -> object:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from robo_al_agent.drivers.servo_motors import RADIANS
 from robo_al_agent.drivers.servo_registers import TURN
 from robo_al_agent.errors import SetupError
-from robo_al_agent.settings import MAX_BYTES, problems
+from robo_al_agent.settings.files import MAX_BYTES, problems
 
 Tick = Annotated[int, Field(ge=0, lt=TURN)]
 

@@ -1,0 +1,1 @@
+"""Settings as files: plain YAML, and what is read from it."""
