@@ -2,9 +2,10 @@
 
 import errno
 import hashlib
+import math
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from robo_al.dataset.lock import lock_folder
 from robo_al.dataset.rollouts import Rollouts
 from robo_al.dataset.stored import evaluation_path, read_evaluation
 from robo_al.errors import StorageError
-from robo_al.types import Context, Failure, Scalar, Trajectory
+from robo_al.types import Context, Failure, Outcome, Trajectory
 
 METRICS = "metrics.jsonl"
 NOTICES = "notices.log"
@@ -120,7 +121,7 @@ class Dataset(Rollouts):
         results: Sequence[Trajectory | Failure],
         recorded: tuple[int, int],
         scores: Sequence[float | None] | None = None,
-        details: Sequence[Mapping[str, Scalar]] = (),
+        outcomes: Sequence[Outcome] = (),
     ) -> EvaluationRow:
         """Make an evaluation durable.
 
@@ -130,7 +131,7 @@ class Dataset(Rollouts):
             results: of each; of a failed one, what there is of it is kept.
             recorded: rollouts and transitions, when it began.
             scores: recorded in place of the results' returns; None for one that failed.
-            details: of each result, if there are any.
+            outcomes: of the rollouts that were executed for it, if any were.
         """
         empty = np.zeros((0, 0))
         nothing = Trajectory(empty, empty, empty, np.zeros(0))
@@ -147,6 +148,7 @@ class Dataset(Rollouts):
         kept = [(r.partial or nothing) if isinstance(r, Failure) else r for r in results]
         sha256 = write_atomically(evaluation_path(self.folder, round_index), encode(kept, metadata))
         fit = self.ledger.last(FitRow)
+        details = [outcome.details for outcome in outcomes]
         row = EvaluationRow(
             round_index,
             *recorded,
@@ -155,6 +157,8 @@ class Dataset(Rollouts):
             sha256,
             None if fit is None else fit.data_hash,
             to_json(details) if any(details) else None,
+            len(outcomes),
+            math.fsum(outcome.robot_seconds for outcome in outcomes),
         )
         with self.ledger.transaction():
             self.ledger.insert(row)

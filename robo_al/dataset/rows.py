@@ -140,6 +140,10 @@ class EvaluationRow:
     """SHA-256 of the hashes of the episodes that the policy had learned from."""
     details: str | None = None
     """JSON: for each start, what the oracle measured of its rollout as a whole, by name."""
+    executed: int | None = None
+    """Rollouts that the oracle executed for it; null where an earlier robo-al made it."""
+    robot_seconds: float | None = None
+    """What these took; null where an earlier robo-al made it."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +223,29 @@ class Totals(NamedTuple):
     """Recorded."""
     robot_seconds: float
     """Of all rollouts, whatever their state."""
+
+
+class Executed(NamedTuple):
+    """All that an oracle executed for a campaign: what a lab pays for."""
+
+    training: int
+    """Rollouts to learn from, also those that failed once the robot had begun."""
+    training_seconds: float
+    """Seconds of the robot."""
+    evaluating: int
+    """Rollouts of evaluations that were finished."""
+    evaluating_seconds: float
+    """Seconds of the robot."""
+
+    @property
+    def rollouts(self) -> int:
+        """Rollouts in all."""
+        return self.training + self.evaluating
+
+    @property
+    def robot_seconds(self) -> float:
+        """Seconds of the robot in all."""
+        return self.training_seconds + self.evaluating_seconds
 
 
 def solved_at(

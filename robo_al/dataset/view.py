@@ -1,6 +1,7 @@
 """The read side of a run: everything that a run folder says, also while its campaign runs."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from robo_al.dataset.measured import parsed_details
 from robo_al.dataset.rows import (
     DecisionRow,
     EvaluationRow,
+    Executed,
     FitRow,
     LabelRow,
     RolloutRow,
@@ -108,6 +110,33 @@ class RunView:
     def solved_at(self) -> EvaluationRow | None:
         """The second of the first two evaluations in a row at or above the threshold."""
         return solved_at(self.evaluation_rows, self.config["threshold"])
+
+    def executed(self, until: int | None = None) -> Executed | None:
+        """Return what the oracle executed in all, evaluations included.
+
+        What an evaluation had executed before it was interrupted, and was done again, is not kept.
+
+        Args:
+            until: the last round that counts; by default every one does.
+
+        Returns:
+            None where an earlier robo-al made an evaluation and did not note what it took.
+        """
+        last = math.inf if until is None else until
+        rows = [
+            row
+            for row in self.rollout_rows
+            if row.round <= last and (row.state == "recorded" or row.robot_seconds)
+        ]
+        evaluations = [row for row in self.evaluation_rows if row.round <= last]
+        if any(row.executed is None for row in evaluations):
+            return None
+        return Executed(
+            len(rows),
+            math.fsum(row.robot_seconds or 0.0 for row in rows),
+            sum(row.executed or 0 for row in evaluations),
+            math.fsum(row.robot_seconds or 0.0 for row in evaluations),
+        )
 
     @cached_property
     def _by_id(self) -> dict[str, RolloutRow]:

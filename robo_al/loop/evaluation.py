@@ -92,8 +92,7 @@ def record_evaluation(
     found = [checked(outcome) for outcome in outcomes]
     results = [examine(o.candidate_id, o.result, task, task.horizon) for o in found]
     contexts = [candidate.context for candidate in candidates]
-    details = [outcome.details for outcome in found]
-    row = campaign.dataset.record_evaluation(index, contexts, results, recorded, details=details)
+    row = campaign.dataset.record_evaluation(index, contexts, results, recorded, outcomes=found)
     campaign.setbacks.evaluated(results)
     return row
 

@@ -97,10 +97,12 @@ def _page(run: RunView) -> dict[str, Any]:
 def _tiles(run: RunView) -> list[tuple[str, str]]:
     means = [row.mean_return for row in run.evaluation_rows if row.mean_return is not None]
     rollouts, steps, robot_seconds = run.totals
+    executed = run.executed()
     tiles = [
         (noun("rollout", rollouts), f"{rollouts}"),
         (noun("transition", steps), f"{steps}"),
-        ("robot time", duration(robot_seconds)),
+        ("robot time, learning", duration(robot_seconds)),
+        ("robot time in all", duration(executed.robot_seconds) if executed else "not known"),
         ("wall-clock time", duration(math.fsum(run.seconds.values()))),
     ]
     if means:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from robo_al.dataset.rows import LOST, EvaluationRow
+from robo_al.dataset.rows import LOST, EvaluationRow, Executed
 from robo_al.dataset.view import RunView
 from robo_al.report import measures
 from robo_al.report.words import count, duration, listed, number, percent
@@ -33,7 +33,12 @@ def summarise(run: RunView) -> dict[str, Any]:
         "solved": (solved is not None) if judged else None,
         "solved_at": None
         if solved is None
-        else {"rollouts": solved.rollouts, "transitions": solved.transitions},
+        else {
+            "rollouts": solved.rollouts,
+            "transitions": solved.transitions,
+            "executed": _executed(run.executed(solved.round)),
+        },
+        "executed": _executed(run.executed()),
         "states": dict(run.states),
         "seconds": run.seconds,
         "details": measures.of_scalars(run.details.values()),
@@ -46,7 +51,8 @@ def verdict(summary: Mapping[str, Any]) -> str:
     """Return in one or two sentences what was learned."""
     solved, threshold = summary["solved_at"], summary["threshold"]
     if solved:
-        return f"Solved after {amount(**solved)}."
+        learned = amount(solved["rollouts"], solved["transitions"])
+        return f"Solved after {learned}.{_in_all(solved['executed'], ' until then')}"
     if not summary["rollouts"]:
         gone = {state: summary["states"][state] for state in LOST if summary["states"][state]}
         lost = [f"{count(n, 'rollout')} {became(state, n)}" for state, n in gone.items()]
@@ -55,13 +61,17 @@ def verdict(summary: Mapping[str, Any]) -> str:
     rows = summary["evaluations"]
     if not rows:
         return f"Recorded {said}. {not_evaluated(summary['evaluated_every'])}"
+    paid = _in_all(summary["executed"], "")
     means = [row["mean_return"] for row in rows if row["mean_return"] is not None]
     best = f"The best evaluation was {number(max(means))}" if means else "Every evaluation failed"
     if threshold is None:
-        return f"Recorded {said}. {best}; the task has no threshold from which it counts as solved."
+        return (
+            f"Recorded {said}. {best}; the task has no threshold from which it counts as "
+            f"solved.{paid}"
+        )
     return (
         f"Not solved within {said}. {best}; the task counts as solved when two evaluations in a "
-        f"row reach {threshold:g}."
+        f"row reach {threshold:g}.{paid}"
     )
 
 
@@ -79,6 +89,20 @@ def not_evaluated(every: int) -> str:
 def amount(rollouts: int, transitions: int) -> str:
     """Return how much was recorded, in words."""
     return f"{count(rollouts, 'rollout')} and {count(transitions, 'transition')}"
+
+
+def executed_in_words(executed: Mapping[str, Any] | None) -> str:
+    """Return what the oracle executed in all, evaluations included."""
+    if executed is None:
+        return "not known: an earlier robo-al made the evaluations and did not note what they took"
+    said = f"{count(executed['rollouts'], 'rollout')} in {duration(executed['robot_seconds'])}"
+    if not executed["evaluating"]:
+        return said
+    learning, evaluating = (
+        f"{executed[kind]} in {duration(executed[f'{kind}_seconds'])}"
+        for kind in ("training", "evaluating")
+    )
+    return f"{said}: {learning} to learn from, {evaluating} for evaluations"
 
 
 def became(state: str, rollouts: int = 1) -> str:
@@ -120,7 +144,7 @@ def render(summary: Mapping[str, Any]) -> "RenderableType":
         ("rounds", f"{summary['rounds']} of {summary['budget']}"),
         ("recorded", amount(summary["rollouts"], summary["transitions"])),
         ("states", ", ".join(states) or "no rollouts yet"),
-        ("robot time", duration(summary["robot_seconds"])),
+        ("executed", executed_in_words(summary["executed"])),
         ("computer time", f"{computer_time}: {shares}" if shares else computer_time),
         *(
             (kind, measures.in_words(summary[kind]))
@@ -133,6 +157,26 @@ def render(summary: Mapping[str, Any]) -> "RenderableType":
     evaluations = Listing(columns, [_cells(row) for row in summary["evaluations"]], columns)
     shown: list[RenderableType] = [evaluations, Text()] if summary["evaluations"] else []
     return Group(facts, Text(), *shown, Prose(verdict(summary), "bold"))
+
+
+def _executed(executed: Executed | None) -> dict[str, Any] | None:
+    if executed is None:
+        return None
+    return {
+        "rollouts": executed.rollouts,
+        "robot_seconds": executed.robot_seconds,
+        **executed._asdict(),
+    }
+
+
+def _in_all(executed: Mapping[str, Any] | None, when: str) -> str:
+    """Return as a further sentence what evaluations cost; nothing where there were none."""
+    if not executed or not executed["evaluating"]:
+        return ""
+    return (
+        f" Evaluations included, {count(executed['rollouts'], 'rollout')} in "
+        f"{duration(executed['robot_seconds'])} were executed{when}."
+    )
 
 
 def _cells(evaluation: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,8 @@ from robo_al.dataset.clock import ACTIVITIES
 from robo_al.dataset.ledger import STATES
 from robo_al.dataset.view import RunView
 from robo_al.errors import RunFolderError
-from robo_al.report.summary import render, summarise, verdict
+from robo_al.report.summary import executed_in_words, render, summarise, verdict
+from robo_al.testing import FakeOracle
 
 
 def fakes(**changes: Any) -> Config:
@@ -82,8 +83,16 @@ def test_solved_is_two_evaluations_in_a_row_at_the_threshold(tmp_path: Path) -> 
     with create_campaign(config, tmp_path / "run") as campaign:
         turn(campaign, config)
     summary = summarise(RunView(tmp_path / "run"))
+    executed = summary["solved_at"].pop("executed")
     assert summary["solved_at"] == {"rollouts": 2, "transitions": 20}
-    assert verdict(summary) == "Solved after 2 rollouts and 20 transitions."
+    # two rollouts to learn from, two starts in each of two evaluations; a second each
+    assert (executed["training"], executed["evaluating"], executed["rollouts"]) == (2, 4, 6)
+    assert executed["robot_seconds"] == pytest.approx(6.0)
+    summary["solved_at"]["executed"] = executed
+    assert verdict(summary) == (
+        "Solved after 2 rollouts and 20 transitions. Evaluations included, 6 rollouts in 6 s were "
+        "executed until then."
+    )
     assert "Solved after 2 rollouts" in text(summary)
 
 
@@ -96,8 +105,25 @@ def test_a_task_that_was_not_solved_is_not_said_to_be(tmp_path: Path) -> None:
     assert summary["solved_at"] is None
     assert verdict(summary) == (
         f"Not solved within 3 rollouts and 30 transitions. The best evaluation was {best:.3g}; "
-        "the task counts as solved when two evaluations in a row reach 0."
+        "the task counts as solved when two evaluations in a row reach 0. Evaluations included, "
+        "9 rollouts in 9 s were executed."
     )
+
+
+def test_what_a_lab_pays_for_is_counted(tmp_path: Path) -> None:
+    # of two fixed starts in each evaluation; the fourth rollout is the second to learn from, and
+    # fails once the robot has begun
+    config = fakes(stop_when_solved=False)
+    oracle = FakeOracle(failures={3: "failed"})
+    with create_campaign(config, tmp_path / "run") as campaign:
+        loop.run(campaign, oracle, lambda event: None)
+    run = RunView(tmp_path / "run")
+    executed = run.executed()
+    assert executed is not None and run.totals.rollouts == 2
+    assert executed.training == 3
+    assert executed.rollouts == len(oracle.submitted)
+    assert executed.robot_seconds == pytest.approx(len(oracle.submitted) * 1.0)
+    assert run.executed(until=1) == (1, pytest.approx(1.0), 2, pytest.approx(2.0))
 
 
 def test_a_task_without_a_threshold_is_never_solved() -> None:
@@ -107,11 +133,13 @@ def test_a_task_without_a_threshold_is_never_solved() -> None:
         "evaluations": [{"mean_return": None}, {"mean_return": 3.0}],
         "rollouts": 1,
         "transitions": 7,
+        "executed": None,  # as where an earlier robo-al made the evaluations
     }
     assert verdict(summary) == (
         "Recorded 1 rollout and 7 transitions. The best evaluation was 3; the task has no "
         "threshold from which it counts as solved."
     )
+    assert executed_in_words(summary["executed"]).startswith("not known: an earlier robo-al")
     assert verdict(summary | {"evaluations": [{"mean_return": None}]}).startswith(
         "Recorded 1 rollout and 7 transitions. Every evaluation failed; "
     )
