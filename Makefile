@@ -5,7 +5,9 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test test-drivers test-mujoco fuzz check docs build bench clean
+.PHONY: install demo test test-drivers test-mujoco fuzz check docs build bench clean
+
+install: $(INSTALLED)  ## .venv, from pinned versions
 
 demo: $(INSTALLED)  ## learn to swing up a MuJoCo cart-pole from scratch, and write a report
 	$(BIN)/robo-al run configs/cartpole_swingup.yaml

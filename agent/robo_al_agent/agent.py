@@ -352,6 +352,12 @@ class Agent:
         heard = self._approvals.word(plan.id, plan.hash, now_ns) is not None
         return "approval" if self._approvals.needed(plan.commands) and not heard else None
 
+    def awaits_approval(self, now_ns: int) -> str | None:
+        """Return the rollout that would begin now, had a person approved it."""
+        plan = self._waiting.first
+        waits = plan is not None and self._waits_for(plan.id, now_ns) == "approval"
+        return plan.id if plan is not None and waits else None
+
     # ------------------------------------------------------------ a person at the robot
 
     def _approve(self, fields: requests.Operator, message: Message, now_ns: int) -> Message:
@@ -394,7 +400,7 @@ class Agent:
                 "recording": None if take is None else [take.id, len(take.samples), take.by_hand],
                 "waiting": self._waiting.described(fields.id),
                 "lease": lease.client if lease and now_ns < lease.until_ns else None,
-                "approval": self._robot.approval.mode,
+                "approval": self._approvals.rule(),
                 "paused": self._journal.paused,
                 "places": self._places(seen),
                 "reading": None if seen is None else self._reading(seen, now_ns),

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever reads has seen enough: `robo-al-agent status ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,11 +74,14 @@ def _parser() -> argparse.ArgumentParser:
         command("setup", servo_setup.setup, "show and set what serial servos keep")
     )
     envelope = command(
-        "envelope", _envelope, "write a first envelope for a robot; connects to nothing"
+        "envelope", _envelope, "write a first envelope, from what a driver says of its robot"
     )
     envelope.add_argument("--from", dest="what", required=True, metavar="AGENT.yaml|FILE.py:DRIVER")
     envelope.add_argument(
         "--out", type=Path, help="file to write (the one AGENT.yaml names, or envelope.yaml)"
+    )
+    envelope.add_argument(
+        "--model", type=Path, metavar="MJCF", help="of a twin, which is started to be asked"
     )
     check = command(
         "check",
@@ -160,13 +167,17 @@ def _keys(options: argparse.Namespace) -> None:
 
 def _envelope(options: argparse.Namespace) -> None:
     if _is_driver(options.what):
-        driver, path = _named_driver(options), options.out or Path("envelope.yaml")
+        if options.model is not None:
+            raise SetupError(f"--model is for the AGENT.yaml of a twin, not for {options.what}")
+        path = options.out or Path("envelope.yaml")
+        write_draft(Door(_named_driver(options)).spec, path)
     else:
         _refuse_driver_options(options)
-        config = load_config(Path(options.what))
-        driver = make_robot(config, Path(options.what).resolve().parent)
+        given = Path(options.what)
+        config = load_config(given)
         path = options.out or config.envelope
-    write_draft(Door(driver).spec, path)
+        with _twin_world(given, options.model) if options.model else contextlib.nullcontext():
+            write_draft(Door(make_robot(config, given.resolve().parent)).spec, path)
     print(f"{path} is written: look at each of its values before anything moves")
 
 
@@ -315,14 +326,21 @@ def _twin(options: argparse.Namespace) -> int:
     """Start the simulated robot, then serve it like any other."""
     from robo_al_agent.parent import serve
 
-    config = load_config(options.config)
+    with _twin_world(options.config, options.model):
+        return serve(options.config, options.note, lambda text: print(text, flush=True))
+
+
+@contextlib.contextmanager
+def _twin_world(path: Path, model: Path) -> Iterator[None]:
+    """Have the simulated robot run that the file AGENT.yaml speaks to."""
+    config = load_config(path)
     if config.driver.get("name") != "mujoco_twin":
-        raise SetupError(f"{options.config}: driver.name is not mujoco_twin")
+        raise SetupError(f"{path}: driver.name is not mujoco_twin")
     socket = Path(str(config.driver.get("socket", "")))
     config.journal.mkdir(parents=True, exist_ok=True, mode=0o700)
     world = subprocess.Popen(
         [sys.executable, "-m", "robo_al_agent.twin.world"]
-        + ["--model", str(options.model), "--socket", str(socket)]
+        + ["--model", str(model), "--socket", str(socket)]
         + ["--log", str(config.journal / "twin.jsonl")],
         start_new_session=True,  # Ctrl-C is for the agent, which stops the robot first
     )
@@ -330,9 +348,9 @@ def _twin(options: argparse.Namespace) -> int:
         deadline = time.monotonic() + 30
         while not socket.exists():
             if world.poll() is not None or time.monotonic() > deadline:
-                raise SetupError(f"the simulated robot of {options.model} did not start")
+                raise SetupError(f"the simulated robot of {model} did not start")
             time.sleep(0.05)
-        return serve(options.config, options.note, lambda text: print(text, flush=True))
+        yield
     finally:
         world.send_signal(signal.SIGTERM)
         world.wait()

@@ -162,7 +162,9 @@ class Server:
         """Tell whoever sits at the robot's PC when it becomes ready, and when it has a fault."""
         fault, news = self._agent.fault, self._told
         if fault is not None:
-            news = f"FAULT {fault.code}: {fault.message}; then `robo-al-agent clear`"
+            news = f"FAULT {fault.code}: {fault.message}; look at it, then: robo-al-agent clear"
+        elif (id := self._agent.awaits_approval(time.monotonic_ns())) is not None:
+            news = f"{id} waits for a person: robo-al-agent approve"
         elif self._agent.motion.may_start:
             news = f"{self._door.spec.name} is connected and ready"
         if news != self._told:
@@ -191,7 +193,7 @@ class Server:
             next_ns = self._agent.tick(time.monotonic_ns())
             self._wake.wait(max(0.0, (next_ns - time.monotonic_ns()) / 1e9))
             self._wake.clear()
-        self._agent.abort("the agent was told to end")
+        self._agent.abort("the end of the agent's program")
         self._agent.tick(time.monotonic_ns())
         self._agent.tick(time.monotonic_ns())
         self._rows.put(None)

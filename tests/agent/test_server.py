@@ -314,7 +314,9 @@ def test_a_person_approves_by_content(serve: Callable[..., Any], helpers: Any) -
     client.submit("run/r1", helpers.content(), helpers.ramp())
     assert client.wait(lambda s: _state(s, "run/r1") == "accepted", 10)
     assert not client.wait(lambda s: s.jobs["run/r1"].stage == "done", 0.5)
-    (waiting,) = agent.operator("status").fields["waiting"]
+    said = agent.operator("status").fields
+    assert said["approval"] == "first-n, 1 of 1 left to approve"
+    (waiting,) = said["waiting"]
     with pytest.raises(WireError, match="id and hash"):
         agent.operator("approve", id="run/r1", hash="0" * 64)
     with pytest.raises(WireError, match="only a person at the robot"):
@@ -325,6 +327,11 @@ def test_a_person_approves_by_content(serve: Callable[..., Any], helpers: Any) -
         )
     agent.operator("approve", id=waiting["id"], hash=waiting["hash"])
     assert helpers.finished(client, "run/r1").state.fields["kind"] == "SUCCEEDED"
+    assert (
+        agent.operator("status")
+        .fields["approval"]
+        .endswith("0 of 1 left to approve: the rest runs")
+    )
     client.submit("run/r2", helpers.content(), helpers.ramp())  # the second one needs nobody
     assert helpers.finished(client, "run/r2").state.fields["kind"] == "SUCCEEDED"
 

@@ -184,8 +184,8 @@ class _Line:
         except OSError as error:
             self._socket.close()
             raise _Lost(
-                f"{path}: no twin answers ({error}); start it: python -m robo_al_agent.twin.world "
-                f"--model ARM.xml --socket {path} --log twin.jsonl"
+                f"{path}: no twin answers ({error}); start it: robo-al-agent twin AGENT.yaml "
+                "--model MJCF"
             ) from None
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:

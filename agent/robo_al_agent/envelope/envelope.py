@@ -54,6 +54,7 @@ from robo_al_agent.envelope.limits import Geometry, Limits, wrong_entries
 from robo_al_agent.envelope.malformed import MAX_STEPS, malformed, refusal
 from robo_al_agent.envelope.rules import Bounds, Violation, first_broken
 from robo_al_agent.envelope.space import Space, Workspace
+from robo_al_agent.errors import SetupError
 from robo_al_agent.geometry.collision import SelfCollision
 from robo_al_agent.geometry.kinematics import Kinematics, read_model
 from robo_al_agent.robot import Array, RobotSpec
@@ -143,6 +144,11 @@ def load_envelope(path: Path, spec: RobotSpec) -> Envelope:
         SetupError: the file or the model's cannot be read, or entries are wrong: all of them, one
             line each, with their path.
     """
+    if not path.exists():
+        raise SetupError(
+            f"{path}: there is no envelope yet; write a first one: robo-al-agent envelope --from "
+            "AGENT.yaml (of a twin: with --model MJCF), and look at its values"
+        )
     data = read_settings(path)
     refuse(path, wrong_entries(data, spec))
     envelope = Envelope.model_validate(data)

@@ -345,8 +345,13 @@ class Execution:
             answer = self.answers.pop(k, None)
             self._count(answer is None)
             if self._misses_in_a_row > self._envelope.missed_deadlines:
-                missed = self._misses_in_a_row
-                return Ending("LINK_LOST", f"the host missed {missed} deadlines in a row")
+                missed, allowed = self._misses_in_a_row, self._envelope.missed_deadlines
+                return Ending(
+                    "LINK_LOST",
+                    f"the host missed {missed} deadlines in a row (the envelope's "
+                    f"missed_deadlines: {allowed}): it is too busy or too far away for this "
+                    "period; a policy that sends whole motions, as primitives, needs no answers",
+                )
             target = self._target if answer is None else answer  # hold, once or twice
         for i, pose in enumerate(filled(self._target, target[None], content.substeps)):
             violation = self._stream.check(pose)

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import sys
+import termios
 import time
 import uuid
 from collections.abc import Mapping
@@ -128,7 +129,9 @@ def _places(said: Mapping[str, Any]) -> str:
 
 
 def _confirmed(question: str) -> bool:
-    """Return whether a person in a terminal says yes."""
+    """Return whether a person in a terminal says yes, to what was asked and not before it."""
+    with contextlib.suppress(termios.error):
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
     try:
         return input(question).strip().lower() in ("y", "yes")
     except EOFError:
@@ -230,7 +233,9 @@ def _write(recording: Message, path: Path) -> None:
 
 def operator(config: AgentConfig) -> str:
     """Return who is at the robot."""
-    return config.operator or (getpass.getuser() if os.environ.get("USER") else str(os.getuid()))
+    with contextlib.suppress(KeyError, OSError):  # an account without a name
+        return config.operator or getpass.getuser()
+    return str(os.getuid())
 
 
 def _ask(config: AgentConfig, kind: str, seconds: float = 2.0, **fields: Any) -> Message:

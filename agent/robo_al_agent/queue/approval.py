@@ -50,6 +50,14 @@ class Approvals:
         self._words: dict[str, Word] = {}
         self._paths: list[Array] = []
 
+    def rule(self) -> str:
+        """Return whom the next rollout is shown to, in words."""
+        mode, n = self._rule.mode, self._rule.n
+        if mode != "first-n":
+            return mode
+        left = max(0, n - self._done)
+        return f"first-n, {left} of {n} left to approve" + ("" if left else ": the rest runs")
+
     def say(self, id: str, word: Word) -> None:
         """Take a person's word."""
         self._words[id] = word

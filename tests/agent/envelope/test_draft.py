@@ -152,3 +152,29 @@ def test_a_joint_without_a_range_is_refused(joint: Joint) -> None:
 def test_a_position_of_an_unknown_unit_is_refused() -> None:
     with pytest.raises(SetupError, match="joint base has the unit '1'"):
         draft(replace(SPEC, joints=(Joint("base", -1, 1, "1"),)))
+
+
+def test_of_a_twin_the_envelope_is_written_by_starting_it(tmp_path: Path) -> None:
+    model, config = tmp_path / "arm.xml", tmp_path / "agent.yaml"
+    model.write_text(
+        "<mujoco><worldbody><body><joint name='hip' axis='0 0 1' damping='1'/>"
+        "<geom type='capsule' fromto='0 0 0 .2 0 0' size='.02' mass='1'/></body></worldbody>"
+        "<actuator><position name='hip' joint='hip' kp='20' ctrlrange='-1.2 1.4'/></actuator>"
+        "</mujoco>"
+    )
+    config.write_text(
+        "address: tcp://127.0.0.1:5555\nenvelope: envelope.yaml\njournal: journal\n"
+        f"driver: {{name: mujoco_twin, socket: {tmp_path / 'twin.sock'}}}\n"
+    )
+    asked = run(tmp_path, "--from", "agent.yaml")
+    assert asked.returncode != 0 and "robo-al-agent twin AGENT.yaml --model MJCF" in asked.stderr
+    written = run(tmp_path, "--from", "agent.yaml", "--model", "arm.xml")
+    assert written.returncode == 0, written.stderr
+    assert "position: [-1.2, 1.4]" in (tmp_path / "envelope.yaml").read_text()
+    driver = run(tmp_path, "--from", "arm.py:Arm", "--model", "arm.xml")
+    assert driver.returncode != 0 and "--model is for the AGENT.yaml of a twin" in driver.stderr
+
+
+def test_an_envelope_that_is_not_there_is_said_how_to_be_had(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="there is no envelope yet; write a first one"):
+        load_envelope(tmp_path / "envelope.yaml", SPEC)

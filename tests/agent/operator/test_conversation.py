@@ -30,9 +30,10 @@ def run(config: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def answering(config: Path, answer: str, *words: str) -> tuple[int, str]:
-    """Run a command in a terminal, in which somebody answers its question."""
+def answering(config: Path, answer: str, *words: str, before: str = "") -> tuple[int, str]:
+    """Run a command in a terminal, in which somebody types before its question, and answers it."""
     ours, its = pty.openpty()
+    os.write(ours, before.encode())
     process = subprocess.Popen(
         [sys.executable, "-m", "robo_al_agent.cli", words[0], str(config), *words[1:]],
         stdin=its,
@@ -40,11 +41,15 @@ def answering(config: Path, answer: str, *words: str) -> tuple[int, str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+    assert process.stdout is not None
+    asked = ""
+    while not asked.endswith("[y/N] ") and (letter := process.stdout.read(1)):
+        asked += letter
     os.write(ours, f"{answer}\n".encode())
     said, _ = process.communicate(timeout=60)
     os.close(ours)
     os.close(its)
-    return process.returncode, said
+    return process.returncode, asked + said
 
 
 def submitted(client: Any, id: str, content: dict[str, Any], arrays: dict[str, Any]) -> None:
@@ -68,7 +73,7 @@ def test_the_approver_sees_where_each_joint_goes_and_why(
     # 0.05 rad out and back, 0.01 rad in 0.05 s; positions may be from -0.9 to 0.9
     assert left == ["left", "0", "0", "0", "0.05", "0.85", "0.2", "2", "rad,", "rad/s"]
     assert right == ["right", "0", "0", "-0.1", "0", "0.8", "0.4", "2", "rad,", "rad/s"]
-    code, said = answering(agent.config, "n", "approve")
+    code, said = answering(agent.config, "n", "approve", before="y\n")
     assert code != 0 and "left" in said and "let it run?" in said and "waits on" in said
     assert "run/r1" in run(agent.config, "status").stdout
     code, said = answering(agent.config, "y", "approve")
