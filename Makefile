@@ -5,15 +5,23 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: install demo test test-drivers test-mujoco fuzz check docs build bench clean
+# Processes that wait for robots and for each other leave room for more workers than cores; one
+# computing thread each is fastest. What tests start need not be compiled anew each time.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=4 \
+    --dist=worksteal
+
+.PHONY: install demo test proofs test-drivers test-mujoco fuzz check docs build bench clean
 
 install: $(INSTALLED)  ## .venv, from pinned versions
 
 demo: $(INSTALLED)  ## learn to swing up a MuJoCo cart-pole from scratch, and write a report
 	$(BIN)/robo-al run configs/cartpole_swingup.yaml
 
-test: $(INSTALLED)  ## the whole test suite; one computing thread a process is fastest
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4
+test: $(INSTALLED)  ## all that shows quickly, or one folder of it: make test FOLDER=tests/models
+	$(PYTEST) -m "not proof" $(FOLDER)
+
+proofs: $(INSTALLED)  ## what takes long: kills, fuzzing, histories, drivers; SHORT=1: each of them once
+	$(PYTEST) -m proof $(if $(SHORT),--short) $(FOLDER)
 
 test-drivers:  ## the LeRobot driver, in an environment of LeRobot's own (1.3 GB)
 	PYTHON=$(PYTHON) bash tests/packaging/drivers.sh

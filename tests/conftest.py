@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,27 @@ CHECKED = [
 ]
 
 install_import_hook(CHECKED, "beartype.beartype")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--short", action="store_true", help="run the first case of each test")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest looks which marks are asked for
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Make proofs of the cases after a test's first ones; with --short, only a first one stays."""
+    cases: Counter[str] = Counter()
+    dropped: list[pytest.Item] = []
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        cases[test] += 1
+        first = item.get_closest_marker("first")
+        if first is not None and cases[test] > first.args[0]:
+            item.add_marker("proof")
+        if config.getoption("--short") and cases[test] > 1:
+            dropped.append(item)
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = [item for item in items if item not in dropped]
 
 
 @pytest.fixture(autouse=True)

@@ -59,7 +59,7 @@ def test_plugins(lab: Path) -> None:
         assert f"keeps the contract of {group}" in said
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_readme(lab: Path) -> None:
     for language, text in blocks("docs/plugins.md"):
         if FILE.match(text):
@@ -73,7 +73,7 @@ def test_readme(lab: Path) -> None:
         assert (lab / "runs" / name / "report.html").stat().st_size > 10_000
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(1800)
 def test_the_comparison_of_the_readme(lab: Path) -> None:
     (block,) = (block for block in blocks("README.md") if block[1].startswith("robo-al compare "))
@@ -87,7 +87,7 @@ def test_the_comparison_of_the_readme(lab: Path) -> None:
     assert (lab / "runs" / "quick" / "comparison.html").stat().st_size > 10_000
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_replay(lab: Path) -> None:
     for language, text in blocks("docs/replay.md"):
         if not text.startswith("robo-al compare "):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
+from robo_al_agent.errors import AgentError
 from robo_al_agent.protocol.client import Client, Job, ask
 from robo_al_agent.protocol.keys import make_keys
 from robo_al_agent.protocol.wire import Message
@@ -44,6 +45,23 @@ class Served:
         who = {"who": "tester"} if kind == "abort" else {"operator": "tester"}
         address = f"ipc://{self.folder / 'journal' / 'operator.sock'}"
         return ask(address, Message(kind, {"request": 0, **who, **fields}), None)
+
+    def status(self) -> dict[str, Any]:
+        """Return what the agent says, once it answers: its process may just be replaced."""
+        until = time.monotonic() + 60
+        while True:
+            try:
+                return dict(self.operator("status").fields)
+            except AgentError:
+                assert time.monotonic() < until and self.process.poll() is None
+
+    def fault(self) -> dict[str, str]:
+        """Return what is latched, once something is."""
+        until = time.monotonic() + 60
+        while (found := self.status()["fault"]) is None:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        return dict(found)
 
     def robot(self, says: str) -> None:
         (self.folder / "faults").write_text(says)

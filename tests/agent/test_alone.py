@@ -32,7 +32,7 @@ print(json.dumps({
 """
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_alone_it_serves_a_rollout(tmp_path: Path) -> None:
     def run(*words: object) -> str:
         done = subprocess.run(

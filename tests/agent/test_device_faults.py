@@ -7,7 +7,6 @@ processes of their own; a person mends the device and says `robo-al-agent clear`
 import os
 import runpy
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robo_al_agent.errors import AgentError
-
+person = runpy.run_path(str(Path(__file__).with_name("person.py")))
+run = person["run"]
 process = runpy.run_path(str(Path(__file__).parents[1] / "emulators" / "process.py"))
 STEPS = 80
 PERIOD = 0.1
@@ -113,25 +112,8 @@ class Rig:
         return dict(self.helpers.finished(self.client, name, 90).state.fields)
 
     def clear(self) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "robo_al_agent.cli", "clear", str(self.agent.config)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=200,
-        )
-
-    def fault(self) -> dict[str, str]:
-        until = time.monotonic() + 60
-        while True:
-            try:
-                found = self.agent.operator("status").fields["fault"]
-            except AgentError:
-                found = None
-            if found is not None:
-                return dict(found)
-            assert time.monotonic() < until and self.agent.process.poll() is None
-            time.sleep(0.05)
+        done: subprocess.CompletedProcess[str] = run(self.agent.config, "clear")
+        return done
 
 
 @pytest.fixture
@@ -164,20 +146,23 @@ SERIAL = {
     "overload": (["overload 2"], [], "overload"),
 }
 CASES: dict[tuple[str, str], tuple[list[str], list[str], str]] = {
+    ("feetech", "dead bus"): SERIAL["dead bus"],
+    ("dynamixel", "overload"): SERIAL["overload"],
+    ("ur_rtde", "connections dropped"): (["drop"], [], "no_reply"),
+    ("ros2_trajectory", "stale"): (["stop_states"], ["mend"], "stale"),
     **{("feetech", name): case for name, case in SERIAL.items()},
     **{("dynamixel", name): case for name, case in SERIAL.items()},
     ("ur_rtde", "stale"): (["freeze"], ["thaw"], "stale"),
     ("ur_rtde", "network gone"): (["unplug"], ["plug"], "stale"),
-    ("ur_rtde", "connections dropped"): (["drop"], [], "no_reply"),
     ("ur_rtde", "emergency stop"): (["emergency_stop"], ["release", "power_on"], "estop"),
     ("ur_rtde", "program stopped"): (["stop_program"], [], "program_stopped"),
-    ("ros2_trajectory", "stale"): (["stop_states"], ["mend"], "stale"),
     ("ros2_trajectory", "frozen"): (["freeze_states"], ["mend"], "stale"),
     ("ros2_trajectory", "connections dropped"): (["drop"], [], "no_reply"),
 }
-"""What the emulator is told, what mends it, and the fault's code."""
+"""What the emulator is told, what mends it, and the fault's code; first one of each device."""
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize("name, fault", CASES, ids=lambda word: word.replace(" ", "-"))
 def test_a_fault_in_motion_is_named_and_cleared_once_mended(
     rig: Callable[..., Rig], name: str, fault: str
@@ -190,7 +175,7 @@ def test_a_fault_in_motion_is_named_and_cleared_once_mended(
         lab.device.emulator(words)
     state = lab.finished("run/r1")
     assert state["kind"] in ("FAULTED", "ESTOP"), state
-    assert lab.fault()["code"] == code, (lab.fault(), state)
+    assert lab.agent.fault()["code"] == code, (lab.agent.fault(), state)
     lab.submit("run/r2", 5, 0.0)
     if mends:
         refused = lab.clear()
@@ -208,6 +193,7 @@ def test_a_fault_in_motion_is_named_and_cleared_once_mended(
     assert lab.agent.process.poll() is None
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "name, breaks, mends",
     [
@@ -231,20 +217,18 @@ def test_silence_of_two_seconds_is_a_fault_that_can_be_cleared(
     assert lab.finished("run/r2")["kind"] == "SUCCEEDED"
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("name", ["feetech", "dynamixel"])
 def test_a_joint_outside_its_limits_is_led_back_by_a_person(
     rig: Callable[..., Rig], name: str
 ) -> None:
     rests = 1.85
     lab = rig(name, before=(f"put 1 {round(2048 + rests / TICK)}",))
-    fault = lab.fault()
+    fault = lab.agent.fault()
     assert fault["code"] == "outside_limits" and "joint1 is at 1.85" in fault["message"], fault
     time.sleep(0.5)
     assert abs(lab.device.positions()[0] - rests) < 0.01
-    command = [sys.executable, "-m", "robo_al_agent.cli"]
-    done = subprocess.run(
-        [*command, "recover", str(lab.agent.config)], capture_output=True, text=True, check=False
-    )
+    done = run(lab.agent.config, "recover")
     assert done.returncode == 0, done
     assert 1.4 < lab.device.positions()[0] < 1.5
     assert lab.clear().stdout == "clear: done\n"

@@ -20,9 +20,10 @@ import pytest
 from robo_al_agent.conformance import check_driver, motion, readings, stopping
 from robo_al_agent.devices.composite import Composite
 from robo_al_agent.drivers.loading import make_driver
-from robo_al_agent.errors import AgentError
 
 EMULATORS = Path(__file__).parents[1] / "emulators"
+person = runpy.run_path(str(Path(__file__).with_name("person.py")))
+run = person["run"]
 process = runpy.run_path(str(EMULATORS / "process.py"))
 misbehaving = runpy.run_path(str(EMULATORS / "misbehaving.py"))
 STEPS, PERIOD = 120, 0.1
@@ -132,34 +133,9 @@ class Pair:
     def finished(self, name: str) -> dict[str, Any]:
         return dict(self.helpers.finished(self.client, name, 90).state.fields)
 
-    def fault(self) -> dict[str, str]:
-        until = time.monotonic() + 60
-        while True:
-            try:
-                found = self.agent.operator("status").fields["fault"]
-            except AgentError:  # its process may just be replaced
-                found = None
-            if found is not None:
-                return dict(found)
-            assert time.monotonic() < until and self.agent.process.poll() is None
-            time.sleep(0.05)
-
     def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "robo_al_agent.cli",
-                words[0],
-                str(self.agent.config),
-                *words[1:],
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=200,
-            stdin=subprocess.DEVNULL,
-        )
+        done: subprocess.CompletedProcess[str] = run(self.agent.config, *words)
+        return done
 
 
 @pytest.fixture
@@ -196,6 +172,8 @@ NO_COMMON = {"start_distance": None, "tracking_error": None}
 MENDED = "{}"
 CASES = {
     "dead-for-good": ("arm gripper", "gripper", "lose 1", "lose 0", "no_reply"),
+    "raises": ("hand arm", "hand", '{"command": "raise"}', MENDED, "driver_error"),
+    "hangs-in-read": ("arm hand", "hand", '{"read": "hang"}', MENDED, "hung"),
     "the-first-is-dead": ("arm gripper", "arm", "lose 1", "lose 0", "no_reply"),
     "port-gone": ("arm gripper", "gripper", "unplug", "plug", "no_reply"),
     "one-silent": ("arm gripper", "arm", "vanish 2", "appear 2", "no_reply"),
@@ -203,13 +181,12 @@ CASES = {
     "old": ("hand arm", "hand", '{"read": "old"}', MENDED, "stale"),
     "slow": ("arm hand", "hand", '{"read": "slow 0.55"}', MENDED, "stale"),
     "overruns": ("arm hand", "hand", '{"read": "slow 0.9"}', MENDED, "overrun"),
-    "raises": ("hand arm", "hand", '{"command": "raise"}', MENDED, "driver_error"),
-    "hangs-in-read": ("arm hand", "hand", '{"read": "hang"}', MENDED, "hung"),
     "hangs-in-command": ("hand arm", "hand", '{"command": "hang"}', MENDED, "hung"),
 }
 """The devices in their order, the one that breaks, what breaks and mends it, and the code."""
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("case", CASES)
 def test_what_breaks_one_device_stops_both_and_is_told_with_its_name(
     pair: Callable[..., Pair], case: str
@@ -222,7 +199,7 @@ def test_what_breaks_one_device_stops_both_and_is_told_with_its_name(
     rig.devices[broken].tell(breaks)
     state = rig.finished("run/r1")
     assert state["kind"] == "FAULTED" and broken in state["reason"], state
-    fault = rig.fault()
+    fault = rig.agent.fault()
     assert fault["code"] == code and f"{broken}: " in fault["message"], fault
     assert rig.agent.process.poll() is None
     until = time.monotonic() + 30
@@ -240,6 +217,7 @@ def test_what_breaks_one_device_stops_both_and_is_told_with_its_name(
     assert rig.finished("run/r2")["kind"] == "SUCCEEDED"
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("how", ["raise", "hang", "slow 1.9", "silent"])
 def test_a_stop_that_fails_at_one_device_stops_the_other(
     pair: Callable[..., Pair], how: str
@@ -259,7 +237,7 @@ def test_a_stop_that_fails_at_one_device_stops_the_other(
     state = rig.finished("run/r1")
     assert state["kind"] == "FAULTED" and "hand: " in state["reason"], state
     codes = {"raise": "driver_error", "slow 1.9": "overrun", "hang": "hung"}
-    assert rig.fault()["code"] == codes.get(how, "still_moving")
+    assert rig.agent.fault()["code"] == codes.get(how, "still_moving")
     assert np.abs(rig.devices["arm"].places() - rests).max() < 3
     rig.devices["hand"].tell(MENDED)
     cleared = rig.command("clear")
@@ -268,6 +246,7 @@ def test_a_stop_that_fails_at_one_device_stops_the_other(
     assert rig.finished("run/r2")["kind"] == "SUCCEEDED"
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("device", ["arm", "gripper"])
 def test_a_bus_that_was_dead_for_two_seconds_can_be_cleared(
     pair: Callable[..., Pair], device: str
@@ -342,7 +321,7 @@ def test_a_killed_agent_stops_both_whatever_becomes_of_one(pair: Callable[..., P
     while not rig.devices["arm"].stands():
         assert time.monotonic() < until
     rig.devices["hand"].tell(MENDED)
-    assert rig.fault()["code"] == "interrupted"
+    assert rig.agent.fault()["code"] == "interrupted"
     assert rig.finished("run/r1")["kind"] == "INTERRUPTED"
     until = time.monotonic() + 60
     while rig.command("clear").stdout != "clear: done\n":

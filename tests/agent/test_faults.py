@@ -5,6 +5,7 @@ Each case is a column of the table in docs/reliability.md.
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robo_al_agent.errors import AgentError, WireError
+from robo_al_agent.errors import WireError
 
+person = runpy.run_path(str(Path(__file__).with_name("person.py")))
+run = person["run"]
 ROBOT = Path(__file__).parents[1] / "emulators" / "misbehaving.py"
 STEPS = 160
 """Of a rollout that lasts long enough for anything to go wrong."""
@@ -54,31 +57,9 @@ class Lab:
 
         assert client.wait(moves, 30), client.session.jobs[name]
 
-    def status(self) -> dict[str, Any]:
-        """Return what the agent says, once it answers: its process may just be replaced."""
-        until = time.monotonic() + 60
-        while True:
-            try:
-                return dict(self.agent.operator("status").fields)
-            except AgentError:
-                assert time.monotonic() < until and self.agent.process.poll() is None
-
-    def fault(self) -> dict[str, str]:
-        """Return what is latched, once something is."""
-        until = time.monotonic() + 60
-        while (found := self.status()["fault"]) is None:
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        return dict(found)
-
-    def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "robo_al_agent.cli", *words, str(self.agent.config)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=400,
-        )
+    def command(self, command: str) -> "subprocess.CompletedProcess[str]":
+        done: subprocess.CompletedProcess[str] = run(self.agent.config, command)
+        return done
 
 
 @pytest.fixture
@@ -87,23 +68,24 @@ def lab(serve: Callable[..., Any], helpers: Any, tmp_path: Path) -> Callable[...
 
 
 CASES = {
+    "one call raises": ({"command": "raise"}, "driver_error", False),
+    "stale": ({"read": "stale"}, "stale", True),
+    "hangs in command": ({"command": "hang"}, "hung", False),
+    "dropped commands": ({"command": "drop"}, "tracking_error", False),
     "dead for good": ({"read": "gone", "command": "gone"}, "driver_error", True),
     "port gone": (dict.fromkeys(("read", "command", "safe_stop"), "gone"), "driver_error", True),
-    "one call raises": ({"command": "raise"}, "driver_error", False),
     "exits": ({"command": "exit"}, "driver_error", False),
     "fault raises": ({"fault": "raise"}, "driver_error", True),
-    "stale": ({"read": "stale"}, "stale", True),
     "old": ({"read": "old"}, "stale", True),
     "no number": ({"read": "nan"}, "reading", True),
     "slow": ({"read": "slow 0.4"}, "stale", True),
     "overruns": ({"read": "slow 0.9"}, "overrun", True),
     "hangs in read": ({"read": "hang"}, "hung", True),
-    "hangs in command": ({"command": "hang"}, "hung", False),
-    "dropped commands": ({"command": "drop"}, "tracking_error", False),
 }
 """What a driver does, the fault's code, and whether it shows without motion."""
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.replace(" ", "-"))
 def test_a_fault_in_motion_is_named_latched_and_cleared_once_mended(
     lab: Callable[..., Lab], case: str
@@ -116,7 +98,7 @@ def test_a_fault_in_motion_is_named_latched_and_cleared_once_mended(
     job = rig.helpers.finished(client, "run/r1", 60)
     state = job.state.fields
     assert state["kind"] in ("FAULTED", "TOLERANCE_VIOLATED"), state
-    assert rig.fault()["code"] == code, (rig.fault(), state)
+    assert rig.agent.fault()["code"] == code, (rig.agent.fault(), state)
     assert rig.agent.process.poll() is None
     time.sleep(0.3)
     quiet = len(rig.log())
@@ -124,7 +106,7 @@ def test_a_fault_in_motion_is_named_latched_and_cleared_once_mended(
     if shows_at_rest:
         refused = rig.command("clear")
         assert refused.returncode != 0 and "done" not in refused.stdout, refused
-        assert rig.fault()
+        assert rig.agent.fault()
     moved = [entry for entry in rig.log()[quiet:] if entry["what"] != "stop"]
     assert not moved
     rig.misbehave()
@@ -182,7 +164,8 @@ def test_a_bus_that_was_dead_for_two_seconds_can_be_cleared(lab: Callable[..., L
     assert rig.helpers.finished(client, "run/r2", 60).state.fields["kind"] == "SUCCEEDED"
 
 
-@pytest.mark.parametrize("how", ["raise", "slow 1.9", "silent", "hang"])
+@pytest.mark.first(2)
+@pytest.mark.parametrize("how", ["raise", "silent", "slow 1.9", "hang"])
 def test_a_stop_that_fails_is_a_fault(lab: Callable[..., Lab], how: str) -> None:
     rig = lab()
     client = rig.agent.client()
@@ -196,7 +179,7 @@ def test_a_stop_that_fails_is_a_fault(lab: Callable[..., Lab], how: str) -> None
     state = rig.helpers.finished(client, "run/far", 60).state.fields
     assert state["kind"] == "FAULTED", state
     codes = {"raise": "driver_error", "slow 1.9": "overrun", "hang": "hung"}
-    assert rig.fault()["code"] == codes.get(how, "still_moving")
+    assert rig.agent.fault()["code"] == codes.get(how, "still_moving")
     rig.misbehave()
     cleared = rig.command("clear")
     assert cleared.stdout == "clear: done\n", cleared
@@ -222,7 +205,7 @@ def test_a_call_that_holds_the_interpreter_ends_with_its_process(lab: Callable[.
         assert time.monotonic() < until
         time.sleep(0.05)
     rig.misbehave()
-    assert rig.fault()["code"] == "interrupted"
+    assert rig.agent.fault()["code"] == "interrupted"
     assert rig.helpers.finished(client, "run/r1", 60).state.fields["kind"] == "INTERRUPTED"
     cleared = rig.command("clear")
     assert cleared.stdout == "clear: done\n", cleared
@@ -231,6 +214,7 @@ def test_a_call_that_holds_the_interpreter_ends_with_its_process(lab: Callable[.
 # ---------------------------------------------------------------- before anything moves
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("how", ["raise", "hang", "gone", "slow 2.5"])
 def test_it_serves_while_the_device_cannot_be_connected(
     lab: Callable[..., Lab], tmp_path: Path, how: str
@@ -238,7 +222,7 @@ def test_it_serves_while_the_device_cannot_be_connected(
     (tmp_path / "misbehaviour.json").write_text(json.dumps({"connect": how}))
     rig = lab()
     codes = {"hang": "hung", "slow 2.5": "overrun"}
-    assert rig.fault()["code"] == codes.get(how, "driver_error")
+    assert rig.agent.fault()["code"] == codes.get(how, "driver_error")
     said = rig.command("status").stdout
     assert "FAULT" in said and "connect" in said and "the robot is not connected" in said
     client = rig.agent.client()
@@ -250,6 +234,7 @@ def test_it_serves_while_the_device_cannot_be_connected(
     assert rig.helpers.finished(client, "run/r1", 60).state.fields["kind"] == "SUCCEEDED"
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_are_heard_while_connect_hangs(
     lab: Callable[..., Lab], tmp_path: Path, number: int
@@ -280,7 +265,7 @@ def test_a_release_that_goes_wrong_leaves_the_agent_answering(
     done = rig.command("release")
     assert done.returncode != 0 and "release" in done.stderr and "Traceback" not in done.stderr
     rig.misbehave()
-    rig.status()
+    rig.agent.status()
     client = rig.agent.client()
     if how == "hang":
         cleared = rig.command("clear")
@@ -320,8 +305,11 @@ def test_a_full_disk_stops_the_robot_and_loses_nothing(
                 except OSError:
                     break
         assert client.wait(lambda s: s.fault is not None, 30)
-        assert rig.fault()["code"] == "journal" and "see to the disk" in rig.fault()["message"]
-        while rig.status()["running"] is not None:
+        assert (
+            rig.agent.fault()["code"] == "journal"
+            and "see to the disk" in rig.agent.fault()["message"]
+        )
+        while rig.agent.status()["running"] is not None:
             time.sleep(0.05)
         assert rig.command("clear").returncode != 0
         (disk / "rubbish").unlink()
@@ -350,7 +338,7 @@ def test_a_joint_outside_its_limits_is_named_and_never_moved(
     lab: Callable[..., Lab], outside: Path
 ) -> None:
     rig = lab()
-    fault = rig.fault()
+    fault = rig.agent.fault()
     assert fault["code"] == "outside_limits"
     assert "left is at 1.85 rad; it may be from -0.9 to 0.9" in fault["message"]
     assert "robo-al-agent recover" in fault["message"]
@@ -427,7 +415,7 @@ def test_the_way_to_the_start_is_watched(lab: Callable[..., Lab]) -> None:
     )
     state = rig.helpers.finished(client, "run/r1").state.fields
     assert state["kind"] == "TOLERANCE_VIOLATED" and "on the way to the start" in state["reason"]
-    assert "left" in state["reason"] and rig.fault()["code"] == "tracking_error"
+    assert "left" in state["reason"] and rig.agent.fault()["code"] == "tracking_error"
 
 
 def test_the_way_to_the_start_can_be_stopped(lab: Callable[..., Lab]) -> None:
@@ -459,6 +447,7 @@ def test_a_long_trajectory_is_no_hang(lab: Callable[..., Lab]) -> None:
     assert _children(rig.agent.process.pid) == [child]
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     "how, code",
     [
@@ -479,7 +468,7 @@ def test_a_trajectory_that_goes_wrong_is_a_fault(
     rig.misbehave(execute=how)
     state = rig.helpers.finished(client, "run/r1", 90).state.fields
     assert state["kind"] == "FAULTED", state
-    assert rig.fault()["code"] == code
+    assert rig.agent.fault()["code"] == code
     rig.misbehave()
     cleared = rig.command("clear")
     assert cleared.stdout == "clear: done\n", cleared
@@ -502,7 +491,7 @@ def test_a_trajectory_is_ended_by_a_person_even_where_cancel_fails(
         state = rig.helpers.finished(client, f"run/{name}", 90).state.fields
         assert state["kind"] == kind, state
         assert max(entry["to"][0] for entry in rig.log()) < MOVING[-1, 0] - 0.005
-    assert rig.fault()["code"] == "hung"
+    assert rig.agent.fault()["code"] == "hung"
 
 
 def test_a_trajectory_that_is_being_sent_is_ended_as_well(lab: Callable[..., Lab]) -> None:
@@ -536,7 +525,7 @@ def test_the_parent_ends_a_frozen_agent(lab: Callable[..., Lab]) -> None:
     while _children(rig.agent.process.pid) in ([child], []):
         assert time.monotonic() < until
         time.sleep(0.05)
-    assert rig.status()["fault"] is None
+    assert rig.agent.status()["fault"] is None
 
 
 def test_nobody_but_a_person_at_the_robot_recovers(lab: Callable[..., Lab]) -> None:

@@ -68,7 +68,7 @@ def test_an_env_alone_is_run(robo_al: Run, tmp_path: Path) -> None:
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_an_env_of_gymnasium_alone_is_run(robo_al: Run, tmp_path: Path) -> None:
     quick = ("--rounds", "1", "--rollout_steps", "5", "--evaluation.every", "0")
     code, out, err = robo_al("run", "gymnasium:Pendulum-v1", *quick)

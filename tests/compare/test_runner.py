@@ -121,7 +121,7 @@ class Acquisition(FakeAcquisition):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_failed_run_does_not_stop_the_others_and_is_tried_again(
     write: Write, tmp_path: Path
 ) -> None:
@@ -197,7 +197,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_killed_at_random_moments_and_resumed(
     write: Write, tmp_path: Path, main: Callable[[Path], "subprocess.Popen[str]"]
 ) -> None:
@@ -226,7 +226,7 @@ def test_killed_at_random_moments_and_resumed(
     assert digests(plan, tmp_path / "out") == digests(plan, tmp_path / "whole")
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_stopped_from_the_keyboard_and_resumed(
     write: Write, tmp_path: Path, main: Callable[[Path], "subprocess.Popen[str]"]
 ) -> None:

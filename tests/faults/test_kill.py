@@ -81,7 +81,7 @@ def test_killed_at_random_moments(server, undisturbed):
         assert wrong(result, undisturbed) is None, f"killed after {seconds} s"
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("power_cut", [False, True])
 def test_killed_at_every_durability_call(server, undisturbed, power_cut):
     assert undisturbed["points"] > 40

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_nothing_is_lost_and_nothing_runs_twice(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("k")  # short: an agent's sockets are in folders below it
     done = subprocess.run(

@@ -684,7 +684,7 @@ def broken(ways: Array, rng: np.random.Generator) -> Array:
     return ways
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_hundred_thousand_trajectories_and_no_false_accept(arm, folder):
     checker = load_checker().Checker(folder / "envelope.yaml")
     rng = np.random.default_rng(11)
@@ -750,7 +750,7 @@ def space_cases(
         yield rows, 0.05, start
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_no_false_accept_in_space(folding, tmp_path):
     shutil.copy(ASSETS / "elbow.xml", tmp_path)
     checker = load_checker().Checker(written(tmp_path, FOLDING_LIMITS))

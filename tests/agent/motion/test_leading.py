@@ -1,6 +1,7 @@
 """Slow motions on a person's word: park and jog, by a running agent and without one."""
 
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,18 +10,9 @@ from typing import Any
 
 import numpy as np
 
+person = runpy.run_path(str(Path(__file__).parents[1] / "person.py"))
+run = person["run"]
 PARK = {"left": 0.1, "right": -0.05}
-
-
-def run(config: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "robo_al_agent.cli", words[0], str(config), *words[1:]],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
 
 
 def commands(agent: Any) -> np.ndarray:

@@ -22,6 +22,9 @@ from robo_al_agent.protocol.wire import Message
 
 EMULATORS = Path(__file__).parents[2] / "emulators"
 process = runpy.run_path(str(EMULATORS / "process.py"))
+person = runpy.run_path(str(Path(__file__).parents[1] / "person.py"))
+run = person["run"]
+until = person["until"]
 TICK = 2 * np.pi / 4096
 
 
@@ -80,17 +83,6 @@ def record() -> Iterator[Callable[..., Recording]]:
         one.process.communicate()
 
 
-def run(config: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "robo_al_agent.cli", words[0], str(config), *words[1:]],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-        stdin=subprocess.DEVNULL,
-    )
-
-
 def readings(agent: Any) -> int:
     """Return how many readings the recording that is being made has."""
     try:
@@ -98,14 +90,6 @@ def readings(agent: Any) -> int:
     except AgentError:  # its process is being replaced
         return 0
     return 0 if said is None else int(said[1])
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    limit = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < limit, "it did not come about"
-        time.sleep(0.02)
-    return found
 
 
 def only(client: Client) -> dict[str, Any]:
@@ -284,6 +268,7 @@ def test_a_driver_that_cannot_let_go_is_only_read(
     assert not got.fields["by_hand"] and got.arrays["velocities"][:, 0].max() > 0.5
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     ("how", "code"),
     [

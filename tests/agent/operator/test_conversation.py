@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -18,16 +19,8 @@ from robo_al_agent.errors import WireError
 from robo_al_agent.protocol.client import ask
 from robo_al_agent.protocol.wire import Message
 
-
-def run(config: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "robo_al_agent.cli", words[0], str(config), *words[1:]],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
+person = runpy.run_path(str(Path(__file__).parents[1] / "person.py"))
+run = person["run"]
 
 
 def answering(config: Path, answer: str, *words: str, before: str = "") -> tuple[int, str]:

@@ -2,10 +2,9 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
-import sys
-import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,38 +17,12 @@ import yaml
 from robo_al_agent.drivers.loading import make_sensor
 from robo_al_agent.errors import AgentError
 
+person = runpy.run_path(str(Path(__file__).parents[1] / "person.py"))
+run = person["run"]
+until = person["until"]
 ROOT = Path(__file__).parents[3]
 EMULATORS = ROOT / "tests" / "emulators"
 NAMES = [f"wrist.{name}" for name in ("fx", "fy", "fz", "tx", "ty", "tz")]
-
-
-def run(config: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "robo_al_agent.cli", words[0], str(config), *words[1:]],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-        stdin=subprocess.DEVNULL,
-    )
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    limit = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < limit, "it did not come about"
-        time.sleep(0.02)
-    return found
-
-
-def status(agent: Any) -> dict[str, Any]:
-    """Return what the agent says, once it answers: its process may just be replaced."""
-    limit = time.monotonic() + 60
-    while True:
-        try:
-            return dict(agent.operator("status").fields)
-        except AgentError:
-            assert time.monotonic() < limit and agent.process.poll() is None
 
 
 def wrist(folder: Path, **changes: Any) -> dict[str, Any]:
@@ -96,9 +69,9 @@ def test_numbers_come_with_each_reading_and_at_the_sensors_own_rate(
 
 
 CASES = {
+    "gone": "driver_error",
     "hang": "stale",
     "hold 0.9": "stale",
-    "gone": "driver_error",
     "stale": "stale",
     "nan": "reading",
     "short": "reading",
@@ -106,6 +79,7 @@ CASES = {
 }
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("how", CASES)
 def test_a_sensor_that_goes_wrong_ends_a_rollout_with_its_name(
     serve: Callable[..., Any], helpers: Any, tmp_path: Path, how: str
@@ -120,7 +94,7 @@ def test_a_sensor_that_goes_wrong_ends_a_rollout_with_its_name(
     assert "STOP FAILED" not in state["reason"]
     assert np.isfinite(job.result.arrays["sensors"]).all()
     assert agent.log()[-1].endswith(" stop"), "the robot was stopped, whatever its sensor does"
-    assert status(agent)["fault"]["code"] == CASES[how]
+    assert agent.status()["fault"]["code"] == CASES[how]
     if how != "hang":  # a call that hangs ends with its process, whoever clears
         refused = run(agent.config, "clear")
         assert refused.returncode != 0 and "sensor wrist" in refused.stderr
@@ -130,7 +104,8 @@ def test_a_sensor_that_goes_wrong_ends_a_rollout_with_its_name(
     assert helpers.finished(client, "run/r2", 30).state.fields["kind"] == "SUCCEEDED"
 
 
-@pytest.mark.parametrize("how", ["hang", "gone", "hold 0.9"])
+@pytest.mark.first(1)
+@pytest.mark.parametrize("how", ["gone", "hang", "hold 0.9"])
 def test_a_sensor_that_is_not_required_is_noted_and_delays_nothing(
     serve: Callable[..., Any], helpers: Any, tmp_path: Path, how: str
 ) -> None:
@@ -144,10 +119,10 @@ def test_a_sensor_that_is_not_required_is_noted_and_delays_nothing(
     assert np.isfinite(sensed[0]).all() and np.isnan(sensed[-1]).all()
     assert "sensor wrist" in job.result.fields["beside"]["wrist"]["wrong"]
     assert "MISSING sensor wrist" in run(agent.config, "status").stdout
-    assert status(agent)["fault"] is None
+    assert agent.status()["fault"] is None
     if how != "hang":
         (tmp_path / "told").unlink()
-        until(lambda: not status(agent)["sensors"])
+        until(lambda: not agent.status()["sensors"])
         client.submit("run/r2", helpers.content(), helpers.ramp())
         result = helpers.finished(client, "run/r2", 30).result
         assert np.isfinite(result.arrays["sensors"]).all()
@@ -158,7 +133,7 @@ def test_a_sensor_that_is_not_there_keeps_the_agent_up_and_is_named(
 ) -> None:
     (tmp_path / "told").write_text("gone")
     agent = serve(sensors=wrist(tmp_path))
-    fault = status(agent)["fault"]
+    fault = agent.status()["fault"]
     assert fault["message"].startswith("sensor wrist: connect: OSError: [Errno 5]")
     (tmp_path / "told").unlink()
     assert run(agent.config, "clear").returncode == 0
@@ -358,14 +333,15 @@ def test_frames_are_files_and_the_result_has_their_times_place_and_hash(
 
 
 CAMERA_CASES = {
+    "gone": "driver_error",
     "hang": "stale",
     "hold 0.9": "stale",
-    "gone": "driver_error",
     "stale": "stale",
     "short": "reading",
 }
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("how", CAMERA_CASES)
 def test_a_camera_that_goes_wrong_ends_a_rollout_with_its_name(
     serve: Callable[..., Any], helpers: Any, tmp_path: Path, video: Path, how: str
@@ -376,7 +352,7 @@ def test_a_camera_that_goes_wrong_ends_a_rollout_with_its_name(
     (tmp_path / "told").write_text(how)
     job = helpers.finished(client, "run/r1", 30)
     assert job.state.fields["kind"] == "FAULTED" and "sensor overview" in job.state.fields["reason"]
-    assert status(agent)["fault"]["code"] == CAMERA_CASES[how]
+    assert agent.status()["fault"]["code"] == CAMERA_CASES[how]
     _, greys = frames(tmp_path, job.result)
     assert greys, "what was seen until then is kept"
     (tmp_path / "told").unlink()

@@ -1,0 +1,42 @@
+"""A person at the robot's PC: what is typed there, and waiting until it has come about."""
+
+import contextlib
+import io
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from robo_al_agent.cli import main
+
+ASKING = "status approve reject clear release pause resume abort recordings".split()
+"""Commands that only ask the agent, and are run in this process: a further one starts slowly."""
+
+
+def run(config: Path, command: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command of robo-al-agent to its end, with nobody at a terminal."""
+    typed = [command, str(config), *words]
+    if command in ASKING:
+        out, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+            code = main(typed)
+        return subprocess.CompletedProcess(typed, code, out.getvalue(), errors.getvalue())
+    return subprocess.run(
+        [sys.executable, "-m", "robo_al_agent.cli", *typed],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Wait until something is true; return it."""
+    limit = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < limit, "it did not come about"
+        time.sleep(0.02)
+    return found
