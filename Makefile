@@ -20,8 +20,10 @@ demo: $(INSTALLED)  ## learn to swing up a MuJoCo cart-pole from scratch, and wr
 test: $(INSTALLED)  ## all that shows quickly, or one folder of it: make test FOLDER=tests/models
 	$(PYTEST) -m "not proof" $(FOLDER)
 
-proofs: $(INSTALLED)  ## what takes long: kills, fuzzing, histories, drivers; SHORT=1: each of them once
-	$(PYTEST) -m proof $(if $(SHORT),--short) $(FOLDER)
+# `make proofs SHORT=1` is of minutes: of each kind of proof one, and no further environments.
+proofs: $(INSTALLED)  ## what takes long: kills, histories, devices that break, the README, fuzzing
+	$(PYTEST) -m proof $(if $(SHORT),--short)
+	$(MAKE) fuzz $(if $(SHORT),,test-drivers test-mujoco)
 
 test-drivers:  ## the LeRobot driver, in an environment of LeRobot's own (1.3 GB)
 	PYTHON=$(PYTHON) bash tests/packaging/drivers.sh
@@ -29,9 +31,10 @@ test-drivers:  ## the LeRobot driver, in an environment of LeRobot's own (1.3 GB
 test-mujoco:  ## what touches MuJoCo, with the oldest that is supported (2 GB)
 	PYTHON=$(PYTHON) bash tests/packaging/mujoco.sh
 
-fuzz: $(INSTALLED)  ## what the agent reads from the network, guided by coverage, for ten minutes
+fuzz: $(INSTALLED)  ## what the agent reads from the network, guided by coverage; SHORT=1: briefly
 	$(BIN)/python -m pip install --quiet atheris
-	$(BIN)/python tests/agent/fuzz.py .hypothesis/fuzz -max_total_time=600 -rss_limit_mb=1024
+	$(BIN)/python tests/agent/fuzz.py .hypothesis/fuzz -max_total_time=$(if $(SHORT),30,600) \
+		-rss_limit_mb=1024
 
 check: $(INSTALLED)  ## style, types, and who may import whom
 	$(BIN)/ruff check .

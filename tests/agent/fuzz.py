@@ -18,7 +18,7 @@ with atheris.instrument_imports(include=["robo_al_agent"]):
 SIMULATION = runpy.run_path(str(Path(__file__).with_name("protocol_simulation.py")))
 HISTORY = SIMULATION["Simulation"](0)
 HISTORY._start_agent()
-ANSWERS = {"error", "robot", "lease", "ok", "state", "result", "late", "status"}
+ANSWERS = {"error", "robot", "lease", "ok", "state", "result", "late", "status", "recordings"}
 
 
 KEYS = ["request", "client", "fencing", "id", "not_after_ns", "content", "step", "who", "operator"]

@@ -11,10 +11,13 @@ simulation = SimpleNamespace(
 )
 
 
-def test_no_history_breaks_a_promise() -> None:
-    assert simulation.violations(range(150)) == []
+@pytest.mark.first(1)
+@pytest.mark.parametrize("histories", [range(30), range(30, 500)], ids=len)
+def test_no_history_breaks_a_promise(histories: range) -> None:
+    assert simulation.violations(histories) == []
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("broken", ["WithoutDeduplication", "WithoutMemory", "RunsAgain"], ids=str)
 def test_a_broken_agent_is_found_out(broken: str) -> None:
     assert simulation.violations(range(80), getattr(simulation, broken))

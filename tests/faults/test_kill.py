@@ -74,9 +74,11 @@ def test_undisturbed_campaigns_are_equal(server, undisturbed):
     assert wrong(server.ask(), undisturbed) is None
 
 
-def test_killed_at_random_moments(server, undisturbed):
-    rng = np.random.default_rng(0)
-    for seconds in rng.uniform(0, undisturbed["seconds"], size=50):
+@pytest.mark.first(1)
+@pytest.mark.parametrize("kills", [8, 50])
+def test_killed_at_random_moments(server, undisturbed, kills):
+    rng = np.random.default_rng(kills)
+    for seconds in rng.uniform(0, undisturbed["seconds"], size=kills):
         result = server.ask([{"seconds": float(seconds)}])
         assert wrong(result, undisturbed) is None, f"killed after {seconds} s"
 
@@ -90,13 +92,16 @@ def test_killed_at_every_durability_call(server, undisturbed, power_cut):
         assert wrong(result, undisturbed) is None, f"death at durability call {point}"
 
 
-def test_killed_again_while_resuming(server, undisturbed):
-    rng = np.random.default_rng(1)
-    for _ in range(10):
+@pytest.mark.first(1)
+@pytest.mark.parametrize("trials", [2, 10])
+def test_killed_again_while_resuming(server, undisturbed, trials):
+    rng = np.random.default_rng(trials)
+    for _ in range(trials):
         deaths = [{"point": int(point)} for point in rng.integers(1, 25, size=4)]
         assert wrong(server.ask(deaths), undisturbed) is None, deaths
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("variant", "power_cut"),
     [

@@ -88,13 +88,16 @@ def errand(options: argparse.Namespace, busy: BusyError | None = None) -> None:
     except WireError as error:
         raise busy or error from None
     until = time.monotonic() + ERRAND_SECONDS
+    replacing = False
     while True:
         try:
             _ask(config, options.command, max(1.0, until - time.monotonic()), **fields)
             print(f"{options.command}: done")
             return
         except NotYetError:  # the agent's process is being replaced
-            if time.monotonic() > until:
+            if not replacing:
+                replacing, until = True, min(until, time.monotonic() + REPLACED_SECONDS)
+            if time.monotonic() > until:  # the device hangs again in each new process
                 raise
             time.sleep(1.0)
         except KeyboardInterrupt:
