@@ -1,9 +1,9 @@
 import gc
 import os
+import runpy
 import signal
 import subprocess
 import sys
-import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +35,10 @@ from robo_al.types import (
     Trajectory,
 )
 
+executing = runpy.run_path(str(Path(__file__).parents[1] / "oracles/executing.py"))
+candidates_for, execute = executing["candidates_for"], executing["execute"]
+gone, wait_until = executing["gone"], executing["wait_until"]
+workers_of, children_of = executing["workers_of"], executing["children_of"]
 LAB = Path(__file__).parents[1] / "worker/lab_envs.py"
 FOREIGN = Path(__file__).parents[1] / "tasks/foreign_envs.py"
 ORACLES = [SimulationOracle, GymnasiumOracle]
@@ -44,60 +48,10 @@ def cart(python, mood="none", **more):
     return EnvSpec(f"{LAB}:Cart", {"mood": mood} | more, python)
 
 
-def candidates_for(n, goal=None, horizon=6):
-    """n open-loop candidates of a `Cart`, which minds negative goals."""
-    spec = cart(None)
-    env = make_env(spec)
-    task = describe(env, spec)
-    rngs = [np.random.default_rng(i) for i in range(n)]
-    contexts = sample_contexts(env, rngs)
-    if goal is not None:
-        contexts = [replace(c, options={"state": (0.0, 0.0), "goal": (goal,)}) for c in contexts]
-    return [
-        Candidate(
-            c,
-            OpenLoop(rng.uniform(task.action_low, task.action_high, (horizon, 2))),
-            horizon,
-            i,
-            f"c{i}",
-        )
-        for i, (c, rng) in enumerate(zip(contexts, rngs, strict=True))
-    ]
-
-
-def execute(oracle, candidates):
-    for candidate in candidates:
-        oracle.submit(candidate)
-    results = {}
-    while len(results) < len(candidates):
-        results |= {outcome.candidate_id: outcome.result for outcome in oracle.poll()}
-    return results
-
-
 def assert_same(one, other):
     assert isinstance(one, Trajectory), one
     for field in ("observations", "actions", "proposed", "rewards", "terminated"):
         np.testing.assert_array_equal(getattr(one, field), getattr(other, field), err_msg=field)
-
-
-def gone(pid):
-    """Whether a process has ended, reaped or not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state in "ZX"
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def processes_of(folder):
-    return [int(path.name.removeprefix("pid-")) for path in Path(folder).glob("pid-*")]
 
 
 def test_an_env_in_another_python_is_described_and_checked_as_if_it_were_in_ours(python):
@@ -125,7 +79,7 @@ def test_an_env_in_another_python_is_described_and_checked_as_if_it_were_in_ours
 
 @pytest.mark.parametrize("make", ORACLES)
 def test_both_oracles_give_bit_for_bit_what_they_give_in_our_python(make, python):
-    candidates = candidates_for(3)
+    candidates = candidates_for(cart(None), 3, 6)
     with closing(make_env(cart(python))) as env:
         task = describe(env, cart(python))
     candidates.append(replace(candidates[0], id="streamed", controller=ClosedLoop(MEAN)))
@@ -152,8 +106,8 @@ def test_both_oracles_give_bit_for_bit_what_they_give_in_our_python(make, python
     ],
 )
 def test_what_goes_wrong_costs_one_rollout(make, mood, kind, why, steps, python):
-    bad = candidates_for(1, goal=-0.5)[0]
-    good = candidates_for(2, goal=0.5)
+    bad = candidates_for(cart(None), 1, 6, goal=-0.5)[0]
+    good = candidates_for(cart(None), 2, 6, goal=0.5)
     with SimulationOracle(cart(None)) as oracle:
         expected = execute(oracle, good)
     with make(cart(python, mood)) as oracle:
@@ -183,26 +137,26 @@ def test_an_env_that_hangs_is_killed_with_its_children_and_replaced(python, tmp_
                 env.step(np.zeros(2))
             with pytest.raises(gymnasium.error.ResetNeeded):
                 env.step(np.zeros(2))
-            assert len(processes_of(tmp_path)) == count
-            assert all(gone(pid) for pid in processes_of(tmp_path))
+            assert len(workers_of(tmp_path)) == count
+            assert all(gone(pid) for pid in workers_of(tmp_path))
         env.reset(seed=0, options={"goal": (1.0,)})
         assert env.step(np.zeros(2))[1] <= 0
-    assert all(gone(pid) for pid in processes_of(tmp_path))
+    assert all(gone(pid) for pid in workers_of(tmp_path))
 
 
 def test_the_oracle_s_deadline_holds_in_another_python_too(python, tmp_path):
-    bad = candidates_for(1, goal=-0.5)
+    bad = candidates_for(cart(None), 1, 6, goal=-0.5)
     spec = cart(python, "hang in reset", folder=str(tmp_path))
     with GymnasiumOracle(spec, step_timeout=1.0) as oracle:
         (failure,) = execute(oracle, bad).values()
     assert failure.reason.startswith("rollout c0: at its reset: no answer within 1 s")
     with pytest.raises(OracleError, match="while it was made: no answer within 1 s"):
         GymnasiumOracle(cart(python, "hang when made", folder=str(tmp_path)), start_timeout=1.0)
-    wait_until(lambda: all(gone(pid) for pid in processes_of(tmp_path)))
+    wait_until(lambda: all(gone(pid) for pid in workers_of(tmp_path)))
 
 
 def test_a_task_may_end_before_the_actions_do(python):
-    bad = candidates_for(1, goal=-0.5)
+    bad = candidates_for(cart(None), 1, 6, goal=-0.5)
     for make in ORACLES:
         with make(cart(python, "end")) as oracle:
             (result,) = execute(oracle, bad).values()
@@ -219,7 +173,10 @@ def test_an_env_says_that_it_broke_a_rollout_off(python):
 @pytest.mark.parametrize("make", ORACLES)
 @pytest.mark.parametrize("foreign", [False, True])
 def test_a_success_that_an_env_tells_is_a_detail(make, foreign, python):
-    candidates = [*candidates_for(1, goal=-0.5), replace(*candidates_for(1, goal=0.5), id="c1")]
+    candidates = [
+        *candidates_for(cart(None), 1, 6, goal=-0.5),
+        replace(*candidates_for(cart(None), 1, 6, goal=0.5), id="c1"),
+    ]
     with make(cart(python if foreign else None, "success")) as oracle:
         for candidate in candidates:
             oracle.submit(candidate)
@@ -231,7 +188,7 @@ def test_a_success_that_an_env_tells_is_a_detail(make, foreign, python):
 
 
 def test_what_an_env_prints_and_reads_stays_out_of_the_frames(python, capfd):
-    good = candidates_for(1, goal=0.5)
+    good = candidates_for(cart(None), 1, 6, goal=0.5)
     for make in ORACLES:
         with make(cart(python, "talk")) as oracle:
             (result,) = execute(oracle, good).values()
@@ -242,7 +199,7 @@ def test_what_an_env_prints_and_reads_stays_out_of_the_frames(python, capfd):
 
 def test_an_env_that_nobody_closes_leaves_no_process_behind(python, tmp_path):
     env = make_env(cart(python, folder=str(tmp_path)))
-    (pid,) = processes_of(tmp_path)
+    (pid,) = workers_of(tmp_path)
     assert not gone(pid)
     del env
     gc.collect()
@@ -263,6 +220,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize("mood", ["hang", "hold"])
 @pytest.mark.parametrize("oracle", ORACLES)
@@ -276,27 +234,14 @@ def test_no_process_outlives_a_parent_that_was_stopped(oracle, mood, end, python
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: processes_of(tmp_path) and children_of(processes_of(tmp_path)[0]))
-        (pid,) = processes_of(tmp_path)
+        wait_until(lambda: workers_of(tmp_path) and children_of(workers_of(tmp_path)[0]))
+        (pid,) = workers_of(tmp_path)
         children = children_of(pid)
         os.killpg(parent.pid, end)  # as a terminal does on Ctrl-C
         wait_until(lambda: gone(pid) and all(map(gone, children)) and parent.poll() is not None)
     finally:
         parent.kill()
         parent.wait()
-
-
-def children_of(pid):
-    """The pids of the processes in the group that a worker leads, but for itself."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[2]) == pid and int(stat.parent.name) != pid and fields[0] != "Z":
-            found.append(int(stat.parent.name))
-    return found
 
 
 # ---------------------------------------------------------------- configuration and command line

@@ -1,8 +1,8 @@
 import os
+import runpy
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,37 +14,20 @@ from robo_al.errors import OracleError, UserError
 from robo_al.oracles.gymnasium import GymnasiumOracle
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.plugins import make_env
-from robo_al.tasks import describe, sample_contexts
+from robo_al.tasks import describe
 from robo_al.testing import FAKE_ENV, FakeModel, FakePolicy, resolver
-from robo_al.types import MEAN, Candidate, ClosedLoop, EnvSpec, Failure, OpenLoop, Trajectory
+from robo_al.types import MEAN, ClosedLoop, EnvSpec, Failure, OpenLoop, Trajectory
 
+executing = runpy.run_path(str(Path(__file__).with_name("executing.py")))
+candidates_for, execute = executing["candidates_for"], executing["execute"]
+gone, wait_until = executing["gone"], executing["wait_until"]
+workers_of, children_of = executing["workers_of"], executing["children_of"]
 BAD = Path(__file__).with_name("bad_envs.py")
 
 
 def moody(mood, folder=None):
     where = {} if folder is None else {"folder": str(folder)}
     return EnvSpec(f"{BAD}:Moody", {"mood": mood} | where)
-
-
-def candidates_for(spec, n, horizon, goal=None):
-    """n open-loop candidates; with a goal, all have it (a `Moody` env minds negative ones)."""
-    env = make_env(spec)
-    task = describe(env, spec)
-    rngs = [np.random.default_rng(i) for i in range(n)]
-    contexts = sample_contexts(env, rngs)
-    if goal is not None:
-        contexts = [replace(c, options={"state": (0.0, 0.0), "goal": (goal,)}) for c in contexts]
-    size = len(task.action_low)
-    return [
-        Candidate(
-            c,
-            OpenLoop(rng.uniform(task.action_low, task.action_high, (horizon, size))),
-            horizon,
-            i,
-            f"c{i}",
-        )
-        for i, (c, rng) in enumerate(zip(contexts, rngs, strict=True))
-    ]
 
 
 def streamed(candidate):
@@ -54,50 +37,6 @@ def streamed(candidate):
 def fake_resolver(policy=FakePolicy):
     task = describe(make_env(FAKE_ENV), FAKE_ENV)
     return resolver(policy(task), FakeModel(task))
-
-
-def execute(oracle, candidates):
-    for candidate in candidates:
-        oracle.submit(candidate)
-    results = {}
-    while len(results) < len(candidates):
-        for outcome in oracle.poll():
-            assert outcome.candidate_id not in results
-            results[outcome.candidate_id] = outcome.result
-    return results
-
-
-def gone(pid):
-    """Whether a process has ended, reaped or not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state in "ZX"
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def workers_of(folder):
-    return [int(path.name.removeprefix("pid-")) for path in Path(folder).glob("pid-*")]
-
-
-def children_of(pid):
-    """The pids of the processes in the group that a worker leads, but for itself."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[2]) == pid and int(stat.parent.name) != pid and fields[0] != "Z":
-            found.append(int(stat.parent.name))
-    return found
 
 
 @pytest.mark.parametrize("make", [SimulationOracle, GymnasiumOracle])
