@@ -163,11 +163,12 @@ def test_rows_of_other_sensors_are_not_taken_for_these(
     client = agent.client()
     begin(client, helpers, "run/r1")
     client.close()
-    for child in subprocess.check_output(
+    (child,) = subprocess.check_output(
         ["ps", "-o", "pid=", "--ppid", str(agent.process.pid)], text=True
-    ).split():
-        agent.process.kill()
-        os.kill(int(child), signal.SIGKILL)
+    ).split()
+    agent.process.send_signal(signal.SIGSTOP)  # so that neither ends in order without the other
+    os.kill(int(child), signal.SIGKILL)
+    agent.process.kill()
     helpers.end(agent.process)
     before = agent.config.read_text()
     less = yaml.safe_load(before)
