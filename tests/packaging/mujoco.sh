@@ -19,7 +19,7 @@ if [ ! -e "$environment/.installed-$version" ]; then
     touch "$environment/.installed-$version"
 fi
 
-OMP_NUM_THREADS=1 "$python" -m pytest --numprocesses=4 --dist=worksteal -p no:cacheprovider \
+OMP_NUM_THREADS=1 "$python" -m pytest --numprocesses=3 --dist=worksteal -p no:cacheprovider \
     tests/envs tests/oracles tests/agent/drivers/test_mujoco_twin.py tests/agent/envelope/test_envelope.py \
     tests/agent/geometry/test_kinematics.py tests/models/test_true_dynamics.py tests/policies/test_sb3.py \
     tests/envs/test_gymnasium_terminations.py tests/checks/test_checks.py tests/test_plugins.py tests/report/test_video.py

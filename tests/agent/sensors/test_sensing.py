@@ -162,13 +162,13 @@ def test_rows_of_other_sensors_are_not_taken_for_these(
     agent = serve(sensors=wrist(tmp_path))
     client = agent.client()
     begin(client, helpers, "run/r1")
-    client.close()
     (child,) = subprocess.check_output(
         ["ps", "-o", "pid=", "--ppid", str(agent.process.pid)], text=True
     ).split()
     agent.process.send_signal(signal.SIGSTOP)  # so that neither ends in order without the other
     os.kill(int(child), signal.SIGKILL)
     agent.process.kill()
+    client.close()
     helpers.end(agent.process)
     before = agent.config.read_text()
     less = yaml.safe_load(before)
@@ -240,7 +240,10 @@ def test_check_says_what_is_wrong_with_a_sensor(
 ) -> None:
     told = tmp_path / "told"
     told.write_text(how)
-    what, parameters = f"{EMULATORS / 'sensors.py'}:ForceTorque", json.dumps({"told": str(told)})
+    what, parameters = (
+        f"{EMULATORS / 'sensors.py'}:ForceTorque",
+        json.dumps({"told": str(told), "rate": 50}),
+    )
     done = run(Path(what), "check", "--parameters", parameters)
     if wrong is None:
         assert done.returncode == 0 and "keeps the contract of a sensor" in done.stdout, done
@@ -253,7 +256,7 @@ def test_check_says_what_is_wrong_with_a_sensor(
 def test_check_looks_at_the_sensors_of_an_agent(
     serve: Callable[..., Any], helpers: Any, tmp_path: Path
 ) -> None:
-    agent = serve(sensors=wrist(tmp_path))
+    agent = serve(sensors=wrist(tmp_path, rate=50))
     helpers.end(agent.process)
     done = run(agent.config, "check")
     assert done.returncode == 0 and "sensor wrist: fx N, fy N" in done.stdout, done
