@@ -99,7 +99,7 @@ def test_make_commands_are_those_of_the_readme() -> None:
     """They are too long to run here: that they do what they say is seen from the Makefile."""
     (text,) = (text for _, text in blocks("README.md") if text.startswith("make "))
     targets = re.findall(r"^make (\w+)", text, re.MULTILINE)
-    assert targets == ["demo", "test"]
+    assert targets == ["install", "demo", "test"]
     planned = subprocess.run(
         ["make", "--dry-run", "--always-make", *targets],
         cwd=ROOT,
