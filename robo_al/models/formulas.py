@@ -10,12 +10,12 @@ action,
 
 where I and J are runs of at most `WIDEST` components that lie beside one another and have one unit
 (`J` may be missing), or all actions together. Terms are added one by one (orthogonal matching
-pursuit; Pati et al. 1993), as long as the formula predicts rollouts better to which its weights were
-not fitted. An end adds e where ends earn something else than the formula says of any other step.
-What it leaves over is the model's to learn, with its uncertainty.
+pursuit; Pati et al. 1993), as long as the formula predicts rollouts better that had no part in its
+weights. An end adds e where ends earn something else than the formula says of any other step. What
+it leaves over is the model's to learn, with its uncertainty.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from robo_al.models.inputs import Inputs
+from robo_al.models.pursuit import EXACT, pursue
 from robo_al.models.resident import Steps
 from robo_al.types import TerminationFunction
 
@@ -31,23 +32,13 @@ WIDEST = 3
 """Components of a run, at most: a position in space."""
 MOST_PAIRED = 40
 """Components up to which distances between runs are looked at: they grow with the square."""
-MOST_TERMS = 6
 MOST_ROWS = 2000
 """Steps that a formula is looked for in, beside those that ended a rollout."""
 FOLDS = 5
-TRIED = 8
-"""Terms that are most like what is left over, and of which the best on held-out rollouts is taken.
-"""
-WORTH = 0.9
-"""A further term has to bring the held-out squared error below this share."""
-SAME = 1e-3
-"""Share of a column that the others do not explain, below which it says nothing new."""
-EXACT = 1e-8
-"""Share of the variance below which nothing is left to explain."""
+"""Groups of rollouts, each of which is held out once."""
 ENOUGH = 0.5
 """Share of the variance that may be left to call it a formula; of a single rollout, by which none
 is held out, only an exact one is believed."""
-RIDGE = 1e-10
 NOTHING_LEFT = 1e-4
 """Share of an output's deviation, at the most, that is not worth learning."""
 
@@ -153,7 +144,7 @@ def learn_formula(inputs: Inputs, steps: Steps) -> dict[str, Tensor]:
     columns = torch.stack([term(z) for term in terms], dim=1)
     enough = ENOUGH if len(torch.unique(going_on.rollouts)) > 1 else EXACT
     folds = _folds(going_on.rollouts)
-    chosen, weights, bias = _pursue(columns, going_on.rewards, folds, enough)
+    chosen, weights, bias = pursue(columns, going_on.rewards, folds, enough)
     state = {
         "formula_terms": torch.tensor([terms[i] for i in chosen]).reshape(-1, 4).to(columns),
         "formula_weights": weights,
@@ -254,62 +245,3 @@ def _library(inputs: Inputs) -> list[Term]:
             and inputs.units[first] == inputs.units[second]
         ]
     return terms
-
-
-def _pursue(
-    columns: Float[Tensor, "B P"], rewards: Float[Tensor, "B"], folds: Tensor, enough: float
-) -> tuple[Sequence[int], Float[Tensor, "K"], Float[Tensor, ""]]:
-    """Return the terms of the formula, their weights and the bias.
-
-    There are none where the held-out squared error is no better than `enough` of the variance.
-    """
-    center, scale = columns.mean(0), columns.std(0, correction=0)
-    varies = scale > 1e-9 * columns.abs().amax(0).clamp_min(1e-30)
-    scaled = torch.where(varies, (columns - center) / torch.where(varies, scale, 1.0), 0.0)
-    left = rewards - rewards.mean()
-    height = left.std(correction=0).clamp_min(1e-30)
-    left, target = left / height, left / height
-    error = _held_out_error(scaled[:, []], target, folds)
-    chosen: list[int] = []
-    unexplained = scaled.clone()
-    while len(chosen) < MOST_TERMS and error > EXACT:
-        length = unexplained.norm(dim=0)
-        new = length > SAME * len(target) ** 0.5
-        alike = torch.where(new, (unexplained.T @ left).abs() / length.clamp_min(1e-30), 0.0)
-        tried = torch.sort(alike, descending=True, stable=True).indices[:TRIED].tolist()
-        errors = [_held_out_error(scaled[:, [*chosen, i]], target, folds) for i in tried]
-        best = min(errors)
-        if not best < WORTH * error:
-            break
-        # of those that are the same but for rounding, the plainest
-        chosen.append(min(i for i, e in zip(tried, errors, strict=True) if e <= best + EXACT))
-        error = best
-        direction = unexplained[:, chosen[-1]] / length[chosen[-1]]
-        unexplained = unexplained - direction[:, None] * (direction @ unexplained)
-        left = left - direction * (direction @ left)
-    if error > enough:
-        chosen = []
-    weights = _weights(scaled[:, chosen], target) * height
-    weights, level = weights[:-1] / scale[chosen], weights[-1] + rewards.mean()
-    return chosen, weights, level - weights @ center[chosen]
-
-
-def _weights(columns: Float[Tensor, "B K"], target: Float[Tensor, "B"]) -> Float[Tensor, "K1"]:
-    """Return least squares' weights of the columns, and the bias."""
-    design = torch.cat([columns, torch.ones_like(target)[:, None]], dim=1)
-    gram = design.T @ design
-    gram.diagonal().add_(RIDGE * len(target))
-    weights: Tensor = torch.linalg.solve(gram, design.T @ target)
-    return weights
-
-
-def _held_out_error(
-    columns: Float[Tensor, "B K"], target: Float[Tensor, "B"], folds: Tensor
-) -> float:
-    """Return the mean squared error on each fold of weights that were fitted to the others."""
-    errors = torch.empty_like(target)
-    for fold in torch.unique(folds).tolist():
-        out = folds == fold
-        weights = _weights(columns[~out], target[~out])
-        errors[out] = target[out] - columns[out] @ weights[:-1] - weights[-1]
-    return float(errors.square().mean())

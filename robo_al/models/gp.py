@@ -1,6 +1,7 @@
 """Gaussian process dynamics: one exact process per output, for a lab's first hundreds of steps.
 
-Each output is the change of one channel. Its kernel is an ARD squared exponential plus an ARD
+Each output is the change of one channel, or what the formula of a reward that is not known leaves
+over (`formulas`). Its kernel is an ARD squared exponential plus an ARD
 linear one, so that what is linear in the inputs is learned from a handful of steps:
 
     k(x, x') = s^2 exp(-1/2 sum_i (x_i - x'_i)^2 / l_i^2) + sum_i v_i x_i x'_i
