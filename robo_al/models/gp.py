@@ -1,8 +1,8 @@
 """Gaussian process dynamics: one exact process per output, for a lab's first hundreds of steps.
 
 Each output is the change of one channel, or what the formula of a reward that is not known leaves
-over (`formulas`). Its kernel is an ARD squared exponential plus an ARD
-linear one, so that what is linear in the inputs is learned from a handful of steps:
+over (`formulas`). Its kernel is an ARD squared exponential plus an ARD linear one, so that what is
+linear in the inputs is learned from a handful of steps:
 
     k(x, x') = s^2 exp(-1/2 sum_i (x_i - x'_i)^2 / l_i^2) + sum_i v_i x_i x'_i
 
@@ -284,7 +284,16 @@ class GaussianProcess:
         return dict(self._state)
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take up a saved state; predictions are then exactly the saved model's."""
+        """Take up a saved state; predictions are then exactly the saved model's.
+
+        Raises:
+            ModelError: the state is of another version of this model.
+        """
+        if missing := sorted({"root", "y_mean"} - set(state)):
+            raise ModelError(
+                f"Gaussian process: the saved state has no {missing[0]}: another version saved it; "
+                "fit the model again from the data"
+            )
         self._state = {key: value.to(self.device, FLOAT) for key, value in state.items()}
         self._plan = planning_tensors(self._state)
         self.termination = LearnedEnds.of(self.inputs, self._state)

@@ -286,6 +286,13 @@ def test_constant_channels_are_not_predicted():
     assert (prediction.aleatoric[:, 2] > 0).all()
 
 
+def test_a_state_of_another_version_is_refused():
+    model, _ = fitted(steps=8, fit_steps=2)
+    state = {key: value for key, value in model.state_dict().items() if key != "root"}
+    with pytest.raises(ModelError, match="no root: another version"):
+        GaussianProcess(pendulum_task(known)).load_state_dict(state)
+
+
 def test_bad_data_are_refused():
     model = GaussianProcess(fake_task())
     data = random_transitions(np.random.default_rng(0), 1, 5, FakeEnv())
