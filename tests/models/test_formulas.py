@@ -119,7 +119,7 @@ def test_a_reward_that_never_differs_and_one_step_more_than_one():
 @pytest.mark.parametrize(
     "model",
     [
-        lambda: GaussianProcess(task(), samples=2, frequencies=16, fit_steps=20),
+        lambda: GaussianProcess(task(), samples=2, frequencies=16, fit_steps=8),
         lambda: Ensemble(task(), members=2, hidden=32, layers=2, max_steps=600),
     ],
 )
