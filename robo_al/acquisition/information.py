@@ -8,6 +8,9 @@ from torch import Tensor
 from robo_al.errors import ConfigError, ModelError
 from robo_al.protocols import Model, SupportsCovariance
 
+JITTER = (0.0, 1e-13, 1e-11, 1e-9)
+"""Shares of the largest variance that are added to all, the smallest that is enough."""
+
 
 def require_covariance(model: Model, who: str) -> SupportsCovariance:
     """Return the model, which knows joint covariances.
@@ -53,17 +56,23 @@ def rollout_information(
 def noisy_cholesky(covariance: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch m m"]:
     """Return the Cholesky factor of I + covariance: of what is observed, with its noise.
 
+    Where rollouts run far from the data a covariance is larger by more digits than numbers have:
+    what is missing to a positive definite one is then rounding, and is added (`JITTER`).
+
     Raises:
         ModelError: the covariance is not finite or not positive semi-definite.
     """
     identity = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
+    observed = identity + (covariance + covariance.mT) / 2
+    largest = observed.diagonal(dim1=-2, dim2=-1).amax(-1)[..., None, None]
     factor: Tensor
-    factor, failed = torch.linalg.cholesky_ex(identity + (covariance + covariance.mT) / 2)
-    if bool(failed.any()) or not bool(torch.isfinite(factor).all()):
-        raise ModelError(
-            "the model's covariance between steps is not finite or not positive semi-definite"
-        )
-    return factor
+    for jitter in JITTER:
+        factor, failed = torch.linalg.cholesky_ex(observed + jitter * largest * identity)
+        if not bool(failed.any()) and bool(torch.isfinite(factor).all()):
+            return factor
+    raise ModelError(
+        "the model's covariance between steps is not finite or not positive semi-definite"
+    )
 
 
 def log_determinant(factor: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch"]:

@@ -11,7 +11,7 @@ from robo_al.dataset.clock import Clock
 from robo_al.dataset.dataset import Dataset
 from robo_al.dataset.events import Event, ModelFailed, Quarantined, TakenBack, WorseModel
 from robo_al.dataset.ledger import EvaluationRow, FitRow, to_json
-from robo_al.errors import IntegrityError
+from robo_al.errors import IntegrityError, ModelError
 from robo_al.models.held_out import HeldOutError, compare, held_out_error
 from robo_al.protocols import SupportsUpdate
 from robo_al.seeds import Purpose, generator
@@ -169,7 +169,7 @@ class Learner:
             return
         try:
             load_weights(self._dataset.weights(row), self._parts.model, self._parts.policy)
-        except IntegrityError as error:
+        except (IntegrityError, ModelError) as error:  # the latter of another version's
             self._lost = str(error)
             return
         self.fitted = True

@@ -24,6 +24,7 @@ from torch import Tensor
 from robo_al.config.ranges import Count, NonNegative, Width
 from robo_al.errors import ConfigError, ModelError
 from robo_al.models.ends import LearnedEnds, learn_ends
+from robo_al.models.formulas import RewardFormula, earned, learn_formula, standardised
 from robo_al.models.inputs import Inputs
 from robo_al.models.networks import (
     FLOAT,
@@ -41,6 +42,8 @@ from robo_al.types import FitReport, Prediction, Task, TerminationFunction, Tran
 
 NOISE_FLOOR = 1e-6
 """Smallest noise variance of a standardised output."""
+KNOWN = 1e12
+"""Noise variance, as far as information goes, of an output of which nothing is left to learn."""
 FOLDS = 5
 """Groups of rollouts of which each member holds out one."""
 
@@ -90,6 +93,8 @@ class Ensemble:
         self._recorded = Resident(self.device)
         self._state: dict[str, Tensor] = {}
         self._player: Player | None = None
+        self._ends = task.termination
+        self._formula: RewardFormula | None = None
         self.termination: TerminationFunction | None = None
         """When rollouts end by themselves, if that had to be learned and some did."""
 
@@ -113,15 +118,12 @@ class Ensemble:
         """
         steps = self._recorded(transitions)
         x, y = self.inputs.training_data(steps)
+        formula = learn_formula(self.inputs, steps)
         draw = torch.Generator().manual_seed(integer(rng))
-        scales = {
-            "x_mean": x.mean(0),
-            "x_scale": x.std(0, correction=0).clamp_min(1e-2),
-            "y_mean": y.mean(0),
-            "y_scale": y.std(0, correction=0).clamp_min(1e-6),
-        }
+        y, scales = standardised(self.inputs, formula, steps, y)
+        scales |= {"x_mean": x.mean(0), "x_scale": self.inputs.scale(x)}
         x = (x - scales["x_mean"]) / scales["x_scale"]
-        y = ((y - scales["y_mean"]) / scales["y_scale"]).to(FLOAT)
+        y = y.to(FLOAT)
         held_out = _held_out(steps.rollouts, self._members)
         start = new_weights(self._members, self.widths, draw)
         start = {key: value.to(self.device) for key, value in start.items()}
@@ -131,9 +133,10 @@ class Ensemble:
             negative_log_likelihood(mean, log_variance, y.expand_as(mean))[~held_out].mean()
         )
         noise = log_variance.double().exp().mean((0, 1)) + NOISE_FLOOR
+        noise = torch.where((y != 0).any(0), noise, KNOWN)
         posterior = _last_layer(self._hidden(weights, x), noise, self.covariance_rank, draw)
         ends = learn_ends(self.inputs, steps)
-        self._take_up(scales | weights | {"noise": noise} | posterior | ends)
+        self._take_up(scales | weights | {"noise": noise} | posterior | formula | ends)
         return FitReport(loss=loss, details=details)
 
     # ------------------------------------------------------------ prediction
@@ -151,6 +154,7 @@ class Ensemble:
         aleatoric = (log_variance.exp().mean(0) + NOISE_FLOOR) * square
         change = self._change(mean.mean(0)).reshape(shape)
         following, reward = self.inputs.advance(observations, change.to(observations))
+        reward = earned(self._formula, observations, actions, following, reward)
         return Prediction(
             mean=following,
             epistemic=self.inputs.scatter(epistemic.reshape(shape).to(observations)),
@@ -186,7 +190,8 @@ class Ensemble:
         """Advance every group by the mean of its own member, or by the mean of all (float32)."""
         if self._player is None:
             raise ModelError("ensemble: predict before fit")
-        return self._player.step(observations, actions, members)
+        following, reward = self._player.step(observations, actions, members)
+        return following, earned(self._formula, observations, actions, following, reward)
 
     def features(
         self, observations: Float[Tensor, "*batch O"], actions: Float[Tensor, "*batch A"]
@@ -260,6 +265,7 @@ class Ensemble:
     def _take_up(self, state: dict[str, Tensor]) -> None:
         self._state, self._player = state, Player.of(self.inputs, state)
         self.termination = LearnedEnds.of(self.inputs, state)
+        self._formula = RewardFormula.of(self.inputs, state, self._ends or self.termination)
 
 
 def _held_out(rollouts: Int[Tensor, "B"], members: int) -> Bool[Tensor, "E B"]:

@@ -1,7 +1,8 @@
 """Gaussian process dynamics: one exact process per output, for a lab's first hundreds of steps.
 
-Each output is the change of one channel. Its kernel is an ARD squared exponential plus an ARD
-linear one, so that what is linear in the inputs is learned from a handful of steps:
+Each output is the change of one channel, or what the formula of a reward that is not known leaves
+over (`formulas`). Its kernel is an ARD squared exponential plus an ARD linear one, so that what is
+linear in the inputs is learned from a handful of steps:
 
     k(x, x') = s^2 exp(-1/2 sum_i (x_i - x'_i)^2 / l_i^2) + sum_i v_i x_i x'_i
 
@@ -29,8 +30,9 @@ from torch import Tensor
 from robo_al.config.ranges import Width
 from robo_al.errors import ModelError
 from robo_al.models.ends import LearnedEnds, learn_ends
-from robo_al.models.gp_fit import HYPERPARAMETERS, first_hyperparameters, fit_hyperparameters
-from robo_al.models.gp_posterior import condition, kernel, outlier_noise, planning_tensors, spread
+from robo_al.models.formulas import RewardFormula, earned, learn_formula, standardised
+from robo_al.models.gp_fit import fit_robustly
+from robo_al.models.gp_posterior import condition, kernel, planning_tensors, spread
 from robo_al.models.inputs import Inputs
 from robo_al.models.resident import Resident
 from robo_al.seeds import integer
@@ -74,6 +76,8 @@ class GaussianProcess:
         self._recorded = Resident(self.device)
         self._state: dict[str, Tensor] = {}
         self._plan: dict[str, Tensor] = {}
+        self._ends = task.termination
+        self._formula: RewardFormula | None = None
         self.termination: TerminationFunction | None = None
         """When rollouts end by themselves, if that had to be learned and some did."""
 
@@ -92,20 +96,18 @@ class GaussianProcess:
         """
         steps = self._recorded(transitions)
         x, y = self.inputs.training_data(steps)
-        state = {
-            "x_mean": x.mean(0),
-            "x_scale": x.std(0, correction=0).clamp_min(1e-2),
-            "y_scale": y.std(0, correction=0).clamp_min(1e-8),
-        }
+        formula = learn_formula(self.inputs, steps)
+        y, scales = standardised(self.inputs, formula, steps, y)
+        state = scales | {"x_mean": x.mean(0), "x_scale": self.inputs.scale(x)}
         x = (x - state["x_mean"]) / state["x_scale"]
-        y = (y / state["y_scale"]).T.contiguous()
+        y = y.T.contiguous()
         chosen = spread(x, self.max_points)
-        hyper, extra, loss = self._fit_robustly(x, y, chosen)
+        hyper, extra, loss = fit_robustly(x, y, chosen, self._state, self.fit_steps)
         noise = hyper["noise"][:, None] + extra
         state |= hyper
         state |= condition(x, y, noise, x[chosen], hyper)
         state |= self._draw_functions(x, y, noise, state, rng)
-        state |= learn_ends(self.inputs, steps)
+        state |= formula | learn_ends(self.inputs, steps)
         if not all(bool(torch.isfinite(value).all()) for value in state.values()):
             raise ModelError("Gaussian process: the fit is not finite; look at the recorded data")
         self.load_state_dict(state)
@@ -115,24 +117,6 @@ class GaussianProcess:
             "outliers": float((extra > 0).any(0).sum()),
         }
         return FitReport(loss=loss, details=details)
-
-    def _fit_robustly(
-        self, x: Float[Tensor, "n I"], y: Float[Tensor, "D n"], chosen: Int[Tensor, "m"]
-    ) -> tuple[dict[str, Tensor], Float[Tensor, "D n"], float]:
-        """Fit hyper-parameters and find outliers, in turns: each spoils the other's first try."""
-        start = first_hyperparameters(len(y), x)
-        extra = outlier_noise(x, y, x[chosen], start)
-        if self._state:
-            start = {key: self._state[key] for key in HYPERPARAMETERS}
-        for _ in range(2):
-            hyper, loss = fit_hyperparameters(
-                x[chosen], y[:, chosen], extra[:, chosen], start, self.fit_steps
-            )
-            before, start = extra, hyper
-            extra = outlier_noise(x, y, x[chosen], hyper)
-            if bool(((extra > 0) == (before > 0)).all()):
-                break
-        return hyper, extra, loss
 
     def _draw_functions(
         self,
@@ -178,18 +162,20 @@ class GaussianProcess:
         flat = x.reshape(-1, x.shape[-1])
         state = self._fitted()
         cross = kernel(flat, state["points"], state)
-        mean = torch.einsum("dpm,dm->pd", cross, state["mean_weight"]) * state["y_scale"]
+        mean = torch.einsum("dpm,dm->pd", cross, state["mean_weight"])
+        mean = mean * state["y_scale"] + state["y_mean"]
         prior = state["output_scale"][:, None] + state["linear"] @ (flat**2).T
-        explained = torch.einsum("dpm,dmk,dpk->dp", cross, state["precision"], cross)
+        explained = (cross @ state["root"].mT).square().sum(-1)
         variance = (prior - explained).clamp_min(1e-12 * prior).T * state["y_scale"] ** 2
         noise = (state["noise"] * state["y_scale"] ** 2).expand_as(variance)
         outputs = (*x.shape[:-1], self.inputs.outputs)
-        following, reward = self.inputs.advance(observations.to(mean), mean.reshape(outputs))
+        before, sent = observations.to(mean), actions.to(mean)
+        following, reward = self.inputs.advance(before, mean.reshape(outputs))
         return Prediction(
             mean=following,
             epistemic=self.inputs.scatter(variance.reshape(outputs)),
             aleatoric=self.inputs.scatter(noise.reshape(outputs), fill=1.0),
-            reward=reward,
+            reward=earned(self._formula, before, sent, following, reward),
         )
 
     def mixture(
@@ -209,9 +195,9 @@ class GaussianProcess:
         waves = torch.cos(flat @ state["frequency"].mT + state["phase"][:, None])
         values = values + waves @ state["weight"].mT + flat @ state["slope"].mT  # [D, P, E]
         outputs = (self.samples, *x.shape[:-1], self.inputs.outputs)
-        change = (values.permute(2, 1, 0) * state["y_scale"]).reshape(outputs)
+        change = values.permute(2, 1, 0) * state["y_scale"] + state["y_mean"]
         noise = (state["noise"] * state["y_scale"] ** 2).expand(outputs)
-        mean = observations.to(change) + self.inputs.scatter(change)
+        mean = observations.to(change) + self.inputs.scatter(change.reshape(outputs))
         return mean, self.inputs.scatter(noise, fill=1.0)
 
     def covariance(
@@ -222,8 +208,11 @@ class GaussianProcess:
         a, b = self._scaled(*first), self._scaled(*second)
         prior = kernel(a, b, state)
         left, right = kernel(a, state["points"], state), kernel(b, state["points"], state)
-        flat = left.flatten(1, -2) @ state["precision"]  # as a batch it would be copied
-        explained = flat.reshape(left.shape) @ right.mT
+        root = state["root"].mT
+        # as a batch the root would be copied
+        left = (left.flatten(1, -2) @ root).reshape(left.shape)
+        right = left if first is second else (right.flatten(1, -2) @ root).reshape(right.shape)
+        explained = left @ right.mT
         noise = state["noise"].reshape(-1, *[1] * a.ndim)
         return (prior - explained) / noise
 
@@ -247,7 +236,9 @@ class GaussianProcess:
         else:
             blocks = zip(torch.split(x, groups), torch.split(members, groups), strict=True)
             values = torch.cat([self._values(*block) for block in blocks])
-        return self.inputs.advance(observations, values * plan["y_scale"])
+        change = values * plan["y_scale"] + plan["y_mean"]
+        following, reward = self.inputs.advance(observations, change)
+        return following, earned(self._formula, observations, actions, following, reward)
 
     def _values(
         self, x: Float[Tensor, "G P I"], members: Int[Tensor, "G"]
@@ -293,7 +284,17 @@ class GaussianProcess:
         return dict(self._state)
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take up a saved state; predictions are then exactly the saved model's."""
+        """Take up a saved state; predictions are then exactly the saved model's.
+
+        Raises:
+            ModelError: the state is of another version of this model.
+        """
+        if missing := sorted({"root", "y_mean"} - set(state)):
+            raise ModelError(
+                f"Gaussian process: the saved state has no {missing[0]}: another version saved it; "
+                "fit the model again from the data"
+            )
         self._state = {key: value.to(self.device, FLOAT) for key, value in state.items()}
         self._plan = planning_tensors(self._state)
         self.termination = LearnedEnds.of(self.inputs, self._state)
+        self._formula = RewardFormula.of(self.inputs, self._state, self._ends or self.termination)

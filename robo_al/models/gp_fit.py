@@ -6,17 +6,19 @@ from collections.abc import Mapping
 
 import gpytorch
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from robo_al.errors import ModelError
+from robo_al.models.gp_posterior import outlier_noise
 from robo_al.torch_defaults import single_precision
 
 NOISE_FLOOR = 1e-5
 """Smallest noise variance of a standardised output: what keeps float32 planning accurate."""
 
-HYPERPARAMETERS = ("length_scale", "output_scale", "linear", "noise")
-"""Names of the fitted tensors: [D,I], [D], [D,I] (variance of the slopes), [D]."""
+CERTAIN = 1e-12
+"""Prior variance of an output of which nothing is left to learn."""
+_VARIANCES = ("output_scale", "linear")
 
 
 class _ExactProcess(gpytorch.models.ExactGP):  # type: ignore[misc]
@@ -55,6 +57,63 @@ def first_hyperparameters(outputs: int, x: Float[Tensor, "n I"]) -> dict[str, Te
         "linear": x.new_full((outputs, size), 0.3),
         "noise": x.new_full((outputs,), 1e-2),
     }
+
+
+def fit_robustly(
+    x: Float[Tensor, "n I"],
+    y: Float[Tensor, "D n"],
+    chosen: Int[Tensor, "m"],
+    before: Mapping[str, Tensor],
+    steps: int,
+) -> tuple[dict[str, Tensor], Float[Tensor, "D n"], float]:
+    """Fit hyper-parameters and find outliers, in turns: each spoils the other's first try.
+
+    An output that is 0 throughout is not fitted: it is certain, and tells nothing.
+
+    Args:
+        x: standardised inputs.
+        y: standardised outputs.
+        chosen: steps that hyper-parameters are fitted to.
+        before: the last fit's hyper-parameters, to start from; empty: there was none.
+        steps: iterations of L-BFGS.
+
+    Returns:
+        The hyper-parameters, the extra noise variance of outliers, and the negative log posterior
+        per step and output.
+    """
+    learned = (y != 0).any(1)
+    first = first_hyperparameters(len(y), x)
+    found = first | {key: first[key].new_full(first[key].shape, CERTAIN) for key in _VARIANCES}
+    found["noise"] = first["noise"].new_full(first["noise"].shape, NOISE_FLOOR)
+    noise, loss = torch.zeros_like(y), 0.0
+    if bool(learned.any()):
+        start = {key: value.clone() for key, value in first.items()}
+        if before:
+            again = learned & (before["output_scale"] > CERTAIN)
+            for key, value in start.items():
+                value[again] = before[key][again]
+        own = {key: value[learned] for key, value in start.items()}
+        hyper, noise[learned], loss = _in_turns(x, y[learned], chosen, own, steps)
+        for key, value in hyper.items():
+            found[key][learned] = value
+    return found, noise, loss
+
+
+def _in_turns(
+    x: Float[Tensor, "n I"],
+    y: Float[Tensor, "D n"],
+    chosen: Int[Tensor, "m"],
+    start: Mapping[str, Tensor],
+    steps: int,
+) -> tuple[dict[str, Tensor], Float[Tensor, "D n"], float]:
+    extra = outlier_noise(x, y, x[chosen], first_hyperparameters(len(y), x))
+    for _ in range(2):
+        hyper, loss = fit_hyperparameters(x[chosen], y[:, chosen], extra[:, chosen], start, steps)
+        before, start = extra, hyper
+        extra = outlier_noise(x, y, x[chosen], hyper)
+        if bool(((extra > 0) == (before > 0)).all()):
+            break
+    return hyper, extra, loss
 
 
 @single_precision  # priors and first parameters are rounded to it, whatever the default is

@@ -36,21 +36,27 @@ def condition(
 ) -> dict[str, Tensor]:
     """Condition on the data through m points: the data themselves, or inducing points.
 
-    `gather` [D,m,n] maps residuals of the data to weights on the points, and `precision` [D,m,m]
-    is what covariances subtract: cov(a, b) = k(a, b) - k(a, Z) precision k(Z, b).
+    `gather` [D,m,n] maps residuals of the data to weights on the points, and `root` [D,m,m] is a
+    root of what covariances subtract: cov(a, b) = k(a, b) - (root k(Z, a))' (root k(Z, b)). The
+    product of the roots would lose as many digits again as either has lost.
     """
     own = kernel(points, points, hyper)
     if len(points) == len(x):
-        precision = torch.cholesky_inverse(_cholesky(own + torch.diag_embed(noise)))
-        gather = precision
+        root = _inverse(_cholesky(own + torch.diag_embed(noise)))
+        gather = root.mT @ root
     else:
-        cross = kernel(points, x, hyper)
-        weighed = cross / noise[:, None]
-        posterior = torch.cholesky_inverse(_cholesky(own + weighed @ cross.mT))
-        gather = posterior @ weighed
-        precision = torch.cholesky_inverse(_cholesky(own)) - posterior
+        # With K_ZZ = L L' and B = I + A A', A = L^-1 K_Zx N^-1/2, the weights are
+        # L^-T B^-1 A N^-1/2, and covariances subtract L^-T (I - B^-1) L^-1.
+        whiten = _inverse(_cholesky(own))
+        deviation = noise.sqrt()[:, None]
+        seen = whiten @ kernel(points, x, hyper) / deviation
+        strength, direction = torch.linalg.eigh(seen @ seen.mT)
+        strength = strength.clamp_min(0)[..., None]
+        turned = direction.mT @ whiten
+        root = (strength / (1 + strength)).sqrt() * turned
+        gather = turned.mT @ (direction.mT @ seen / (1 + strength)) / deviation
     mean_weight = (gather @ y[..., None])[..., 0]
-    return {"points": points, "gather": gather, "precision": precision, "mean_weight": mean_weight}
+    return {"points": points, "gather": gather, "root": root, "mean_weight": mean_weight}
 
 
 def outlier_noise(
@@ -70,13 +76,13 @@ def outlier_noise(
     noise = hyper["noise"].clamp_min(SMALLEST_RESIDUAL**2)[:, None].expand_as(y)
     fit = condition(x, y, noise, points, hyper)
     if len(points) == len(x):
-        variance = 1 / fit["precision"].diagonal(dim1=-2, dim2=-1)
+        variance = 1 / fit["root"].square().sum(-2)
         residual = fit["mean_weight"] * variance
     else:  # inducing points: so many steps that leaving one out makes no difference
         cross = kernel(x, points, hyper)
         residual = y - (cross @ fit["mean_weight"][..., None])[..., 0]
         prior = hyper["output_scale"][:, None] + hyper["linear"] @ (x**2).T
-        explained = ((cross @ fit["precision"]) * cross).sum(-1)
+        explained = (cross @ fit["root"].mT).square().sum(-1)
         variance = noise + (prior - explained).clamp_min(0)
     beyond = residual.abs() > OUTLIER * variance.sqrt()
     return torch.where(beyond, residual**2, 0.0)
@@ -92,6 +98,13 @@ def _cholesky(matrix: Tensor) -> Tensor:
         if not bool(failed.any()):
             return factor
     raise ModelError("Gaussian process: the kernel matrix is not positive definite")
+
+
+def _inverse(factor: Float[Tensor, "D m m"]) -> Float[Tensor, "D m m"]:
+    """Return the inverse of a lower triangular matrix."""
+    identity = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+    inverse: Tensor = torch.linalg.solve_triangular(factor, identity, upper=False)
+    return inverse
 
 
 def spread(x: Float[Tensor, "n I"], most: int) -> Tensor:
@@ -153,6 +166,7 @@ def planning_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         "weight": weight,
         "x_mean": state["x_mean"],
         "x_scale": state["x_scale"],
+        "y_mean": state["y_mean"],
         "y_scale": state["y_scale"],
     }
     return {key: value.to(torch.float32).contiguous() for key, value in plan.items()}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from robo_al.models.inputs import Inputs
+from robo_al.models.inputs import ROUNDING, TINY, Inputs
 from robo_al.protocols import Model
 from robo_al.types import Task, Trajectory
 
@@ -22,11 +22,14 @@ class HeldOutError:
     """[D] root mean square error of each output, in the observation's unit."""
     noise: tuple[float, ...]
     """[D] standard deviation of the noise that the model believes in, likewise."""
+    reward: tuple[float, ...] = ()
+    """[R] mean squared error of the learned reward, in units of the variance of the rewards of all
+    these rollouts; empty where the reward is known."""
 
 
 @torch.no_grad()
 def held_out_error(model: Model, task: Task, trajectories: Sequence[Trajectory]) -> HeldOutError:
-    """Ask a model for the next observation at every step of some rollouts.
+    """Ask a model for the next observation, and the reward, at every step of some rollouts.
 
     Args:
         model: fitted.
@@ -35,7 +38,7 @@ def held_out_error(model: Model, task: Task, trajectories: Sequence[Trajectory])
     """
     inputs = Inputs.of(task)
     outputs = list(inputs.predicted)
-    density, squares, noises = [], [], []
+    density, squares, noises, rewards = [], [], [], []
     for trajectory in trajectories:
         observations = torch.as_tensor(trajectory.observations)
         prediction = model.predict(observations[:-1], torch.as_tensor(trajectory.actions))
@@ -49,25 +52,40 @@ def held_out_error(model: Model, task: Task, trajectories: Sequence[Trajectory])
         density.append(float(nats[:, outputs].mean()))
         squares.append(error[:, outputs] ** 2)
         noises.append(noise[:, outputs])
+        if inputs.learn_reward and prediction.reward is not None:
+            off = torch.as_tensor(trajectory.rewards) - prediction.reward.double().cpu()
+            rewards.append(float(off.square().mean()))
+    earned = np.concatenate([trajectory.rewards for trajectory in trajectories])
+    variance_of_rewards = max(float(earned.var()), (ROUNDING * float(abs(earned).max())) ** 2, TINY)
     return HeldOutError(
         tuple(density),
         tuple(torch.cat(squares).mean(0).sqrt().tolist()),
         tuple(torch.cat(noises).mean(0).sqrt().tolist()),
+        tuple(error / variance_of_rewards for error in rewards),
     )
 
 
 def compare(old: HeldOutError, new: HeldOutError) -> dict[str, Any]:
     """Return both models' errors, and whether the new one is worse beyond doubt.
 
-    Worse: its density is higher by more than two standard errors of the paired difference over
-    rollouts. Root mean square errors are in units of the new model's noise, for both.
+    Worse: its density, or the squared error of the reward that it learned, is higher by more than
+    two standard errors of the paired difference over rollouts. Root mean square errors are in units
+    of the new model's noise, for both, and that of the reward in units of its spread.
     """
-    difference = np.subtract(new.density, old.density)
-    doubt = 2 * difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else 0.0
     return {
         name: {
             "density": float(np.mean(model.density)),
             "error": np.divide(model.error, new.noise).tolist(),
+            "reward": float(np.sqrt(np.mean(model.reward))) if model.reward else None,
         }
         for name, model in (("old", old), ("new", new))
-    } | {"worse": not bool(difference.mean() <= doubt)}
+    } | {"worse": _worse(old.density, new.density) or _worse(old.reward, new.reward)}
+
+
+def _worse(old: Sequence[float], new: Sequence[float]) -> bool:
+    """Return whether new errors of the same rollouts are higher beyond doubt."""
+    if not new or len(new) != len(old):
+        return False
+    difference = np.subtract(new, old)
+    doubt = 2 * difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else 0.0
+    return not bool(difference.mean() <= doubt)

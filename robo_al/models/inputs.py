@@ -17,6 +17,14 @@ from robo_al.errors import ModelError
 from robo_al.models.resident import Steps
 from robo_al.types import Task
 
+SMALLEST = 1e-2
+"""Standard deviation that sines, cosines and actions are taken to have at least."""
+ROUNDING = 1e-6
+"""Share of a number below which its changes may be the rounding of float32."""
+
+TINY = 1e-18
+"""Standard deviation that float32 can still divide by, and square."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -36,6 +44,8 @@ class Inputs:
     """Middle of the action limits."""
     half_range: tuple[float, ...]
     """Half the width of the action limits; 1 where they are equal, of a joint that is locked."""
+    units: tuple[str, ...]
+    """Of the observation's components."""
 
     @classmethod
     def of(cls, task: Task) -> "Inputs":
@@ -53,6 +63,7 @@ class Inputs:
             learn_ends=task.termination is None,
             center=tuple(((task.action_high + task.action_low) / 2).tolist()),
             half_range=tuple(np.where(half > 0, half, 1.0).tolist()),
+            units=tuple(channel.unit for channel in task.channels),
         )
 
     @property
@@ -69,13 +80,27 @@ class Inputs:
         self, observations: Float[Tensor, "*batch O"], actions: Float[Tensor, "*batch A"]
     ) -> Float[Tensor, "*batch I"]:
         """Return the inputs of the regression; actions are scaled to [-1, 1]."""
-        parts = [_pick(observations, self.linear)]
-        if self.angles:
-            angles = _pick(observations, self.angles)
-            parts += [torch.sin(angles), torch.cos(angles)]
+        parts = [_pick(observations, self.linear), *self._circular(observations)]
+        return torch.cat([*parts, self._scaled(actions)], dim=-1)
+
+    def components(
+        self, observations: Float[Tensor, "*batch O"], actions: Float[Tensor, "*batch A"]
+    ) -> Float[Tensor, "*batch Z"]:
+        """Return what formulas are made of: observations, sines, cosines, actions in [-1, 1]."""
+        parts = [observations, *self._circular(observations)]
+        return torch.cat([*parts, self._scaled(actions)], dim=-1)
+
+    def _circular(self, observations: Float[Tensor, "*batch O"]) -> list[Tensor]:
+        """Return sines and cosines of the angles, if there are any."""
+        if not self.angles:
+            return []
+        angles = _pick(observations, self.angles)
+        return [torch.sin(angles), torch.cos(angles)]
+
+    def _scaled(self, actions: Float[Tensor, "*batch A"]) -> Float[Tensor, "*batch A"]:
         place = (actions.dtype, actions.device)
         center, half_range = (_limits(v, *place) for v in (self.center, self.half_range))
-        return torch.cat([*parts, (actions - center) / half_range], dim=-1)
+        return (actions - center) / half_range
 
     def targets(
         self,
@@ -86,6 +111,27 @@ class Inputs:
         """Return what the regression is to predict: changes, and the reward if it is learned."""
         change = _pick(self._wrap(next_observations - observations), self.predicted)
         return torch.cat([change, rewards[..., None]], dim=-1) if self.learn_reward else change
+
+    def scale(self, features: Float[Tensor, "n I"]) -> Float[Tensor, "I"]:
+        """Return what recorded features are to be divided by: their standard deviation.
+
+        What hardly varied is not blown up: sines, cosines and actions vary by `SMALLEST` at least;
+        of a number whose unit is not known, as much is rounding as float32 has of it, and its size
+        is then its scale.
+        """
+        deviation, largest = features.std(0, correction=0), features.abs().amax(0)
+        bounded = torch.arange(self.size, device=features.device) >= len(self.linear)
+        constant = deviation <= ROUNDING * largest
+        size = torch.where(largest > 0, largest, 1.0)
+        free = torch.where(constant, size, deviation)
+        return torch.where(bounded, deviation.clamp_min(SMALLEST), free)
+
+    def resolution(self, steps: Steps) -> Float[Tensor, "D"]:
+        """Return the standard deviation of each output below which it may be rounding."""
+        largest = _pick(steps.next_observations, self.predicted).abs().amax(0)
+        if self.learn_reward:
+            largest = torch.cat([largest, steps.rewards.abs().amax(0, keepdim=True)])
+        return (ROUNDING * largest).clamp_min(TINY)
 
     def training_data(self, steps: Steps) -> tuple[Float[Tensor, "n I"], Float[Tensor, "n D"]]:
         """Return features and targets of recorded steps.

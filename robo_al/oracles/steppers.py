@@ -425,7 +425,9 @@ class Physics(Separate):
         if actions.shape[1] != inner[0].model.nu:
             self._batched = False  # its actions are no controls
             return {}
-        batch.set_models([env.model for env in inner])  # again: an env may have changed its own
+        models = [env.model for env in inner]  # again: an env may have changed its own
+        models += models[:1] * (batch.nsim - len(models))  # of rows that nobody steps any more
+        batch.set_models(models)
         state, warning = batch.state, batch.warning
         for row, action in zip(rows.tolist(), actions.copy(), strict=True):
             mujoco.mj_getState(inner[row].model, inner[row].data, state[row], self._state)

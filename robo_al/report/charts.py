@@ -114,6 +114,8 @@ class HeldOut:
     """After it."""
     worse: bool
     """Beyond doubt."""
+    reward: float | None = None
+    """Root mean square error of the learned reward after it, in units of the reward's spread."""
 
 
 @chart

@@ -76,7 +76,13 @@ def compared(fits: Sequence[FitRow]) -> list[HeldOut]:
     """Return the model's error before and after each retraining that was compared."""
     found = [(row.number, json.loads(row.held_out)) for row in fits if row.held_out]
     return [
-        HeldOut(fit, errors["old"]["density"], errors["new"]["density"], errors["worse"])
+        HeldOut(
+            fit,
+            errors["old"]["density"],
+            errors["new"]["density"],
+            errors["worse"],
+            errors["new"].get("reward"),
+        )
         for fit, errors in found
     ]
 
@@ -94,6 +100,9 @@ def held_out(errors: Sequence[HeldOut]) -> Picture | None:
 
 
 def worse(errors: Sequence[HeldOut]) -> str:
-    """Return how many retrainings made the model worse, in a sentence."""
+    """Return how many retrainings made the model worse, and how good a learned reward is."""
     bad = sum(error.worse for error in errors)
-    return f"{count(bad, 'retraining') if bad else 'No retraining'} made the model worse."
+    told = f"{count(bad, 'retraining') if bad else 'No retraining'} made the model worse."
+    if errors and errors[-1].reward is not None:
+        told += f" The learned reward is off by {number(errors[-1].reward)} times its spread."
+    return told

@@ -57,6 +57,15 @@ def test_the_factor_is_of_the_covariance_with_noise(rng):
     np.testing.assert_allclose(log_determinant(factor), np.linalg.slogdet(expected)[1], rtol=1e-12)
 
 
+def test_a_covariance_with_more_digits_than_numbers_have_is_one(rng):
+    far = torch.from_numpy(1e8 + rng.normal(size=(2, 20, 1)))  # its square has 16 digits
+    covariance = far @ far.mT
+    assert torch.linalg.eigvalsh(torch.eye(20).double() + covariance).min() < 0  # to rounding
+    told = log_determinant(noisy_cholesky(covariance))
+    expected = torch.log1p((far**2).sum((1, 2)))
+    assert (told >= expected - 1e-6).all() and (told < 19 * 12 + expected).all()
+
+
 @pytest.mark.parametrize("value", [-2.0, float("nan"), float("inf")])
 def test_what_is_no_covariance_is_refused(value):
     covariance = torch.eye(3, dtype=torch.float64)

@@ -78,7 +78,8 @@ def test_moments_equal_the_dense_formula():
     x = (model.inputs.features(*tensors(data)) - state["x_mean"]) / state["x_scale"]
     test = pendulum_data(7, seed=3)
     z = (model.inputs.features(*tensors(test)) - state["x_mean"]) / state["x_scale"]
-    y = torch.as_tensor(data.next_observations - data.observations) / state["y_scale"]
+    y = torch.as_tensor(data.next_observations - data.observations)
+    y = (y - state["y_mean"]) / state["y_scale"]
     prediction = model.predict(*tensors(test))
     covariance = model.covariance(tensors(test), tensors(test))
     for d in range(2):
@@ -91,6 +92,7 @@ def test_moments_equal_the_dense_formula():
         noise = state["noise"][d]
         gram = k(x, x) + noise * torch.eye(len(x), dtype=torch.float64)
         mean = k(z, x) @ torch.linalg.solve(gram, y[:, d]) * state["y_scale"][d]
+        mean = mean + state["y_mean"][d]
         dense = k(z, z) - k(z, x) @ torch.linalg.solve(gram, k(x, z))
         expected = torch.as_tensor(test.observations[:, d]) + mean
         torch.testing.assert_close(prediction.mean[:, d], expected, rtol=1e-6, atol=1e-8)
@@ -282,6 +284,13 @@ def test_constant_channels_are_not_predicted():
     assert (prediction.mean[:, 2] == 0.7).all()
     assert (prediction.epistemic[:, 2] == 0).all()
     assert (prediction.aleatoric[:, 2] > 0).all()
+
+
+def test_a_state_of_another_version_is_refused():
+    model, _ = fitted(steps=8, fit_steps=2)
+    state = {key: value for key, value in model.state_dict().items() if key != "root"}
+    with pytest.raises(ModelError, match="no root: another version"):
+        GaussianProcess(pendulum_task(known)).load_state_dict(state)
 
 
 def test_bad_data_are_refused():

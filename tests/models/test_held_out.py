@@ -64,6 +64,25 @@ def test_more_data_is_better_and_noise_is_not_worse():
     assert not better["worse"] and worse["worse"]
 
 
+def test_a_learned_reward_is_held_out_too():
+    task, model = replace(fake_task(), reward=None), FakeModel(replace(fake_task(), reward=None))
+    data = random_transitions(np.random.default_rng(0), 3)
+    model.fit(data, np.random.default_rng(0))
+    held_out = rollouts()
+    errors = held_out_error(model, task, held_out).reward
+    rewards = np.concatenate([one.rewards for one in held_out])
+    for found, one in zip(errors, held_out, strict=True):
+        inputs = torch.as_tensor(one.observations[:-1]), torch.as_tensor(one.actions)
+        off = one.rewards - model.predict(*inputs).reward.numpy()
+        assert found == pytest.approx((off**2).mean() / rewards.var())
+    assert held_out_error(model, fake_task(), held_out).reward == ()
+    model.fit(replace(data, rewards=data.rewards + 5.0), np.random.default_rng(0))
+    spoilt = held_out_error(model, task, held_out)
+    comparison = compare(replace(spoilt, reward=errors), spoilt)
+    assert comparison["worse"] and comparison["new"]["reward"] > comparison["old"]["reward"]
+    assert not compare(spoilt, replace(spoilt, reward=errors))["worse"]
+
+
 def error(*density):
     return HeldOutError(density, (1.0,), (2.0,))
 
@@ -82,3 +101,4 @@ def test_worse_is_beyond_doubt(old, new, worse):
     comparison = compare(error(*old), error(*new))
     assert comparison["worse"] is worse
     assert comparison["old"]["error"] == [0.5]
+    assert comparison["old"]["reward"] is None

@@ -3,6 +3,7 @@ import runpy
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,6 +148,14 @@ def test_an_action_that_is_not_finite_is_not_sent():
             (failure,) = execute(oracle, [bad]).values()
             assert failure.kind == "quarantined" and f"at step {steps}" in failure.reason
             assert (failure.partial.steps if failure.partial else 0) == steps
+
+
+def test_fewer_rollouts_follow_more():
+    spec = EnvSpec("gymnasium:InvertedPendulum-v5")
+    with closing(SimulationOracle(spec)) as oracle:
+        for count in (3, 1, 2):
+            results = execute(oracle, candidates_for(spec, count, 3))
+            assert all(isinstance(result, Trajectory) for result in results.values())
 
 
 def test_a_task_may_end_before_the_actions_do():

@@ -357,14 +357,18 @@ def test_a_worse_model_is_told(tmp_path: Path) -> None:
     sentence = "1 retraining made the model worse."
     assert sentence not in page_of(folder).text
     errors = {name: {"density": float(np.pi), "error": [1.0]} for name in ("old", "new")}
+    errors["new"] |= {"reward": 0.25}
     held_out = json.dumps(errors | {"worse": True})
     import sqlite3
 
     connection = sqlite3.connect(folder / "ledger.sqlite")
-    connection.execute("UPDATE fits SET held_out = ? WHERE number = 2", [held_out])
+    connection.execute(
+        "UPDATE fits SET held_out = ? WHERE number = (SELECT MAX(number) FROM fits)", [held_out]
+    )
     connection.commit()
     connection.close()
-    assert sentence in page_of(folder).text
+    text = page_of(folder).text
+    assert f"{sentence} The learned reward is off by 0.25 times its spread." in text
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
