@@ -10,11 +10,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from robo_al import plugins
-from robo_al.build import make_oracle, parts_of
+from robo_al.build import Rehearsal, parts_of
 from robo_al.campaign.selection import NUMERICAL_ERRORS, owned
 from robo_al.campaign.settings import Parts, Settings
-from robo_al.config.schema import Config
 from robo_al.models.imagination import imagine
 from robo_al.oracles.steppers import is_batched
 from robo_al.protocols import Oracle, SupportsAct, SupportsLook, SupportsRepeat, SupportsUpdate
@@ -33,20 +31,23 @@ _ids = itertools.count()
 
 
 @one_thread
-def foresee(config: Config) -> str:
+def foresee(rehearsal: Rehearsal, device: str) -> str:
     """Return in a sentence how long a round takes, how long all do, and what to write for less.
 
     Args:
-        config: as it was recorded when the campaign was created.
+        rehearsal: of the campaign, whose parts and oracle are timed.
+        device: where the campaign computes.
     """
-    parts, settings = parts_of(config)
+    parts, settings = rehearsal.parts, rehearsal.settings
+    if device != parts.device:
+        parts, _ = parts_of(rehearsal.config)
     try:
-        return sentence(config, parts, settings, measure(config, parts, settings))
+        return sentence(parts, settings, measure(parts, settings, rehearsal.oracle))
     except NUMERICAL_ERRORS as error:
         return f"How long a round takes cannot be foreseen: {error}."
 
 
-def measure(config: Config, parts: Parts, settings: Settings) -> dict[str, float]:
+def measure(parts: Parts, settings: Settings, oracle: Oracle) -> dict[str, float]:
     """Return seconds of `evaluating`, `imagining`, `executing`, `retraining` and `resetting`."""
     steps, task = settings.steps(parts.task), parts.task
     seconds = {"retraining": _retraining(parts, settings), "executing": 0.0, "evaluating": 0.0}
@@ -61,18 +62,15 @@ def measure(config: Config, parts: Parts, settings: Settings) -> dict[str, float
     # A robot does one rollout after another, in its own time.
     seconds["executing"] = task.control_period * batch * steps
     seconds["evaluating"] = task.control_period * starts * task.horizon
-    if hasattr(plugins.load("oracles", config.oracle.name), "acknowledge"):
-        return seconds  # it remembers what it executed: a robot, which is not called for this
-    with make_oracle(config) as oracle:
-        if isinstance(oracle, SupportsRepeat) and oracle.repeatable:
-            seconds["resetting"] = reset * (resets + batch + starts)
-            seconds["executing"] = _executed_step(parts, oracle, batch, steps) * steps
-            step = _executed_step(parts, oracle, starts, task.horizon) if starts else 0.0
-            seconds["evaluating"] = step * task.horizon
+    if isinstance(oracle, SupportsRepeat) and oracle.repeatable:
+        seconds["resetting"] = reset * (resets + batch + starts)
+        seconds["executing"] = _executed_step(parts, oracle, batch, steps) * steps
+        step = _executed_step(parts, oracle, starts, task.horizon) if starts else 0.0
+        seconds["evaluating"] = step * task.horizon
     return seconds
 
 
-def sentence(config: Config, parts: Parts, settings: Settings, seconds: Mapping[str, float]) -> str:
+def sentence(parts: Parts, settings: Settings, seconds: Mapping[str, float]) -> str:
     """Return what `measure` found in a sentence, the longest part first."""
     steps, horizon = settings.steps(parts.task), parts.task.horizon
     starts, n, k = settings.evaluation_starts, settings.candidates, settings.rollouts_per_round
@@ -93,7 +91,7 @@ def sentence(config: Config, parts: Parts, settings: Settings, seconds: Mapping[
         else f"--contexts {max(1, settings.contexts // 2)}",
         "imagining": f"--candidates {max(k, n // 2)}",
         "executing": f"--rollout_steps {max(1, steps // 2)}",
-        "retraining": f"smaller parameters of the model {config.model.name}",
+        "retraining": f"smaller parameters of the model {parts.provenance['model']}",
     }
     total = sum(seconds.values())
     in_all = _in_all(parts, settings, total, seconds.get("evaluating", 0.0))
