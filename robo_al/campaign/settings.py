@@ -74,3 +74,50 @@ class Parts:
             what = "cannot answer observations" if policy else "is none of the campaign's"
             raise UserError(f"a candidate's policy {controller.policy!r} {what}")
         return Acting(policy, self.model)
+
+
+def need_fit(parts: Parts, settings: Settings) -> None:
+    """Refuse numbers with which these parts cannot do their work.
+
+    Raises:
+        UserError: says which, and what to set.
+    """
+    task = parts.task
+    parts.strategy.require(parts.model, task, settings.imagination_members, settings.steps(task))
+    if settings.evaluate_every and not (task.held_out or isinstance(parts.policy, SupportsAct)):
+        raise UserError(
+            f"policy {type(parts.policy).__name__} cannot control a rollout (it has no `start`), "
+            "so it cannot be evaluated: set evaluation.every to 0"
+        )
+    most = settings.candidates
+    if task.finds_starts:
+        _check_found(settings)
+    if not 1 <= settings.rollouts_per_round <= most:
+        raise UserError(
+            f"rollouts_per_round is {settings.rollouts_per_round}; it must be from 1 to the "
+            f"number of candidates, {most}"
+        )
+    if task.starts is not None:
+        chosen = settings.initial_rollouts + (settings.rounds - 2) * settings.rollouts_per_round
+        needed = most if settings.rounds == 1 else chosen + most
+        if max(needed, settings.initial_rollouts) > task.starts:
+            raise UserError(
+                f"the last of {settings.rounds} rounds needs {most} candidates beside the "
+                f"{needed - most} rollouts chosen before it, {needed} in all; {task.starts} "
+                "recorded rollouts can be chosen: lower rounds, rollouts_per_round or candidates"
+            )
+
+
+def _check_found(settings: Settings) -> None:
+    """Refuse what needs several starts at once, of a task that has one at a time."""
+    wanted = {
+        "initial_rollouts": settings.initial_rollouts,
+        "rollouts_per_round": settings.rollouts_per_round,
+    }
+    lines = [f"{name} is {value}; set it to 1" for name, value in wanted.items() if value > 1]
+    if settings.queue is not None:
+        lines.append("loop.mode is overlapped; set it to sequential")
+    if lines:
+        raise UserError(
+            "\n  ".join(["this task's starts are found one at a time, after a reset:", *lines])
+        )

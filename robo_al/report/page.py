@@ -41,7 +41,7 @@ COLUMNS = (
 """Of the table of rollouts: heading and CSS classes."""
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: str | Path) -> Path:
     """Write `report.html` into a run folder, whatever the run has come to.
 
     Args:
@@ -54,6 +54,7 @@ def write_report(folder: Path) -> Path:
         RunFolderError: it is no run, or another version's.
         StorageError: the report cannot be written.
     """
+    folder = Path(folder)
     run = RunView(folder)
     template = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_unbroken
