@@ -32,6 +32,7 @@ from robo_al.dataset.candidates import content_hash, context_json, controller_js
 from robo_al.dataset.clock import Clock
 from robo_al.dataset.dataset import Dataset
 from robo_al.dataset.episodes import examine
+from robo_al.dataset.event_log import EventLog
 from robo_al.dataset.events import (
     Activity,
     Advanced,
@@ -42,6 +43,7 @@ from robo_al.dataset.events import (
     Explored,
     Indeterminate,
     Noted,
+    Observer,
     RolloutDone,
     RoundDone,
     Waiting,
@@ -91,10 +93,6 @@ _OPEN = ("selected", "dispatched", "indeterminate")
 """States in which an outcome is news."""
 
 
-def _ignore(event: Event) -> None:
-    """Tell nobody."""
-
-
 class Campaign:
     """One experiment; made by `create` or `open`, and closed as a context manager.
 
@@ -112,8 +110,9 @@ class Campaign:
         self.dataset = dataset
         self.parts = parts
         self.settings = settings
-        self.listener: Callable[[Event], None] = _ignore
-        """Told what happens."""
+        self.observers: list[Observer] = []
+        """Told what happens, each after it was kept with the run."""
+        self._log = EventLog(dataset.folder, dataset.epoch)
         self.refusal: Refuses | None = None
         """Says which candidates its oracle would execute, if it can; others are not selected."""
         self.acting: dict[str, Acting] = {}
@@ -133,7 +132,8 @@ class Campaign:
         self.setbacks = Setbacks(dataset.ledger)
         self.under_evaluation = UnderEvaluation(self)
         self._begun = False
-        decisions.take(dataset, opening=True)
+        for decision in decisions.take(dataset, opening=True):
+            self.emit(Decided(decision))
         self.learner = Learner(dataset, parts, settings.seed, self.clock, self.emit)
         dataset.write_metrics()
 
@@ -204,12 +204,13 @@ class Campaign:
         return self.acting.get(controller.policy) or self.parts.resolve(controller)
 
     def emit(self, event: Event) -> None:
-        """Tell the listener."""
-        self.listener(event)
+        """Keep an event with the run, and tell the observers."""
+        self._log(event)
+        for observer in self.observers:
+            observer(event)
 
     def notice(self, what: str) -> None:
-        """Tell what the oracle waits for, and keep that with the run."""
-        self.dataset.add_notice(what)
+        """Tell what the oracle waits for."""
         self.emit(Waiting(what))
 
     def _began(self, activity: str) -> None:

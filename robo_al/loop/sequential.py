@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from robo_al.campaign.campaign import Campaign
-from robo_al.dataset.events import Event
+from robo_al.dataset.events import Observer
 from robo_al.dataset.ledger import RoundRow
 from robo_al.errors import OracleError
 from robo_al.loop.overlapped import run_overlapped
@@ -17,7 +17,7 @@ from robo_al.types import Candidate, Outcome
 
 
 @one_thread
-def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> None:
+def run(campaign: Campaign, oracle: Oracle, *observers: Observer) -> None:
     """Turn the loop until the budget is used up or the task solved.
 
     Each round: select -> execute and record -> retrain -> evaluate. Whatever was interrupted is
@@ -27,13 +27,20 @@ def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> No
     Args:
         campaign: new, or opened again.
         oracle: executes training rollouts and evaluations.
-        emit: told what happens.
+        observers: told what happens, beside the campaign's own, until the loop ends.
 
     Raises:
         RoboALError: what stops a campaign: a full disk, an oracle that cannot go on, rollouts or
             evaluations that all fail.
     """
-    campaign.listener = emit
+    before, campaign.observers = campaign.observers, [*campaign.observers, *observers]
+    try:
+        _turn(campaign, oracle)
+    finally:
+        campaign.observers = before
+
+
+def _turn(campaign: Campaign, oracle: Oracle) -> None:
     campaign.connect(oracle)
     if campaign.settings.queue is not None:
         run_overlapped(campaign, oracle, campaign.settings.queue)

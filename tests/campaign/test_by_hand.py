@@ -42,7 +42,7 @@ def metrics(folder):
 @pytest.mark.parametrize("every", [0, 1, 2])
 def test_it_is_evaluated_and_recorded_as_by_the_loop(tmp_path, every):
     with opened(tmp_path / "loop", evaluate_every=every) as looped:
-        run(looped, FakeOracle(), lambda event: None)
+        run(looped, FakeOracle())
         expected = digest(looped)
     with opened(tmp_path / "hand", evaluate_every=every) as campaign:
         by_hand(campaign, FakeOracle())
@@ -60,9 +60,9 @@ def test_what_happens_is_told_as_by_the_loop(tmp_path):
         parts = replace(parts, task=replace(parts.task, notes=("an attribute is not used",)))
         with opened(tmp_path / name, parts) as campaign:
             heard[name] = []
-            campaign.listener = heard[name].append
+            campaign.observers.append(heard[name].append)
             if name == "loop":
-                run(campaign, FakeOracle(), campaign.listener)
+                run(campaign, FakeOracle())
             else:
                 by_hand(campaign, FakeOracle())
     kinds = (Noted, Evaluated)
@@ -133,7 +133,7 @@ def test_the_loop_finishes_what_was_left_by_hand(tmp_path):
         for _ in range(2):
             campaign.ask(1)  # two rounds of which nothing is told
     with opened(folder) as campaign:
-        run(campaign, FakeOracle(), lambda event: None)
+        run(campaign, FakeOracle())
         assert campaign.finished
     assert [line["round"] for line in metrics(folder)] == [1, 2, 3]
 

@@ -262,7 +262,7 @@ def test_damaged_episodes_are_quarantined_and_the_campaign_goes_on(tmp_path, dam
         path.write_bytes(data[:half] if damage == "truncated" else data[:half] + b"?" + data[half:])
     events = []
     with Campaign.open(tmp_path / "run", fake_parts(), FAKE_SETTINGS) as campaign:
-        campaign.listener = events.append
+        campaign.observers.append(events.append)
         turn(campaign, FakeOracle(), 1)
         found = [event for event in events if isinstance(event, Quarantined)]
         assert [event.what for event in found] == ["r0002-00"]
@@ -328,7 +328,7 @@ def test_a_damaged_episode_that_is_put_back_comes_back(tmp_path, damage):
         assert campaign.dataset.ledger.row(RolloutRow, row.id).state == "quarantined"
     events = []
     with Campaign.open(tmp_path / "run", fake_parts(), FAKE_SETTINGS) as campaign:
-        campaign.listener = events.append
+        campaign.observers.append(events.append)
         assert campaign.learn() is None and events == []
         path.write_bytes(backup)  # while the campaign goes on
         fit = campaign.learn()
@@ -346,7 +346,7 @@ def test_what_an_oracle_quarantined_never_comes_back(tmp_path):
 
 
 def test_weights_are_the_newest_two_and_are_taken_up(tmp_path):
-    with create(tmp_path / "run") as campaign:
+    with create(tmp_path / "run", rounds=4) as campaign:
         for _ in range(4):
             turn(campaign, FakeOracle())
         campaign.learn()
@@ -439,7 +439,7 @@ def test_a_failed_fit_keeps_the_model_before(tmp_path):
     parts = replace(fake_parts(), model=Broken(fake_parts().task))
     events = []
     with create(tmp_path / "run", parts) as campaign:
-        campaign.listener = events.append
+        campaign.observers.append(events.append)
         turn(campaign, FakeOracle())
         turn(campaign, FakeOracle())
         state = {key: value.clone() for key, value in parts.model.state_dict().items()}
@@ -464,7 +464,7 @@ def test_candidates_that_are_not_finite_are_never_selected(tmp_path):
     parts = replace(fake_parts(), model=Broken(fake_parts().task))
     events = []
     with create(tmp_path / "run", parts) as campaign:
-        campaign.listener = events.append
+        campaign.observers.append(events.append)
         turn(campaign, FakeOracle())
         campaign.learn()
         parts.model.explodes = True  # two of the four candidates
