@@ -19,7 +19,7 @@ from robo_al import plugins
 from robo_al.acquisition.constraint import ChanceConstraint
 from robo_al.acquisition.strategy import Strategy
 from robo_al.campaign.campaign import Campaign
-from robo_al.campaign.settings import Parts, Settings
+from robo_al.campaign.settings import Parts
 from robo_al.checks import check_env
 from robo_al.checks.rehearsal import try_oracle, try_parts
 from robo_al.config.changes import continued
@@ -51,7 +51,6 @@ class Rehearsal(NamedTuple):
 
     config: Config
     """As it is recorded: with what its env says, and what was found out of it."""
-    settings: Settings
     parts: Parts
     """On the processor, and no longer new: they have learned from random steps."""
     oracle: Oracle
@@ -85,7 +84,7 @@ def begin(rehearsal: Rehearsal, folder: str | Path) -> Campaign:
     """Begin a campaign, of parts that have learned nothing yet; raises like `create_campaign`."""
     config = rehearsal.config
     parts = _parts(config, rehearsal.parts.task, _device(config))
-    campaign = Campaign.create(Path(folder), parts, rehearsal.settings, config.text())
+    campaign = Campaign.create(Path(folder), parts, config, config.text())
     try:
         note_start_folder(campaign.dataset.folder)
     except BaseException:
@@ -108,7 +107,7 @@ def open_campaign(folder: str | Path, overrides: Sequence[str] = ()) -> Campaign
         StorageError: the disk is full or refuses.
     """
     config = load_run_config(folder, overrides)
-    campaign = Campaign.open(Path(folder), *parts_of(config))
+    campaign = Campaign.open(Path(folder), parts_of(config), config)
     try:
         if overrides:
             write_atomically(campaign.dataset.folder / CONFIG, config.text().encode())
@@ -119,10 +118,9 @@ def open_campaign(folder: str | Path, overrides: Sequence[str] = ()) -> Campaign
     return campaign
 
 
-def parts_of(config: Config) -> tuple[Parts, Settings]:
-    """Make the parts of a campaign, and its numbers, of a configuration that was recorded."""
-    task = _task(config)
-    return _parts(config, task, _device(config)), _settings(config, task)
+def parts_of(config: Config) -> Parts:
+    """Make the parts of a campaign of a configuration that was recorded."""
+    return _parts(config, _task(config), _device(config))
 
 
 def load_run_config(folder: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -189,14 +187,13 @@ def rehearse(config: Config, oracle: Oracle | None = None) -> Rehearsal:
     with borrowed(task.env) as env:
         check_env(env, task.env)
     parts = _parts(config, task, "cpu")
-    settings = _settings(config, task)
-    explored = try_parts(parts, settings)
+    explored = try_parts(parts, config)
     with ExitStack() as opened:
         if oracle is None:
             oracle = opened.enter_context(make_oracle(config))
         try_oracle(oracle, parts, explored)
         opened.pop_all()
-    return Rehearsal(config, settings, parts, oracle)
+    return Rehearsal(config, parts, oracle)
 
 
 def _known(config: Config, task: Task) -> Config:
@@ -253,23 +250,6 @@ def _device(config: Config) -> str:
     if config.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return config.device
-
-
-def _settings(config: Config, task: Task) -> Settings:
-    return Settings(
-        seed=config.seed,
-        rounds=config.rounds,
-        rollouts_per_round=config.rollouts_per_round,
-        rollout_steps=config.rollout_steps,
-        candidates=config.candidates,
-        contexts=config.contexts,
-        imagination_members=config.imagination_members,
-        initial_rollouts=config.initial_rollouts,
-        evaluation_starts=config.evaluation.starts_for(task.horizon),
-        evaluate_every=config.evaluation.every,
-        stop_when_solved=config.stop_when_solved,
-        queue=config.loop.queue if config.loop.mode == "overlapped" else None,
-    )
 
 
 def _parts(config: Config, task: Task, device: str) -> Parts:

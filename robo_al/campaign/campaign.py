@@ -26,7 +26,8 @@ from robo_al.campaign.learner import Learner
 from robo_al.campaign.records import failures, round_record
 from robo_al.campaign.selection import NUMERICAL_ERRORS, Chosen, Refuses, choose, explore
 from robo_al.campaign.setbacks import Setbacks
-from robo_al.campaign.settings import Parts, Settings, need_fit
+from robo_al.campaign.settings import Parts, need_fit
+from robo_al.config.settings import Settings
 from robo_al.dataset import decisions
 from robo_al.dataset.candidates import content_hash, context_json, controller_json, restore
 from robo_al.dataset.clock import Clock
@@ -84,8 +85,6 @@ from robo_al.types import (
     Scalar,
     Trajectory,
 )
-
-__all__ = ["Campaign", "Parts", "Settings"]
 
 Look: TypeAlias = Callable[[Sequence[int]], list[Context]]
 
@@ -282,10 +281,15 @@ class Campaign:
         """Whether the task is solved, and the budget's rest is not to be used."""
         return self.settings.stop_when_solved and self.solved is not None
 
+    @property
+    def evaluation_starts(self) -> int:
+        """From how many starts the policy is evaluated."""
+        return self.settings.evaluation.starts_for(self.parts.task.horizon)
+
     @cached_property
     def evaluation_contexts(self) -> list[Context]:
         """The fixed starts, looked at once: where the env's reset puts seeds from 0 on."""
-        return self.parts.contexts_from(range(self.settings.evaluation_starts))
+        return self.parts.contexts_from(range(self.evaluation_starts))
 
     @property
     def pending(self) -> tuple[Candidate, ...]:

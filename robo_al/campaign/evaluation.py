@@ -71,7 +71,7 @@ class UnderEvaluation:
         if self._asked.keys() - self._told.keys():
             return ()
         settings, parts, first = campaign.settings, campaign.parts, len(self._asked)
-        starts = range(first, settings.evaluation_starts)
+        starts = range(first, campaign.evaluation_starts)
         finds = parts.task.finds_starts
         contexts = campaign.find(starts) if finds else campaign.evaluation_contexts[first:]
         candidates = tuple(
@@ -99,7 +99,7 @@ class UnderEvaluation:
             return None  # told once more
         last = {outcome.candidate_id: copy.deepcopy(outcome)}  # kept for a while
         told = last | self._told
-        if len(told) < campaign.settings.evaluation_starts:
+        if len(told) < campaign.evaluation_starts:
             self._told = told
             return None
         row = self._record([told[name] for name in self._asked])
@@ -127,7 +127,7 @@ def evaluation_due(campaign: "Campaign", index: int) -> bool:
     Where the policy has learned from nothing else since the last one, there is no other policy to
     be evaluated: every rollout failed, or the outcomes of several rounds came at once.
     """
-    every, ledger = campaign.settings.evaluate_every, campaign.dataset.ledger
+    every, ledger = campaign.settings.evaluation.every, campaign.dataset.ledger
     wanted = every > 0 and (index % every == 0 or index >= campaign.settings.rounds)
     done = ledger.row(EvaluationRow, index) is not None
     if not wanted or done or not campaign.learner.fitted or campaign.stopped:

@@ -7,11 +7,12 @@ from functools import partial
 import numpy as np
 
 from robo_al.campaign.selection import owned
-from robo_al.campaign.settings import Parts, Settings
+from robo_al.campaign.settings import Parts
 from robo_al.checks.models import check_model
 from robo_al.checks.oracles import check_oracle
 from robo_al.checks.policies import check_policy
 from robo_al.checks.selection import check_acquisition, check_cost, check_selector
+from robo_al.config.settings import Settings
 from robo_al.errors import ConfigError, PluginError
 from robo_al.models.imagination import imagine
 from robo_al.protocols import (

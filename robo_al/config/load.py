@@ -23,12 +23,11 @@ from robo_al.config.overrides import Override, parse_overrides
 from robo_al.config.schema import (
     Config,
     Constraint,
-    Evaluation,
-    Loop,
     ObservedChannel,
     Strategy,
     as_strategy,
 )
+from robo_al.config.settings import Evaluation, Loop
 from robo_al.config.sources import find_config, is_env, nearest
 from robo_al.errors import ConfigError, PluginError
 

@@ -80,7 +80,8 @@ def describe(group: str, name: str) -> Description:
 
 def entries(model: type[BaseModel] = Config, above: str = "") -> Iterator[Parameter]:
     """Yield every entry of a configuration, those of its mappings after them."""
-    for key, field in model.model_fields.items():
+    for key in dict.fromkeys((*model.__annotations__, *model.model_fields)):  # its own first
+        field = model.model_fields[key]
         kind, limits = _kind_of(_annotation(field))
         default = None if field.is_required() else _as_yaml(field.get_default())
         meaning = _flowing(field.description or "")

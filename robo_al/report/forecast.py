@@ -12,7 +12,8 @@ import numpy as np
 
 from robo_al.build import Rehearsal, parts_of
 from robo_al.campaign.selection import NUMERICAL_ERRORS, owned
-from robo_al.campaign.settings import Parts, Settings
+from robo_al.campaign.settings import Parts
+from robo_al.config.settings import Settings
 from robo_al.models.imagination import imagine
 from robo_al.oracles.steppers import is_batched
 from robo_al.protocols import Oracle, SupportsAct, SupportsLook, SupportsRepeat, SupportsUpdate
@@ -38,9 +39,9 @@ def foresee(rehearsal: Rehearsal, device: str) -> str:
         rehearsal: of the campaign, whose parts and oracle are timed.
         device: where the campaign computes.
     """
-    parts, settings = rehearsal.parts, rehearsal.settings
+    parts, settings = rehearsal.parts, rehearsal.config
     if device != parts.device:
-        parts, _ = parts_of(rehearsal.config)
+        parts = parts_of(rehearsal.config)
     try:
         return sentence(parts, settings, measure(parts, settings, rehearsal.oracle))
     except NUMERICAL_ERRORS as error:
@@ -57,7 +58,7 @@ def measure(parts: Parts, settings: Settings, oracle: Oracle) -> dict[str, float
     seconds["resetting"] = reset * resets
     if task.held_out or not isinstance(parts.policy, SupportsAct):
         return seconds
-    starts = settings.evaluation_starts if settings.evaluate_every else 0
+    starts = settings.evaluation.starts_for(task.horizon) if settings.evaluation.every else 0
     batch = settings.rollouts_per_round
     # A robot does one rollout after another, in its own time.
     seconds["executing"] = task.control_period * batch * steps
@@ -73,8 +74,8 @@ def measure(parts: Parts, settings: Settings, oracle: Oracle) -> dict[str, float
 def sentence(parts: Parts, settings: Settings, seconds: Mapping[str, float]) -> str:
     """Return what `measure` found in a sentence, the longest part first."""
     steps, horizon = settings.steps(parts.task), parts.task.horizon
-    starts, n, k = settings.evaluation_starts, settings.candidates, settings.rollouts_per_round
-    every = settings.evaluate_every
+    n, k = settings.candidates, settings.rollouts_per_round
+    starts, every = settings.evaluation.starts_for(horizon), settings.evaluation.every
     what = {
         "evaluating": f"evaluating {starts} starts x {horizon:,} steps"
         + (f" (in one round of {every})" if every > 1 else ""),
@@ -110,7 +111,7 @@ def sentence(parts: Parts, settings: Settings, seconds: Mapping[str, float]) -> 
 
 def _in_all(parts: Parts, settings: Settings, of_a_round: float, evaluating: float) -> str:
     """Return how long all rounds take, of which not each may be followed by an evaluation."""
-    seldom = evaluating * (1 - 1 / max(1, settings.evaluate_every))
+    seldom = evaluating * (1 - 1 / max(1, settings.evaluation.every))
     took = duration(settings.rounds * (of_a_round - seldom))
     ends = settings.stop_when_solved and parts.task.threshold is not None
     earlier = ", unless the task is solved before" if ends else ""

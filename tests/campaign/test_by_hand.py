@@ -11,11 +11,11 @@ from robo_al.dataset.ledger import EvaluationRow
 from robo_al.errors import UserError
 from robo_al.loop.sequential import run
 from robo_al.testing import FakeOracle
-from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
+from robo_al.testing.campaign import fake_parts, fake_settings
 
 
 def opened(folder, parts=None, **changes):
-    settings = replace(FAKE_SETTINGS, **changes)
+    settings = fake_settings(**changes)
     if (folder / "config.yaml").exists():
         return Campaign.open(folder, parts or fake_parts(), settings)
     return Campaign.create(folder, parts or fake_parts(), settings, "env: fake\n")
@@ -41,10 +41,10 @@ def metrics(folder):
 
 @pytest.mark.parametrize("every", [0, 1, 2])
 def test_it_is_evaluated_and_recorded_as_by_the_loop(tmp_path, every):
-    with opened(tmp_path / "loop", evaluate_every=every) as looped:
+    with opened(tmp_path / "loop", evaluation={"starts": 2, "every": every}) as looped:
         run(looped, FakeOracle())
         expected = digest(looped)
-    with opened(tmp_path / "hand", evaluate_every=every) as campaign:
+    with opened(tmp_path / "hand", evaluation={"starts": 2, "every": every}) as campaign:
         by_hand(campaign, FakeOracle())
         assert digest(campaign) == expected and campaign.finished
     assert (

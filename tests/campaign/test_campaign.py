@@ -23,7 +23,7 @@ from robo_al.errors import (
 )
 from robo_al.loop.sequential import run
 from robo_al.testing import FakeModel, FakeOracle
-from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
+from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts, fake_settings
 from robo_al.types import Candidate, ClosedLoop, Failure, OpenLoop, Outcome
 
 
@@ -36,9 +36,7 @@ def execute(oracle, candidates, campaign=None):
 
 
 def create(folder, parts=None, **changes):
-    return Campaign.create(
-        folder, parts or fake_parts(), replace(FAKE_SETTINGS, **changes), "env: fake\n"
-    )
+    return Campaign.create(folder, parts or fake_parts(), fake_settings(**changes), "env: fake\n")
 
 
 @pytest.fixture
@@ -413,7 +411,7 @@ def test_a_policy_that_cannot_act_cannot_be_evaluated(tmp_path):
     with pytest.raises(UserError, match="Proposer cannot control a rollout"):
         create(tmp_path / "run", parts)
     assert not (tmp_path / "run").exists()
-    create(tmp_path / "run", parts, evaluate_every=0).close()
+    create(tmp_path / "run", parts, evaluation={"starts": 2, "every": 0}).close()
 
 
 class Broken(FakeModel):
@@ -510,7 +508,7 @@ class Interleavings(RuleBasedStateMachine):
         self.expected = {}
         self.told = []
         self.waiting = []
-        self.campaign = create(self.path, evaluate_every=0)
+        self.campaign = create(self.path, evaluation={"starts": 2, "every": 0})
 
     def teardown(self):
         self.campaign.close()
@@ -541,7 +539,7 @@ class Interleavings(RuleBasedStateMachine):
     @rule()
     def reopen(self):
         self.campaign.close()
-        settings = replace(FAKE_SETTINGS, evaluate_every=0)
+        settings = fake_settings(evaluation={"starts": 2, "every": 0})
         self.campaign = Campaign.open(self.path, fake_parts(), settings)
 
     @rule()

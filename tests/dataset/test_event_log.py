@@ -3,7 +3,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from robo_al.dataset.view import RunView
 from robo_al.loop.sequential import run
 from robo_al.report.page import write_report
 from robo_al.testing import FakeOracle
-from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
+from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts, fake_settings
 
 CONFIG = load_config("robo_al.testing:FakeEnv").text()
 
@@ -41,7 +40,7 @@ def test_a_view_has_what_observers_were_told(tmp_path):
 
 
 def test_the_page_says_what_happened(tmp_path):
-    settings = replace(FAKE_SETTINGS, evaluate_every=0)
+    settings = fake_settings(evaluation={"starts": 2, "every": 0})
     with Campaign.create(tmp_path / "run", fake_parts(), settings, CONFIG) as campaign:
         run(campaign, FakeOracle())
         campaign.notice("an approval is wanted: <now>")

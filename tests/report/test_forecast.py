@@ -64,11 +64,11 @@ def rehearsed() -> Iterator[Callable[..., Rehearsal]]:
 
 
 def measured(rehearsal: Rehearsal) -> dict[str, float]:
-    return measure(rehearsal.parts, rehearsal.settings, rehearsal.oracle)
+    return measure(rehearsal.parts, rehearsal.config, rehearsal.oracle)
 
 
 def say(rehearsal: Rehearsal, seconds: Mapping[str, float]) -> str:
-    return sentence(rehearsal.parts, rehearsal.settings, seconds)
+    return sentence(rehearsal.parts, rehearsal.config, seconds)
 
 
 def test_every_part_of_a_round_is_really_timed(rehearsed: Callable[..., Rehearsal]) -> None:
