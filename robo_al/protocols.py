@@ -180,6 +180,14 @@ class Actor(Protocol):
 
 
 @runtime_checkable
+class SupportsTensors(Protocol):
+    """An actor that can answer tensors: imagined rollouts then stay where the model is."""
+
+    def act_on(self, observations: torch.Tensor) -> torch.Tensor:
+        """Return the next actions [B,A] at observations [B,O], in place of `act`."""
+
+
+@runtime_checkable
 class SupportsAct(Protocol):
     """A policy that can answer observations: needed for `ClosedLoop` and to be evaluated."""
 

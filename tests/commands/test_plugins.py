@@ -134,7 +134,7 @@ def test_what_a_configuration_says_of_an_env_counts_in_a_check(
     ("facts", "said"),
     [
         ('{"rounds": 3}', "--facts: no 'rounds' is said of an env; it is horizon,"),
-        ('{"horizon": 0}', "--facts: horizon: expected 1 at least, given 0"),
+        ('{"horizon": 0}', "--facts: horizon: expected at least 1, given 0"),
     ],
 )
 def test_what_cannot_be_said_of_an_env_is_refused(robo_al: Run, facts: str, said: str) -> None:
