@@ -11,7 +11,8 @@ from gymnasium.spaces import Box
 
 from robo_al.build import Rehearsal, rehearse
 from robo_al.config.schema import Config
-from robo_al.report.forecast import foresee, measure, said, sentence
+from robo_al.oracles.simulation import SimulationOracle
+from robo_al.report.forecast import expected_steps, foresee, measure, said, sentence
 from robo_al.testing import FakeEnv
 
 FAKES: dict[str, Any] = {
@@ -48,6 +49,20 @@ class Short(gymnasium.Env[Any, Any]):
 
     def step(self, action: Any) -> Any:
         return self.state + 0.1 * action, 1.0, True, False, {}
+
+
+class Long(Short):
+    """Never ends by itself."""
+
+    def step(self, action: Any) -> Any:
+        observation, reward, _, *rest = super().step(action)
+        return observation, reward, False, *rest
+
+
+class Slow(SimulationOracle):
+    """Takes its time, and cannot undo what it does: a robot."""
+
+    repeatable = False
 
 
 @pytest.fixture
@@ -113,6 +128,25 @@ def test_an_env_that_ends_after_its_first_step_is_foreseen(
     model = {"name": "gp", "samples": 2, "frequencies": 16, "max_points": 20, "fit_steps": 3}
     rehearsal = rehearsed(env=f"{Path(__file__)}:Short", model=model, rollout_steps=5)
     assert foresee(rehearsal, "cpu").startswith("A round takes ")
+
+
+@pytest.mark.parametrize(("ending", "rollouts"), [(0.0, 3), (0.2, 1), (0.05, 4), (1.0, 2)])
+def test_the_steps_of_the_longest_rollout_are_those_of_many_that_were_drawn(
+    ending: float, rollouts: int
+) -> None:
+    rng, most = np.random.default_rng(0), 30
+    ends = rng.random((4000, rollouts, most)) < ending
+    lasted = np.where(ends.any(-1), ends.argmax(-1) + 1, most).max(-1)
+    assert expected_steps(ending, most, rollouts) == pytest.approx(lasted.mean(), abs=0.5)
+
+
+def test_rollouts_that_end_by_themselves_are_not_taken_for_whole_horizons(
+    rehearsed: Callable[..., Rehearsal],
+) -> None:
+    oracle = f"{Path(__file__)}:Slow"  # whose control period of 1 s counts for each step
+    for env, steps in (("Short", 1), ("Long", 600)):
+        rehearsal = rehearsed(env=f"{Path(__file__)}:{env}", oracle=oracle, horizon=600)
+        assert measured(rehearsal)["evaluating"] == steps * rehearsal.config.evaluation.starts
 
 
 def test_of_less_than_a_second_nothing_more_is_said(rehearsed: Callable[..., Rehearsal]) -> None:
