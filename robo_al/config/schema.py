@@ -32,7 +32,7 @@ from robo_al.config.components import (
     Part,
 )
 from robo_al.config.ranges import Count
-from robo_al.config.settings import ENTRIES, Settings
+from robo_al.config.settings import ENTRIES, Settings, entries_of
 from robo_al.errors import PluginError
 from robo_al.types import ChannelKind
 
@@ -179,7 +179,7 @@ class Config(Settings):
     @model_serializer(mode="wrap")
     def _parts_first(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         data = plain(self)
-        return {key: data[key] for key in (*Config.__annotations__, *data)}
+        return {key: data[key] for key in entries_of(Config)}
 
     def __repr__(self) -> str:
         """Say what is not as by default."""

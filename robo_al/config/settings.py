@@ -22,6 +22,11 @@ ENTRIES = ConfigDict(
 """Of every mapping of a configuration."""
 
 
+def entries_of(model: type[BaseModel]) -> list[str]:
+    """Return the names of a mapping's entries: its own, then those that it has from its base."""
+    return list(dict.fromkeys((*model.__annotations__, *model.model_fields)))
+
+
 class Evaluation(BaseModel):
     """How the policy is evaluated, apart from the data."""
 

@@ -111,7 +111,7 @@ def sentence(parts: Parts, settings: Settings, seconds: Mapping[str, float]) -> 
         "retraining": f"smaller parameters of the model {parts.provenance['model']}",
     }
     total = sum(seconds.values())
-    in_all = _in_all(parts, settings, total, seconds.get("evaluating", 0.0))
+    in_all = _in_all(parts, settings, seconds)
     if total < 1.0:
         return (
             f"A round takes less than a second at first, and longer as the model grows: {in_all}."
@@ -125,10 +125,14 @@ def sentence(parts: Parts, settings: Settings, seconds: Mapping[str, float]) -> 
     )
 
 
-def _in_all(parts: Parts, settings: Settings, of_a_round: float, evaluating: float) -> str:
-    """Return how long all rounds take, of which not each may be followed by an evaluation."""
-    seldom = evaluating * (1 - 1 / max(1, settings.evaluation.every))
-    took = duration(settings.rounds * (of_a_round - seldom))
+def _in_all(parts: Parts, settings: Settings, seconds: Mapping[str, float]) -> str:
+    """Return how long all rounds take, of which not each may be followed by an evaluation.
+
+    In the first one there is no model: nothing is imagined, and the policy executes nothing.
+    """
+    seldom = seconds["evaluating"] * (1 - 1 / max(1, settings.evaluation.every))
+    of_all = settings.rounds * (sum(seconds.values()) - seldom)
+    took = duration(of_all - seconds["imagining"] - seconds["executing"])
     ends = settings.stop_when_solved and parts.task.threshold is not None
     earlier = ", unless the task is solved before" if ends else ""
     return f"{count(settings.rounds, 'round')} in {took} or more{earlier}"
@@ -143,11 +147,12 @@ def said(seconds: float) -> str:
 
 def _random_steps(parts: Parts, settings: Settings) -> Transitions:
     """Return steps of random actions: as many as the first rollouts have, or `TRANSITIONS`."""
-    tried = min(settings.steps(parts.task), TRANSITIONS)
-    total = settings.initial_rollouts * settings.steps(parts.task)
-    rollouts = max(2, min(total, TRANSITIONS) // tried)  # one may end after its first step
+    steps = settings.steps(parts.task)
+    total = min(settings.initial_rollouts * steps, TRANSITIONS)
+    rollouts = max(2, total // steps)  # one may end after its first step
+    each = max(2, -(-total // rollouts))
     with borrowed(parts.task.env) as env:
-        return random_transitions(np.random.default_rng(0), rollouts, max(tried, 2), env)
+        return random_transitions(np.random.default_rng(0), rollouts, each, env)
 
 
 def _retraining(parts: Parts, settings: Settings, transitions: Transitions) -> float:

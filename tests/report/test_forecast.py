@@ -155,7 +155,7 @@ def test_of_less_than_a_second_nothing_more_is_said(rehearsed: Callable[..., Reh
     seconds = dict.fromkeys(names, 0.1)
     assert say(rehearsal, seconds) == (
         "A round takes less than a second at first, and longer as the model grows: 10 rounds in "
-        "5 s or more, unless the task is solved before."
+        "4.8 s or more, unless the task is solved before."
     )
 
 
