@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from robo_al.config.schema import Config
     from robo_al.dataset.view import RunView
     from robo_al.deploy.policy import open_policy
+    from robo_al.report.page import write_report
     from robo_al.types import Candidate, EnvSpec, Failure, Label, Outcome, Trajectory
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ __all__ = [
     "make_oracle",
     "open_campaign",
     "open_policy",
+    "write_report",
 ]
 
 _HOME = {
@@ -43,6 +45,7 @@ _HOME = {
     "make_oracle": "robo_al.build",
     "open_campaign": "robo_al.build",
     "open_policy": "robo_al.deploy.policy",
+    "write_report": "robo_al.report.page",
 }
 """The module of each public name that is not in `robo_al.types`."""
 

@@ -7,31 +7,21 @@ with create_campaign(config, "runs/mine") as campaign, make_oracle(config) as or
 
 import platform
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from robo_al import plugins
 from robo_al.acquisition.constraint import ChanceConstraint
 from robo_al.acquisition.strategy import Strategy
 from robo_al.campaign.campaign import Campaign
-from robo_al.campaign.selection import owned
-from robo_al.campaign.settings import Parts, Settings
-from robo_al.checks import (
-    check_acquisition,
-    check_cost,
-    check_env,
-    check_model,
-    check_oracle,
-    check_policy,
-    check_selector,
-)
+from robo_al.campaign.settings import Parts
+from robo_al.checks import check_env
+from robo_al.checks.rehearsal import try_oracle, try_parts
 from robo_al.config.changes import continued
 from robo_al.config.components import GROUPS, Component, arguments
 from robo_al.config.load import load_config, resolve
@@ -42,22 +32,13 @@ from robo_al.dataset.folders import CONFIG, LEDGER, need_run
 from robo_al.dataset.ledger import ConfigurationRow, Ledger
 from robo_al.dataset.start_folder import note_start_folder
 from robo_al.errors import ConfigError, PluginError, RoboALError
-from robo_al.models.imagination import imagine
 from robo_al.oracles.steppers import is_batched
-from robo_al.protocols import (
-    CandidatePool,
-    Oracle,
-    SupportsClosedLoop,
-    SupportsData,
-    SupportsLook,
-    SupportsRepeat,
-)
-from robo_al.tasks import contexts_from, describe, sample_contexts
+from robo_al.protocols import Oracle
+from robo_al.tasks import contexts_from, describe
 from robo_al.tasks.shelf import borrowed, seconds_to_make
 from robo_al.tasks.starts import FOUND, finds_starts
-from robo_al.testing import random_transitions
 from robo_al.torch_defaults import one_thread
-from robo_al.types import Candidate, Context, EnvSpec, Task
+from robo_al.types import Context, EnvSpec, Task
 
 VERSIONS_OF = ("robo-al", "torch", "mujoco", "gymnasium", "numpy")
 """Distributions whose versions are part of the record."""
@@ -65,32 +46,45 @@ SLOW_SECONDS = 0.5
 """An env that takes longer to be made is made once, and its rollouts follow one another."""
 
 
+class Rehearsal(NamedTuple):
+    """What was tried of a configuration, so that nothing of it is made again to be looked at."""
+
+    config: Config
+    """As it is recorded: with what its env says, and what was found out of it."""
+    parts: Parts
+    """On the processor, and no longer new: they have learned from random steps."""
+    oracle: Oracle
+    """Open, and idle."""
+
+
 @one_thread
-def create_campaign(config: Config, folder: str | Path) -> Campaign:
+def create_campaign(config: Config, folder: str | Path, oracle: Oracle | None = None) -> Campaign:
     """Begin a campaign in a new or empty folder.
+
+    Args:
+        config: of the campaign.
+        folder: new or empty.
+        oracle: that will execute its rollouts, to be tried with the other parts; None: one is made
+            for that, and closed.
 
     Raises:
         ConfigError: the configuration asks for what cannot be; nothing was written.
         PluginError: a part is missing or breaks its contract; nothing was written.
         RunFolderError: the folder is not empty; nothing was written.
     """
-    config = resolve(config)
-    task = _task(config)
-    evaluation = {"starts": config.evaluation.starts_for(task.horizon)}
-    known = {
-        "starts": "found" if task.finds_starts else "asked",
-        "horizon": task.horizon,
-        "threshold": task.threshold,
-        "control_period": task.control_period,
-        "evaluation": config.evaluation.model_copy(update=evaluation),
-        "oracle": _oracle(config),
-    }
-    config = config.model_copy(update=known)
-    device = _device(config)
-    rehearse(config)
-    campaign = Campaign.create(
-        Path(folder), _parts(config, task, device), _settings(config, task), config.text()
-    )
+    with ExitStack() as opened:
+        rehearsal = rehearse(config, oracle)
+        if oracle is None:
+            opened.enter_context(closing(rehearsal.oracle))
+        return begin(rehearsal, folder)
+
+
+@one_thread
+def begin(rehearsal: Rehearsal, folder: str | Path) -> Campaign:
+    """Begin a campaign, of parts that have learned nothing yet; raises like `create_campaign`."""
+    config = rehearsal.config
+    parts = _parts(config, rehearsal.parts.task, _device(config))
+    campaign = Campaign.create(Path(folder), parts, config, config.text())
     try:
         note_start_folder(campaign.dataset.folder)
     except BaseException:
@@ -113,7 +107,7 @@ def open_campaign(folder: str | Path, overrides: Sequence[str] = ()) -> Campaign
         StorageError: the disk is full or refuses.
     """
     config = load_run_config(folder, overrides)
-    campaign = Campaign.open(Path(folder), *parts_of(config))
+    campaign = Campaign.open(Path(folder), parts_of(config), config)
     try:
         if overrides:
             write_atomically(campaign.dataset.folder / CONFIG, config.text().encode())
@@ -124,10 +118,9 @@ def open_campaign(folder: str | Path, overrides: Sequence[str] = ()) -> Campaign
     return campaign
 
 
-def parts_of(config: Config) -> tuple[Parts, Settings]:
-    """Make the parts of a campaign, and its numbers, of a configuration that was recorded."""
-    task = _task(config)
-    return _parts(config, task, _device(config)), _settings(config, task)
+def parts_of(config: Config) -> Parts:
+    """Make the parts of a campaign of a configuration that was recorded."""
+    return _parts(config, _task(config), _device(config))
 
 
 def load_run_config(folder: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -171,73 +164,50 @@ def make_oracle(config: Config) -> closing[Oracle]:
 
 
 @one_thread
-def rehearse(config: Config) -> None:
+def rehearse(config: Config, oracle: Oracle | None = None) -> Rehearsal:
     """Try all parts together on a few steps, so that none fails after the first rollout.
 
     An oracle that cannot undo what it does executes nothing here.
 
+    Args:
+        config: what the parts are of.
+        oracle: to be tried, and left open; None: one is made.
+
+    Returns:
+        The parts, and the oracle, which whoever asks for a rehearsal closes.
+
     Raises:
+        ConfigError: the configuration asks for what cannot be.
         PluginError: a part breaks its contract, or does not go with the others; says which.
     """
-    config, task, rng = resolve(config), _task(config), np.random.default_rng(0)
+    config = resolve(config)
+    task = _task(config)
+    config = _known(config, task)
+    _device(config)
     with borrowed(task.env) as env:
         check_env(env, task.env)
-        contexts = sample_contexts(env, [rng, rng])
-        transitions = random_transitions(rng, rollouts=3, steps=3, env=env)
-    parts, settings = _parts(config, task, "cpu"), _settings(config, task)
-    parts.strategy.require(parts.model, task, settings.imagination_members, settings.steps(task))
-    check_model(parts.model, task, transitions)
-    if config.imagination_members > parts.model.members:
-        raise ConfigError(
-            f"imagination_members: expected {parts.model.members} at most, the members of model "
-            f"{config.model.name}, given {config.imagination_members}"
-        )
-    for policy in (parts.explorer, parts.policy):
-        check_policy(policy, task, parts.model, contexts, transitions)
-    proposed = [
-        owned(candidate, "policy")
-        for candidate in parts.policy.propose(3, contexts, 2, parts.model, rng)
-    ]
-    play = partial(imagine, proposed, parts.model, task, resolve=parts.resolve)
-    members = range(config.imagination_members)
-    imagined = play(members if len(members) > 1 else None)
-    strategy = parts.strategy
-    if isinstance(strategy.acquisition, SupportsData):
-        strategy.acquisition.observe(transitions, parts.policy)
-    pool = CandidatePool(tuple(proposed), imagined, parts.model, task)
-    if strategy.acquisition is not None:
-        check_acquisition(strategy.acquisition, pool)
-    if strategy.cost is not None:
-        check_cost(strategy.cost, imagined, task)
-    check_selector(strategy.selector, strategy.acquisition, pool)
-    strategy.select(pool, 2, rng, play)
-    explored = parts.explorer.propose(2, contexts, 2, parts.model, rng)
-    with make_oracle(config) as oracle:
-        repeatable = isinstance(oracle, SupportsRepeat) and oracle.repeatable
-        named = [
-            replace(owned(candidate, "explorer"), id=f"rehearsal-{i}")
-            for i, candidate in enumerate(explored)
-        ]
-        if isinstance(oracle, SupportsClosedLoop):
-            oracle.resolve = parts.resolve
-        if task.finds_starts:
-            named = _where_found(oracle, named)
-        check_oracle(oracle, named if repeatable else ())
+    parts = _parts(config, task, "cpu")
+    explored = try_parts(parts, config)
+    with ExitStack() as opened:
+        if oracle is None:
+            oracle = opened.enter_context(make_oracle(config))
+        try_oracle(oracle, parts, explored)
+        opened.pop_all()
+    return Rehearsal(config, parts, oracle)
 
 
-def _where_found(oracle: Oracle, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return candidates that begin where the oracle's envs are, as many as there are starts.
-
-    Raises:
-        PluginError: the oracle cannot look where its envs are.
-    """
-    if not isinstance(oracle, SupportsLook):
-        raise PluginError(
-            f"oracle {type(oracle).__name__}: the starts of this task cannot be asked for, and the "
-            "oracle cannot say which it finds; it needs a method `look` (robo_al.protocols)"
-        )
-    found = oracle.look(range(len(candidates)))
-    return [replace(c, context=context) for c, context in zip(candidates, found, strict=False)]
+def _known(config: Config, task: Task) -> Config:
+    """Return a configuration with what it left to its env to say, as it is recorded."""
+    evaluation = {"starts": config.evaluation.starts_for(task.horizon)}
+    known = {
+        "starts": "found" if task.finds_starts else "asked",
+        "horizon": task.horizon,
+        "threshold": task.threshold,
+        "control_period": task.control_period,
+        "evaluation": config.evaluation.model_copy(update=evaluation),
+        "oracle": _oracle(config),
+    }
+    return config.model_copy(update=known)
 
 
 def _env_spec(config: Config) -> EnvSpec:
@@ -280,23 +250,6 @@ def _device(config: Config) -> str:
     if config.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return config.device
-
-
-def _settings(config: Config, task: Task) -> Settings:
-    return Settings(
-        seed=config.seed,
-        rounds=config.rounds,
-        rollouts_per_round=config.rollouts_per_round,
-        rollout_steps=config.rollout_steps,
-        candidates=config.candidates,
-        contexts=config.contexts,
-        imagination_members=config.imagination_members,
-        initial_rollouts=config.initial_rollouts,
-        evaluation_starts=config.evaluation.starts_for(task.horizon),
-        evaluate_every=config.evaluation.every,
-        stop_when_solved=config.stop_when_solved,
-        queue=config.loop.queue if config.loop.mode == "overlapped" else None,
-    )
 
 
 def _parts(config: Config, task: Task, device: str) -> Parts:

@@ -5,11 +5,12 @@ plugin *can* do beyond its contract is a further small Protocol (`SupportsAct`),
 `isinstance`, never a flag. The public conformance checks are in `robo_al.checks`.
 
     campaign = create_campaign(config, folder)
-    while campaign.rounds < n:
-        for candidate in campaign.ask(k):     # propose -> imagine -> score -> select
-            oracle.submit(candidate)          # -> execute
+    campaign.connect(oracle)
+    while not campaign.finished:
+        for candidate in campaign.evaluation() or campaign.ask():  # propose -> imagine -> select
+            oracle.submit(candidate)                               # -> execute
         for outcome in oracle.poll():
-            campaign.tell(outcome)            # -> record; the next ask retrains
+            campaign.tell(outcome)                                 # -> record; retrained next
 """
 
 from __future__ import annotations
@@ -176,6 +177,14 @@ class Actor(Protocol):
 
     def act(self, observations: Float[np.ndarray, "B O"]) -> Float[np.ndarray, "B A"]:
         """Return the next actions [B,A]."""
+
+
+@runtime_checkable
+class SupportsTensors(Protocol):
+    """An actor that can answer tensors: imagined rollouts then stay where the model is."""
+
+    def act_on(self, observations: torch.Tensor) -> torch.Tensor:
+        """Return the next actions [B,A] at observations [B,O], in place of `act`."""
 
 
 @runtime_checkable
@@ -469,7 +478,10 @@ class Oracle(Protocol):
         """
 
     def poll(self, timeout: float | None = None) -> list[Outcome]:
-        """Return outcomes that have come; waits at most `timeout` seconds (None: for one)."""
+        """Return outcomes that have come; waits at most `timeout` seconds (None: for one).
+
+        Where nothing is pending, it returns an empty list at once.
+        """
 
     def close(self) -> None:
         """Stop whatever runs and free its resources; may be called twice."""

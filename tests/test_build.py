@@ -45,7 +45,7 @@ def test_a_campaign_is_what_its_configuration_says(tmp_path: Path) -> None:
     with create_campaign(config, tmp_path / "run") as campaign:
         settings = campaign.settings
         assert (settings.seed, settings.rounds, settings.rollouts_per_round) == (5, 2, 2)
-        assert (settings.evaluation_starts, settings.evaluate_every) == (2, 1)
+        assert (settings.evaluation.starts, settings.evaluation.every) == (2, 1)
         assert campaign.parts.device == "cpu"
         assert isinstance(campaign.parts.policy, FakePolicy) and campaign.parts.policy.streamed
         assert [c.horizon for c in campaign.ask(1)] == [7]
@@ -100,12 +100,12 @@ def test_a_long_horizon_is_evaluated_from_fewer_starts(
 ) -> None:
     config = fakes(evaluation={}, horizon=horizon)
     with create_campaign(config, tmp_path / "run") as campaign:
-        assert campaign.settings.evaluation_starts == starts
+        assert campaign.settings.evaluation.starts == starts
     stored = load_run_config(tmp_path / "run")
     assert stored.evaluation.starts == starts
     assert differences(stored, resolve(config)) == {}
     with open_campaign(tmp_path / "run") as campaign:
-        assert campaign.settings.evaluation_starts == starts
+        assert campaign.settings.evaluation.starts == starts
 
 
 def test_what_is_said_of_starts_is_done(tmp_path: Path) -> None:

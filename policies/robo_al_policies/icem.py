@@ -126,15 +126,19 @@ class ICEMActor:
         self.mean = torch.zeros(shape, dtype=torch.float32, device=device)
         self.kept: Tensor | None = None
         self.tick = 0
-        self.action = np.zeros((len(self.rngs), self.size))
+        self.action = torch.zeros((len(self.rngs), self.size), device=device)
 
     def act(self, observations: Float[np.ndarray, "B O"]) -> Float[np.ndarray, "B A"]:
         """Return the first action of the best plan from each observation."""
+        actions = self.act_on(torch.as_tensor(observations, dtype=torch.float32))
+        answer: np.ndarray = actions.cpu().numpy().astype(np.float64)
+        return answer
+
+    def act_on(self, observations: Float[Tensor, "B O"]) -> Float[Tensor, "B A"]:
+        """Return the same of tensors, where plans are imagined."""
         if self.tick % self.policy.action_repeat == 0:
-            start = torch.as_tensor(observations, dtype=torch.float32, device=self.policy.device)
-            best = self._plan(start)
-            action = self.center + self.half * best[:, 0]
-            self.action = action.cpu().numpy().astype(np.float64)
+            best = self._plan(observations.to(self.mean))
+            self.action = self.center + self.half * best[:, 0]
         self.tick += 1
         return self.action
 

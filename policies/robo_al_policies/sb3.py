@@ -262,19 +262,22 @@ class SB3Actor:
         drawn = [int(rng.integers(len(self._networks))) for rng in self._rngs]
         self._policies = torch.tensor(drawn, device=self._device)
         self._mean = torch.tensor([member == MEAN for member in members], device=self._device)
-        self._center = (task.action_high + task.action_low) / 2
-        self._half = (task.action_high - task.action_low) / 2
+        self._center = torch.as_tensor((task.action_high + task.action_low) / 2).to(self._device)
+        self._half = torch.as_tensor((task.action_high - task.action_low) / 2).to(self._device)
 
-    @single_precision
     def act(self, observations: Float[np.ndarray, "B O"]) -> Float[np.ndarray, "B A"]:
         """Return the next actions."""
+        actions: np.ndarray = self.act_on(torch.as_tensor(observations)).cpu().numpy()
+        return actions
+
+    @single_precision
+    def act_on(self, observations: Float[Tensor, "B O"]) -> Float[Tensor, "B A"]:
+        """Return the same of tensors, float64, where the networks are."""
         size = len(self._half)
         white = np.stack([rng.standard_normal(size, dtype=np.float32) for rng in self._rngs])
         noise = torch.as_tensor(white, device=self._device)
-        features = self._observer(torch.as_tensor(observations, device=self._device))
+        features = self._observer(observations.to(self._device))
         random = torch.stack([network(features, noise) for network in self._networks])
         chosen = random[self._policies, torch.arange(len(noise), device=self._device)]
         mean = torch.stack([network(features) for network in self._networks]).mean(0)
-        actions = torch.where(self._mean[:, None], mean, chosen).cpu().numpy()
-        scaled: np.ndarray = self._center + self._half * actions.astype(np.float64)
-        return scaled
+        return self._center + self._half * torch.where(self._mean[:, None], mean, chosen)

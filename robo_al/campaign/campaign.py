@@ -4,6 +4,8 @@
         for candidate in campaign.ask(k):   # learn -> propose -> imagine -> score -> select
             ...                             # run it somewhere
             campaign.tell(outcome)          # durable when this returns
+        while candidates := campaign.evaluation():  # of what was learned, when it is due
+            ...                             # the same again
 
 Asks and tells may come in any interleaving: what is pending is conditioned on, and outcomes may be
 late or out of order. Every draw is counted (`robo_al.seeds`), so a campaign that was killed goes on
@@ -13,29 +15,38 @@ to the ledger of one that was not.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from robo_al.campaign.evaluation import UnderEvaluation, evaluate_model, evaluation_due
 from robo_al.campaign.learner import Learner
+from robo_al.campaign.records import failures, round_record
 from robo_al.campaign.selection import NUMERICAL_ERRORS, Chosen, Refuses, choose, explore
 from robo_al.campaign.setbacks import Setbacks
-from robo_al.campaign.settings import Parts, Settings
+from robo_al.campaign.settings import Parts, need_fit
+from robo_al.config.settings import Settings
 from robo_al.dataset import decisions
 from robo_al.dataset.candidates import content_hash, context_json, controller_json, restore
 from robo_al.dataset.clock import Clock
 from robo_al.dataset.dataset import Dataset
 from robo_al.dataset.episodes import examine
+from robo_al.dataset.event_log import EventLog
 from robo_al.dataset.events import (
     Activity,
     Advanced,
     Decided,
+    Evaluated,
+    EvaluationFailed,
     Event,
     Explored,
     Indeterminate,
+    Noted,
+    Observer,
     RolloutDone,
+    RoundDone,
     Waiting,
     Withheld,
 )
@@ -54,7 +65,6 @@ from robo_al.errors import IntegrityError, UserError
 from robo_al.protocols import (
     Acting,
     Oracle,
-    SupportsAct,
     SupportsAdmission,
     SupportsAdvance,
     SupportsClosedLoop,
@@ -76,16 +86,10 @@ from robo_al.types import (
     Trajectory,
 )
 
-__all__ = ["Campaign", "Parts", "Settings"]
-
 Look: TypeAlias = Callable[[Sequence[int]], list[Context]]
 
 _OPEN = ("selected", "dispatched", "indeterminate")
 """States in which an outcome is news."""
-
-
-def _ignore(event: Event) -> None:
-    """Tell nobody."""
 
 
 class Campaign:
@@ -105,8 +109,9 @@ class Campaign:
         self.dataset = dataset
         self.parts = parts
         self.settings = settings
-        self.listener: Callable[[Event], None] = _ignore
-        """Told what happens."""
+        self.observers: list[Observer] = []
+        """Told what happens, each after it was kept with the run."""
+        self._log = EventLog(dataset.folder, dataset.epoch)
         self.refusal: Refuses | None = None
         """Says which candidates its oracle would execute, if it can; others are not selected."""
         self.acting: dict[str, Acting] = {}
@@ -124,7 +129,10 @@ class Campaign:
         """What was looked at last."""
         self._solved: EvaluationRow | None = None
         self.setbacks = Setbacks(dataset.ledger)
-        decisions.take(dataset, opening=True)
+        self.under_evaluation = UnderEvaluation(self)
+        self._begun = False
+        for decision in decisions.take(dataset, opening=True):
+            self.emit(Decided(decision))
         self.learner = Learner(dataset, parts, settings.seed, self.clock, self.emit)
         dataset.write_metrics()
 
@@ -137,7 +145,7 @@ class Campaign:
             UserError: the parts do not fit the settings; nothing was written.
             StorageError: the disk is full or refuses.
         """
-        _check(parts, settings)
+        need_fit(parts, settings)
         return cls._of(Dataset.create(folder, config_text), parts, settings)
 
     @classmethod
@@ -148,7 +156,7 @@ class Campaign:
             RunFolderError: no run, another version's, or in use by another process.
             UserError: the parts do not fit the settings.
         """
-        _check(parts, settings)
+        need_fit(parts, settings)
         return cls._of(Dataset(folder), parts, settings)
 
     @classmethod
@@ -178,18 +186,30 @@ class Campaign:
             self.refusal = oracle.refusal
         if isinstance(oracle, SupportsLook):
             self.look = oracle.look
+        self._begin()
+
+    def _begin(self) -> None:
+        """Tell what there is to say first, and have a model, if there was one: once an opening."""
+        if self._begun:
+            return
+        self._begun = True
+        if self.rounds == 0:
+            for note in self.parts.task.notes:
+                self.emit(Noted(note))
+        self.learner.recover(self.rounds)
 
     def resolve(self, controller: ClosedLoop) -> Acting:
         """Return the policy that a controller names, as it is now; see `Resolver`."""
         return self.acting.get(controller.policy) or self.parts.resolve(controller)
 
     def emit(self, event: Event) -> None:
-        """Tell the listener."""
-        self.listener(event)
+        """Keep an event with the run, and tell the observers."""
+        self._log(event)
+        for observer in self.observers:
+            observer(event)
 
     def notice(self, what: str) -> None:
-        """Tell what the oracle waits for, and keep that with the run."""
-        self.dataset.add_notice(what)
+        """Tell what the oracle waits for."""
         self.emit(Waiting(what))
 
     def _began(self, activity: str) -> None:
@@ -261,10 +281,15 @@ class Campaign:
         """Whether the task is solved, and the budget's rest is not to be used."""
         return self.settings.stop_when_solved and self.solved is not None
 
+    @property
+    def evaluation_starts(self) -> int:
+        """From how many starts the policy is evaluated."""
+        return self.settings.evaluation.starts_for(self.parts.task.horizon)
+
     @cached_property
     def evaluation_contexts(self) -> list[Context]:
         """The fixed starts, looked at once: where the env's reset puts seeds from 0 on."""
-        return self.parts.contexts_from(range(self.settings.evaluation_starts))
+        return self.parts.contexts_from(range(self.evaluation_starts))
 
     @property
     def pending(self) -> tuple[Candidate, ...]:
@@ -290,19 +315,61 @@ class Campaign:
         """Retrain if there are new data, choose k candidates, and note that they will be run.
 
         Args:
-            k: by default what the settings say.
+            k: by default what the settings say: none where the budget is used up, the task is
+                solved, or an evaluation is under way.
             contexts: the starts to choose from, for a task whose starts are found; by default the
                 oracle is asked, and for any other task they are drawn.
 
         Raises:
-            UserError: k is below 1 or above the number of candidates, or no start is known.
+            UserError: k is below 1 or above the number of candidates, no start is known, or an
+                evaluation is under way.
             StorageError: the disk is full or refuses; nothing was selected.
         """
         self._check_batch(k)
+        if k is None and (self.enough or self.under_evaluation.goes_on):
+            return ()
+        self.clock.go_on("other")
         self.learn()
+        while (index := self._told_round) is not None:
+            self._close_round(index)
         candidates = self.select(k, contexts)
         self.dispatch(candidates)
+        self.clock.go_on("feedback")
         return candidates
+
+    @one_thread
+    def evaluation(self) -> tuple[Candidate, ...]:
+        """Retrain if there are new data, and return rollouts of the evaluation that is due.
+
+        They are told like any others, and nothing is learned from them. An evaluation is due where
+        all outcomes of a round are told, as often as `evaluation.every` says; a round that needs
+        none is closed. Ask until there are no more: of starts that are found, there may be only
+        one at a time.
+
+        Returns:
+            Candidates with the policy as it is now; none where no evaluation is due, or all of its
+            rollouts are under way.
+
+        Raises:
+            UserError: nobody can look where the starts are that are to be found.
+            StorageError: the disk is full or refuses.
+        """
+        self.clock.go_on("other")
+        if not self.under_evaluation.goes_on:
+            self.learn()
+        while (index := self._told_round) is not None:
+            if not evaluation_due(self, index):
+                self._close_round(index)
+            elif self.parts.task.held_out:
+                with self.clock.activity("evaluate"):
+                    row = evaluate_model(self, index)
+                self._evaluated(row)
+            else:
+                with self.clock.activity("evaluate"):
+                    candidates = self.under_evaluation.ask(index)
+                self.clock.go_on("evaluate")
+                return candidates
+        return ()
 
     @one_thread
     def select(
@@ -464,13 +531,15 @@ class Campaign:
     # ------------------------------------------------------------ tell
 
     @one_thread
-    def tell(self, outcome: Outcome) -> RolloutRow:
+    def tell(self, outcome: Outcome) -> RolloutRow | None:
         """Record an outcome; it is durable when this returns.
 
-        The same outcome told again changes nothing.
+        The same outcome told again changes nothing. Those of an evaluation are durable together,
+        with the last of them.
 
         Returns:
-            The rollout's row; `quarantined` if what was told cannot be trusted.
+            The rollout's row; `quarantined` if what was told cannot be trusted. None for a rollout
+            of an evaluation.
 
         Raises:
             UserError: no rollout has this id, or what is told cannot be recorded; nothing changed.
@@ -478,6 +547,12 @@ class Campaign:
             StorageError: the disk is full or refuses; the rollout is as it was before.
         """
         outcome = checked(outcome)
+        if outcome.candidate_id in self.under_evaluation:
+            with self.clock.activity("evaluate"):
+                evaluation = self.under_evaluation.tell(outcome)
+            if evaluation is not None:
+                self._evaluated(evaluation)
+            return None
         row = self.dataset.ledger.row(RolloutRow, outcome.candidate_id)
         if row is None:
             raise UserError(
@@ -547,60 +622,48 @@ class Campaign:
             The fit's row, or None where nothing was fitted.
 
         Raises:
+            UserError: an evaluation is under way: what is evaluated is not to change.
             StorageError: the disk is full or refuses; the fit is done again later.
         """
+        self._begin()
+        if self.under_evaluation.goes_on:
+            raise UserError(
+                "an evaluation is under way, and what is evaluated is not to change: tell its "
+                "outcomes, until `campaign.evaluation()` returns no more"
+            )
         for decision in decisions.take(self.dataset, opening=False):
             self.emit(Decided(decision))
         return self.learner.learn(self.rounds)
 
-    def complete_round(self, record: Mapping[str, Any], index: int | None = None) -> None:
-        """Close a round, by default the last: its line goes to the ledger and to metrics.jsonl."""
+    # ------------------------------------------------------------ close a round
+
+    @property
+    def _told_round(self) -> int | None:
+        """The first round that is not closed, if all of its outcomes are told."""
+        ledger = self.dataset.ledger
+        opened = ledger.rows(RoundRow, record=None)
+        if not opened:
+            return None
+        rows = ledger.rows(RolloutRow, round=opened[0].round)
+        told = all(row.state not in ("selected", "dispatched") for row in rows)
+        return opened[0].round if told else None
+
+    def _evaluated(self, row: EvaluationRow) -> None:
+        """Tell of an evaluation that is durable, and close its round."""
+        reasons = failures(self.dataset, row)
+        if reasons:
+            self.emit(EvaluationFailed(row.round, reasons))
+        self.emit(Evaluated(row))
+        self._close_round(row.round)
+
+    def _close_round(self, index: int) -> None:
+        """Close a round: its line goes to the ledger and to metrics.jsonl."""
+        record = round_record(self.dataset, self.clock, index)
         line = to_json(record)
         with self.dataset.ledger.transaction():
-            self.dataset.ledger.update(RoundRow, index or self.rounds, record=line)
+            self.dataset.ledger.update(RoundRow, index, record=line)
         self.dataset.add_metrics(line)
-
-
-def _check(parts: Parts, settings: Settings) -> None:
-    task = parts.task
-    parts.strategy.require(parts.model, task, settings.imagination_members, settings.steps(task))
-    if settings.evaluate_every and not (task.held_out or isinstance(parts.policy, SupportsAct)):
-        raise UserError(
-            f"policy {type(parts.policy).__name__} cannot control a rollout (it has no `start`), "
-            "so it cannot be evaluated: set evaluation.every to 0"
-        )
-    most = settings.candidates
-    if task.finds_starts:
-        _check_found(settings)
-    if not 1 <= settings.rollouts_per_round <= most:
-        raise UserError(
-            f"rollouts_per_round is {settings.rollouts_per_round}; it must be from 1 to the "
-            f"number of candidates, {most}"
-        )
-    if task.starts is not None:
-        chosen = settings.initial_rollouts + (settings.rounds - 2) * settings.rollouts_per_round
-        needed = most if settings.rounds == 1 else chosen + most
-        if max(needed, settings.initial_rollouts) > task.starts:
-            raise UserError(
-                f"the last of {settings.rounds} rounds needs {most} candidates beside the "
-                f"{needed - most} rollouts chosen before it, {needed} in all; {task.starts} "
-                "recorded rollouts can be chosen: lower rounds, rollouts_per_round or candidates"
-            )
-
-
-def _check_found(settings: Settings) -> None:
-    """Refuse what needs several starts at once, of a task that has one at a time."""
-    wanted = {
-        "initial_rollouts": settings.initial_rollouts,
-        "rollouts_per_round": settings.rollouts_per_round,
-    }
-    lines = [f"{name} is {value}; set it to 1" for name, value in wanted.items() if value > 1]
-    if settings.queue is not None:
-        lines.append("loop.mode is overlapped; set it to sequential")
-    if lines:
-        raise UserError(
-            "\n  ".join(["this task's starts are found one at a time, after a reset:", *lines])
-        )
+        self.emit(RoundDone(record))
 
 
 def _same(row: RolloutRow, result: Trajectory | Failure) -> bool:

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 
 from robo_al.acquisition.information import rollout_information
-from robo_al.campaign.settings import Parts, Settings
+from robo_al.campaign.settings import Parts
+from robo_al.config.settings import Settings
 from robo_al.dataset.clock import Clock
 from robo_al.errors import ModelError, PluginError, UserError
 from robo_al.models.imagination import imagine

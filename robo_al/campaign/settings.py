@@ -1,43 +1,13 @@
-"""What a campaign is made of, and its numbers."""
+"""What a campaign is made of, and whether that goes with its numbers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from robo_al.acquisition.strategy import Strategy
+from robo_al.config.settings import Settings
 from robo_al.errors import UserError
 from robo_al.protocols import Acting, Model, Policy, SupportsAct
 from robo_al.types import ClosedLoop, Context, Task
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The numbers of a campaign."""
-
-    seed: int = 0
-    rounds: int = 10
-    """After which the loop stops: the budget."""
-    rollouts_per_round: int = 1
-    """K."""
-    rollout_steps: int | None = None
-    """Steps of a training rollout; by default the task's horizon, at most 50."""
-    candidates: int = 16
-    """N proposals in each round."""
-    contexts: int = 4
-    """Starts drawn for each round, over which proposals are spread."""
-    imagination_members: int = 1
-    """E members of the model in which a candidate is imagined; 1: the one it believes in."""
-    initial_rollouts: int = 1
-    """Rollouts of the explorer in the first round, before there is a model."""
-    evaluation_starts: int = 20
-    evaluate_every: int = 1
-    """Rounds between evaluations; 0 for none."""
-    stop_when_solved: bool = True
-    queue: int | None = None
-    """Rounds that may wait while the oracle executes one; None: one round after the other."""
-
-    def steps(self, task: Task) -> int:
-        """Return the steps of a training rollout."""
-        return self.rollout_steps or min(task.horizon, 50)
 
 
 @dataclass(frozen=True)
@@ -74,3 +44,45 @@ class Parts:
             what = "cannot answer observations" if policy else "is none of the campaign's"
             raise UserError(f"a candidate's policy {controller.policy!r} {what}")
         return Acting(policy, self.model)
+
+
+def need_fit(parts: Parts, settings: Settings) -> None:
+    """Refuse numbers with which these parts cannot do their work.
+
+    Raises:
+        UserError: says which, and what to set.
+    """
+    task = parts.task
+    parts.strategy.require(parts.model, task, settings.imagination_members, settings.steps(task))
+    if settings.evaluation.every and not (task.held_out or isinstance(parts.policy, SupportsAct)):
+        raise UserError(
+            f"policy {type(parts.policy).__name__} cannot control a rollout (it has no `start`), "
+            "so it cannot be evaluated: set evaluation.every to 0"
+        )
+    most = settings.candidates
+    if task.finds_starts:
+        _check_found(settings)
+    if task.starts is not None:
+        chosen = settings.initial_rollouts + (settings.rounds - 2) * settings.rollouts_per_round
+        needed = most if settings.rounds == 1 else chosen + most
+        if max(needed, settings.initial_rollouts) > task.starts:
+            raise UserError(
+                f"the last of {settings.rounds} rounds needs {most} candidates beside the "
+                f"{needed - most} rollouts chosen before it, {needed} in all; {task.starts} "
+                "recorded rollouts can be chosen: lower rounds, rollouts_per_round or candidates"
+            )
+
+
+def _check_found(settings: Settings) -> None:
+    """Refuse what needs several starts at once, of a task that has one at a time."""
+    wanted = {
+        "initial_rollouts": settings.initial_rollouts,
+        "rollouts_per_round": settings.rollouts_per_round,
+    }
+    lines = [f"{name} is {value}; set it to 1" for name, value in wanted.items() if value > 1]
+    if settings.queue is not None:
+        lines.append("loop.mode is overlapped; set it to sequential")
+    if lines:
+        raise UserError(
+            "\n  ".join(["this task's starts are found one at a time, after a reset:", *lines])
+        )

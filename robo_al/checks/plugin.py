@@ -40,7 +40,7 @@ def check_plugin(
             `oracles`.
         spec: its name, `module:Class` or `path.py:Class`.
         parameters: of its constructor.
-        task_env: the env to check it on; an env is checked by itself.
+        task_env: the env to check it on; an env is checked by itself, with the facts of this one.
         execute: let an oracle execute rollouts though it does not say that they have no lasting
             effect: for a robot that somebody watches.
 
@@ -52,7 +52,7 @@ def check_plugin(
         PluginError: it cannot be built, or breaks its contract.
     """
     if group == "envs":
-        own = EnvSpec.of(spec, parameters)
+        own = replace(EnvSpec.of(spec, parameters), facts=task_env.facts)
         arguments(group, Component.model_validate({**parameters, "name": spec}))
         with borrowed(own) as env:
             report = check_env(env, own)

@@ -5,10 +5,13 @@ import json
 import shutil
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from robo_al.commands import AddCommand
 from robo_al.errors import PluginError
+
+if TYPE_CHECKING:
+    from robo_al.types import EnvFacts
 
 GROUPS = (
     "envs",
@@ -39,6 +42,13 @@ def add(command: AddCommand) -> None:
     check.add_argument("--env", default="pendulum", help="the env to check it on (%(default)s)")
     check.add_argument(
         "--parameters", type=_mapping, default={}, metavar="JSON", help="of its constructor"
+    )
+    check.add_argument(
+        "--facts",
+        type=_mapping,
+        default={},
+        metavar="JSON",
+        help='what a configuration says of the env: {"action_limits": [-1, 1], "horizon": 200}',
     )
     check.add_argument("--move", action="store_true", help="a driver: let the robot move a little")
     check.add_argument(
@@ -138,6 +148,7 @@ def _check(options: argparse.Namespace) -> None:
     from robo_al.checks.groups import groups_of
     from robo_al.types import EnvSpec
 
+    env = EnvSpec(options.env, facts=_facts(options.facts))
     group = options.group
     if group is None and "python" in options.parameters:  # which only an env can have
         group = "envs"
@@ -147,13 +158,27 @@ def _check(options: argparse.Namespace) -> None:
             print(_check_driver(options))
             print(f"{options.spec} keeps the contract of {group}")
             continue
-        env = EnvSpec(options.env)
         report = check_plugin(group, options.spec, options.parameters, env, options.execute)
         for note in report.notes:
             print(f"note: {note}")
         limit = ", as far as it was tried" if report.not_tried else ""
         print(f"{options.spec} keeps the contract of {group}{limit}")
         print(textwrap.indent(str(report), "  "))
+
+
+def _facts(entries: dict[str, Any]) -> "EnvFacts":
+    """Return what is said of an env, checked as in a configuration."""
+    from dataclasses import fields
+
+    from robo_al.config.load import check_config
+    from robo_al.errors import ConfigError
+    from robo_al.types import EnvFacts
+
+    known = [field.name for field in fields(EnvFacts)]
+    if unknown := [key for key in entries if key not in known]:
+        raise ConfigError(f"--facts: no {unknown[0]!r} is said of an env; it is {', '.join(known)}")
+    config = check_config({"env": "pendulum", **entries}, "--facts")  # any env: it is not made
+    return EnvFacts.of(config.model_dump())
 
 
 def _check_driver(options: argparse.Namespace) -> object:

@@ -3,7 +3,7 @@
 import argparse
 import itertools
 import re
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from robo_al.errors import StorageError
 if TYPE_CHECKING:
     from robo_al.campaign.campaign import Campaign
     from robo_al.config.schema import Config
+    from robo_al.protocols import Oracle
 
 
 def add(command: AddCommand) -> None:
@@ -52,7 +53,7 @@ def _run(options: argparse.Namespace) -> None:
     begun = Path("runs").exists()
     folder = options.out or _new_folder(name, config)
     try:
-        campaign, recorded, told = _begun(config, folder)
+        campaign, oracle, told = _begun(config, folder)
     except BaseException:
         made = [] if options.out else [folder, *([] if begun else [folder.parent])]
         with suppress(OSError):  # nothing is in it, or it is kept
@@ -61,21 +62,21 @@ def _run(options: argparse.Namespace) -> None:
         raise
     with campaign:
         tell([told])
-        _turn(campaign, recorded)
+        _turn(campaign, oracle, config)
 
 
-def _begun(config: "Config", folder: Path) -> "tuple[Campaign, Config, str]":
-    """Begin a campaign; return it, its recorded configuration, and how long a round will take."""
-    from robo_al.build import create_campaign, load_run_config
+def _begun(config: "Config", folder: Path) -> "tuple[Campaign, closing[Oracle], str]":
+    """Begin a campaign; return it, the oracle that was tried, and how long a round will take."""
+    from robo_al.build import begin, rehearse
     from robo_al.report.forecast import foresee
 
-    campaign = create_campaign(config, folder)
-    try:
-        recorded = load_run_config(folder)
-        return campaign, recorded, foresee(recorded)
-    except BaseException:
-        campaign.close()
-        raise
+    rehearsal = rehearse(config)
+    with ExitStack() as opened:
+        opened.enter_context(closing(rehearsal.oracle))
+        campaign = opened.enter_context(begin(rehearsal, folder))
+        told = foresee(rehearsal, campaign.parts.device)
+        opened.pop_all()
+    return campaign, closing(rehearsal.oracle), told
 
 
 def _resume(options: argparse.Namespace) -> None:
@@ -88,7 +89,7 @@ def _resume(options: argparse.Namespace) -> None:
     here = Path.cwd()
     tell([f"{given}: its parts are loaded", *what_is_gone(Path(given))])
     with started_in(Path(given)) as folder:
-        from robo_al.build import load_run_config, open_campaign
+        from robo_al.build import load_run_config, make_oracle, open_campaign
         from robo_al.config.changes import differences, told
 
         before, config = load_run_config(folder), load_run_config(folder, overrides)
@@ -96,7 +97,7 @@ def _resume(options: argparse.Namespace) -> None:
         with open_campaign(folder, overrides) as campaign:
             changes = differences(before, config).items()
             tell([f"{key}: was {told(old)}, is now {told(new)}" for key, (old, new) in changes])
-            _turn(campaign, config)
+            _turn(campaign, make_oracle(config), config)
 
 
 def _new_folder(name: str, config: "Config") -> Path:
@@ -120,10 +121,9 @@ def _new_folder(name: str, config: "Config") -> Path:
     raise AssertionError
 
 
-def _turn(campaign: "Campaign", config: "Config") -> None:
+def _turn(campaign: "Campaign", made: "closing[Oracle]", config: "Config") -> None:
     """Turn the loop, write the report, and say what was learned."""
     from robo_al import loop
-    from robo_al.build import make_oracle
     from robo_al.report.progress import Progress
 
     folder = campaign.dataset.folder
@@ -132,7 +132,7 @@ def _turn(campaign: "Campaign", config: "Config") -> None:
     done = (campaign.rounds, rollouts, transitions)
     progress = Progress(title, config.rounds, done, campaign.parts.task.threshold)
     try:
-        with progress, make_oracle(config) as oracle:
+        with progress, made as oracle:
             loop.run(campaign, oracle, progress)
     except KeyboardInterrupt:
         raise Stopped(f"stopped; go on with: robo-al resume {folder}") from None

@@ -23,12 +23,11 @@ from robo_al.config.overrides import Override, parse_overrides
 from robo_al.config.schema import (
     Config,
     Constraint,
-    Evaluation,
-    Loop,
     ObservedChannel,
     Strategy,
     as_strategy,
 )
+from robo_al.config.settings import Evaluation, Loop, entries_of
 from robo_al.config.sources import find_config, is_env, nearest
 from robo_al.errors import ConfigError, PluginError
 
@@ -217,7 +216,7 @@ def _wrong_entry(details: Any) -> WrongEntry:
         above = tuple(part for part in path[:-1] if not part.isdigit())
         model = inner.get(above, Config)
         prefix = where.removesuffix(path[-1])
-        known = ", ".join(model.model_fields)
+        known = ", ".join(entries_of(model))
         near = nearest(path[-1], model.model_fields, prefix)
         return WrongEntry(where, f"unknown key{near or f'; known: {known}'}")
     if details["type"] == "missing":

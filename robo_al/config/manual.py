@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from robo_al import plugins
 from robo_al.config.components import Component, parameters_of
 from robo_al.config.schema import Config
+from robo_al.config.settings import entries_of
 from robo_al.types import EnvSpec
 
 _SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Attributes|Example|Examples):$", re.MULTILINE)
@@ -80,7 +81,8 @@ def describe(group: str, name: str) -> Description:
 
 def entries(model: type[BaseModel] = Config, above: str = "") -> Iterator[Parameter]:
     """Yield every entry of a configuration, those of its mappings after them."""
-    for key, field in model.model_fields.items():
+    for key in entries_of(model):
+        field = model.model_fields[key]
         kind, limits = _kind_of(_annotation(field))
         default = None if field.is_required() else _as_yaml(field.get_default())
         meaning = _flowing(field.description or "")

@@ -20,8 +20,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationInfo,
-    field_validator,
+    SerializerFunctionWrapHandler,
+    model_serializer,
 )
 
 from robo_al import plugins
@@ -32,6 +32,7 @@ from robo_al.config.components import (
     Part,
 )
 from robo_al.config.ranges import Count
+from robo_al.config.settings import ENTRIES, Settings, entries_of
 from robo_al.errors import PluginError
 from robo_al.types import ChannelKind
 
@@ -51,47 +52,6 @@ def _names_selector(name: str) -> bool:
         return "acquisition" in inspect.signature(called).parameters
     except (PluginError, AttributeError, TypeError, ValueError):
         return False  # told as what is wrong with an acquisition function
-
-
-FEWEST_STARTS, MOST_STARTS = 3, 20
-"""Of an evaluation of which nothing is said."""
-EVALUATED_STEPS = 4000
-"""That such an evaluation has in all, unless its fewest starts take more."""
-
-
-ENTRIES = ConfigDict(
-    extra="forbid",
-    frozen=True,
-    strict=True,
-    use_attribute_docstrings=True,  # for `robo-al describe`, and docs/configuration.md
-)
-"""Of every mapping of a configuration."""
-
-
-class Evaluation(BaseModel):
-    """How the policy is evaluated, apart from the data."""
-
-    model_config = ENTRIES
-
-    starts: Count | None = None
-    """Fixed starts, the same for every strategy; None: as many as the task's horizon allows."""
-    every: int = Field(default=1, ge=0)
-    """Rounds between evaluations; 0: never. A round that brought no data is followed by none."""
-
-    def starts_for(self, horizon: int) -> int:
-        """Return the starts: where nothing is said 20 up to 200 steps, and fewer beyond."""
-        return self.starts or max(FEWEST_STARTS, min(MOST_STARTS, EVALUATED_STEPS // horizon))
-
-
-class Loop(BaseModel):
-    """How selecting and executing take turns."""
-
-    model_config = ENTRIES
-
-    mode: Literal["sequential", "overlapped"] = "sequential"
-    """`overlapped`: while the oracle executes a round, the next ones are selected."""
-    queue: Count = 2
-    """Overlapped: rounds that may wait at the oracle, at the most, so that it is never idle."""
 
 
 class Constraint(BaseModel):
@@ -177,10 +137,8 @@ def _is_pair(pair: object) -> bool:
     return len(numbers) == 2 and all(map(math.isfinite, numbers)) and numbers[0] <= numbers[1]
 
 
-class Config(BaseModel):
-    """Everything that a campaign depends on."""
-
-    model_config = ENTRIES
+class Config(Settings):
+    """Everything that a campaign depends on: its numbers, and its parts."""
 
     env: Part
     """The task."""
@@ -194,28 +152,6 @@ class Config(BaseModel):
     """Executes the rollouts: a simulation, a robot behind its agent, what was recorded."""
     explorer: Part = Component(name="random")
     """Proposes the first rollouts, before there is a model."""
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    """Of everything random: two runs of one configuration are the same run."""
-    rounds: Count = 10
-    """The budget: rounds after which the campaign stops."""
-    initial_rollouts: Count = 1
-    """Rollouts of the explorer in the first round."""
-    rollout_steps: Count | None = None
-    """Steps of a training rollout; None: the task's horizon, but 50 at most."""
-    candidates: Count = 16
-    """N, proposals in each round."""
-    rollouts_per_round: Count = 1
-    """K, how many of them are selected."""
-    contexts: Count = 4
-    """Starts over which the proposals of a round are spread."""
-    imagination_members: Count = 1
-    """E, members of the model in which each proposal is played."""
-    evaluation: Evaluation = Evaluation()
-    """How the policy is evaluated, apart from the data that are learned from."""
-    loop: Loop = Loop()
-    """How selecting and executing take turns."""
-    stop_when_solved: bool = True
-    """Two evaluations in a row at the threshold end the campaign before its budget is spent."""
     starts: Literal["asked", "found"] | None = None
     """`asked`: a seed or options of the env's reset decide where a rollout starts. `found`: they
     do not: a rollout is chosen for the start that is there. None: tried when the run is created."""
@@ -240,12 +176,10 @@ class Config(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models, policies and imagined rollouts are; `auto`: a GPU where torch finds one."""
 
-    @field_validator("rollouts_per_round")
-    @classmethod
-    def _selected_from_candidates(cls, value: int, info: ValidationInfo) -> int:
-        if value > info.data.get("candidates", value):
-            raise ValueError(f"at most the number of candidates, {info.data['candidates']}")
-        return value
+    @model_serializer(mode="wrap")
+    def _parts_first(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data = plain(self)
+        return {key: data[key] for key in entries_of(Config)}
 
     def __repr__(self) -> str:
         """Say what is not as by default."""

@@ -54,6 +54,10 @@ class Clock:
         finally:
             self._switch(before)
 
+    def go_on(self, name: str) -> None:
+        """Count what comes from now on, until something else begins, as an activity."""
+        self._switch(name)
+
     def _switch(self, name: str) -> str:
         assert name in ACTIVITIES
         now, before = time.monotonic(), self._current

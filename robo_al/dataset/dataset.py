@@ -1,19 +1,23 @@
 """A run folder: the ledger, one file for each episode, and the trajectories of evaluations."""
 
-import errno
 import hashlib
 import math
-import os
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from robo_al.dataset.candidates import context_json
 from robo_al.dataset.episodes import encode
-from robo_al.dataset.files import is_there, read_verified, storage, sync_folder, write_atomically
+from robo_al.dataset.files import (
+    append,
+    is_there,
+    read_verified,
+    storage,
+    sync_folder,
+    write_atomically,
+)
 from robo_al.dataset.folders import CONFIG, LEDGER, RUN_FOLDERS, need_new, need_run
 from robo_al.dataset.ledger import (
     ConfigurationRow,
@@ -30,7 +34,6 @@ from robo_al.errors import StorageError
 from robo_al.types import Context, Failure, Outcome, Trajectory
 
 METRICS = "metrics.jsonl"
-NOTICES = "notices.log"
 _IDENTITY = "identity"
 
 
@@ -205,27 +208,13 @@ class Dataset(Rollouts):
         path = self.folder / "models" / str(row.weights)
         return read_verified(path, row.model_hash, f"weights of fit {row.number}")
 
-    def add_notice(self, text: str) -> None:
-        """Add to notices.log what the oracle waits for: for people, nothing reads it."""
-        path = self.folder / NOTICES
-        with storage(path), path.open("a", encoding="utf-8") as file:
-            file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}\n")
-
     def add_metrics(self, record: str) -> None:
         """Add the record of a round to metrics.jsonl, which is written anew at each opening.
 
         Raises:
             StorageError: the disk is full or refuses; the file is as it was.
         """
-        path, line = self.folder / METRICS, f"{record}\n".encode()
-        with storage(path), path.open("ab", buffering=0) as file:
-            before = file.tell()
-            try:
-                if file.write(line) != len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            except OSError:
-                file.truncate(before)
-                raise
+        append(self.folder / METRICS, f"{record}\n".encode())
 
     def write_metrics(self) -> None:
         """Write metrics.jsonl: the records of all complete rounds, which the ledger has."""

@@ -1,6 +1,6 @@
-"""What a campaign and its loop tell whoever watches: shown by the command line, kept by none."""
+"""What a campaign tells whoever watches; kept with the run (`robo_al.dataset.event_log`)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -159,3 +159,4 @@ Event: TypeAlias = (
     | Evaluated
     | RoundDone
 )
+Observer: TypeAlias = Callable[[Event], None]

@@ -63,6 +63,22 @@ def write_atomically(path: Path, data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def append(path: Path, data: bytes) -> None:
+    """Add to the end of a file, whole or not at all; it is not waited for the disk.
+
+    Raises:
+        StorageError: the disk is full or refuses; the file is as it was.
+    """
+    with storage(path), path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            if file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            file.truncate(before)
+            raise
+
+
 def is_there(path: Path) -> bool:
     """Return whether there is such a file or folder.
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from robo_al.config import plain_yaml
 from robo_al.dataset import frames
 from robo_al.dataset.clock import ACTIVITIES
+from robo_al.dataset.event_log import Happened, read_events
+from robo_al.dataset.events import Decided, Evaluated, RolloutDone, RoundDone
 from robo_al.dataset.folders import LEDGER, read_config_text
 from robo_al.dataset.ledger import Ledger
 from robo_al.dataset.measured import parsed_details
@@ -137,6 +139,20 @@ class RunView:
             sum(row.executed or 0 for row in evaluations),
             math.fsum(row.robot_seconds or 0.0 for row in evaluations),
         )
+
+    @cached_property
+    def events(self) -> list[Happened]:
+        """What happened, in the order of happening; see `robo_al.dataset.events`.
+
+        What is in the ledger is as it is there now. A run of an earlier version kept no events.
+        """
+        found: Mapping[type, Mapping[Any, Any]] = {
+            RolloutDone: self._by_id,
+            Evaluated: {row.round: row for row in self.evaluation_rows},
+            Decided: {row.number: row for row in self.decision_rows},
+            RoundDone: {record["round"]: record for record in self.records},
+        }
+        return list(read_events(self.folder, lambda kind, key: found[kind].get(key)))
 
     @cached_property
     def _by_id(self) -> dict[str, RolloutRow]:

@@ -88,7 +88,7 @@ def open_policy(folder: str | Path, device: str = "auto") -> LearnedPolicy:
     """
     with started_in(Path(folder)) as named:
         config = load_run_config(named).model_copy(update={"device": device})
-        parts, _ = parts_of(config)
+        parts = parts_of(config)
         with Ledger.open(named / LEDGER, read_only=True) as ledger:
             fit = ledger.last(FitRow)
         if fit is None:

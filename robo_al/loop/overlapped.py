@@ -168,6 +168,9 @@ class _Overlapped:
 
     def _late(self, outcome: Outcome) -> None:
         """Take what came while the policy was evaluated."""
+        if outcome.candidate_id in self._campaign.under_evaluation:
+            self._campaign.tell(outcome)
+            return
         self._take(outcome)
         self._pace.came([outcome], len(self._flying), awaited=False)
 
@@ -188,7 +191,7 @@ class _Overlapped:
             if any(row.state in ("selected", "dispatched") for row in rows):
                 return
             self._learn()
-            complete(self._campaign, self._oracle, opened[0], self._late, self._flying)
+            complete(self._campaign, self._oracle, self._late, self._flying)
             self._submit()
             self._forget()
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from robo_al.campaign.campaign import Campaign
-from robo_al.dataset.events import Event, Noted
+from robo_al.dataset.events import Observer
+from robo_al.dataset.ledger import RoundRow
 from robo_al.errors import OracleError
 from robo_al.loop.overlapped import run_overlapped
 from robo_al.loop.rounds import complete, execute, left, repeated
@@ -16,7 +17,7 @@ from robo_al.types import Candidate, Outcome
 
 
 @one_thread
-def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> None:
+def run(campaign: Campaign, oracle: Oracle, *observers: Observer) -> None:
     """Turn the loop until the budget is used up or the task solved.
 
     Each round: select -> execute and record -> retrain -> evaluate. Whatever was interrupted is
@@ -26,18 +27,21 @@ def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> No
     Args:
         campaign: new, or opened again.
         oracle: executes training rollouts and evaluations.
-        emit: told what happens.
+        observers: told what happens, beside the campaign's own, until the loop ends.
 
     Raises:
         RoboALError: what stops a campaign: a full disk, an oracle that cannot go on, rollouts or
             evaluations that all fail.
     """
-    campaign.listener = emit
+    before, campaign.observers = campaign.observers, [*campaign.observers, *observers]
+    try:
+        _turn(campaign, oracle)
+    finally:
+        campaign.observers = before
+
+
+def _turn(campaign: Campaign, oracle: Oracle) -> None:
     campaign.connect(oracle)
-    if campaign.rounds == 0:
-        for note in campaign.parts.task.notes:
-            emit(Noted(note))
-    campaign.learner.recover(campaign.rounds)
     if campaign.settings.queue is not None:
         run_overlapped(campaign, oracle, campaign.settings.queue)
     else:
@@ -49,8 +53,8 @@ def run(campaign: Campaign, oracle: Oracle, emit: Callable[[Event], None]) -> No
 
 def _run_in_turn(campaign: Campaign, oracle: Oracle) -> None:
     """Execute one round after the other."""
-    if not campaign.round_complete:
-        _execute_round(campaign, oracle, left(campaign, oracle), repeated(campaign))
+    for row in campaign.dataset.ledger.rows(RoundRow, record=None):
+        _execute_round(campaign, oracle, left(campaign, oracle, row.round), repeated(campaign))
     while not campaign.enough:
         campaign.learn()
         _execute_round(campaign, oracle, campaign.select(), campaign.tell)
@@ -65,4 +69,4 @@ def _execute_round(
     with campaign.clock.activity("feedback"):
         execute(candidates, oracle, campaign, tell)
     if not campaign.setbacks.too_many:
-        complete(campaign, oracle, campaign.rounds, campaign.tell)
+        complete(campaign, oracle, campaign.tell)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from robo_al.models.ends import termination_of
-from robo_al.protocols import Model, Resolver
+from robo_al.protocols import Model, Resolver, SupportsTensors
 from robo_al.types import Candidate, ClosedLoop, ImaginedRollouts, OpenLoop, Task
 
 
@@ -103,7 +103,7 @@ class _Play:
             policy, believed = resolve(controllers[0])
             members = [controller.member for controller in controllers]
             actor = policy.start(believed, members, [c.seed for c in own])
-            self.actors.append((group, torch.tensor(group, device=worlds.device), actor))
+            self.actors.append((torch.tensor(group, device=worlds.device), actor))
 
     def _everywhere(self, values: np.ndarray) -> torch.Tensor:
         """Move what there is for each candidate [N,...] once, and repeat it there: [G,...]."""
@@ -167,10 +167,13 @@ class _Play:
         """Put what policies answer to an observation [G,O] among the actions."""
         if not self.actors:
             return
-        seen = torch.nan_to_num(observation, posinf=0.0, neginf=0.0).cpu().double().numpy()
-        for group, rows, actor in self.actors:
-            answers = torch.as_tensor(actor.act(seen[group])).to(actions)
-            actions[rows] = self._limited(answers)
+        seen = torch.nan_to_num(observation, posinf=0.0, neginf=0.0)
+        for rows, actor in self.actors:
+            if isinstance(actor, SupportsTensors):
+                answers = actor.act_on(seen[rows])
+            else:
+                answers = torch.as_tensor(actor.act(seen[rows].cpu().double().numpy()))
+            actions[rows] = self._limited(answers.to(actions))
 
     def _noise(
         self, observation: torch.Tensor, action: torch.Tensor, rng: np.random.Generator

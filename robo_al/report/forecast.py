@@ -7,14 +7,15 @@ A few steps of what a round consists of are really done and timed: resetting, re
 import itertools
 import time
 from collections.abc import Mapping
+from itertools import pairwise
+from statistics import median
 
 import numpy as np
 
-from robo_al import plugins
-from robo_al.build import make_oracle, parts_of
+from robo_al.build import Rehearsal, parts_of
 from robo_al.campaign.selection import NUMERICAL_ERRORS, owned
-from robo_al.campaign.settings import Parts, Settings
-from robo_al.config.schema import Config
+from robo_al.campaign.settings import Parts
+from robo_al.config.settings import Settings
 from robo_al.models.imagination import imagine
 from robo_al.oracles.steppers import is_batched
 from robo_al.protocols import Oracle, SupportsAct, SupportsLook, SupportsRepeat, SupportsUpdate
@@ -22,7 +23,7 @@ from robo_al.report.words import count, duration
 from robo_al.tasks.shelf import borrowed
 from robo_al.testing import random_transitions
 from robo_al.torch_defaults import one_thread
-from robo_al.types import MEAN, Candidate, OpenLoop, Trajectory
+from robo_al.types import MEAN, Candidate, OpenLoop, Trajectory, Transitions
 
 STEPS = 10
 """Timed of a rollout, after a first one in which more is done."""
@@ -33,50 +34,64 @@ _ids = itertools.count()
 
 
 @one_thread
-def foresee(config: Config) -> str:
+def foresee(rehearsal: Rehearsal, device: str) -> str:
     """Return in a sentence how long a round takes, how long all do, and what to write for less.
 
     Args:
-        config: as it was recorded when the campaign was created.
+        rehearsal: of the campaign, whose parts and oracle are timed.
+        device: where the campaign computes.
     """
-    parts, settings = parts_of(config)
+    parts, settings = rehearsal.parts, rehearsal.config
+    if device != parts.device:
+        parts = parts_of(rehearsal.config)
     try:
-        return sentence(config, parts, settings, measure(config, parts, settings))
+        return sentence(parts, settings, measure(parts, settings, rehearsal.oracle))
     except NUMERICAL_ERRORS as error:
         return f"How long a round takes cannot be foreseen: {error}."
 
 
-def measure(config: Config, parts: Parts, settings: Settings) -> dict[str, float]:
+def measure(parts: Parts, settings: Settings, oracle: Oracle) -> dict[str, float]:
     """Return seconds of `evaluating`, `imagining`, `executing`, `retraining` and `resetting`."""
-    steps, task = settings.steps(parts.task), parts.task
-    seconds = {"retraining": _retraining(parts, settings), "executing": 0.0, "evaluating": 0.0}
-    seconds["imagining"] = _imagined_step(parts, settings, min(steps, STEPS + 1)) * steps
+    steps, task, batch = settings.steps(parts.task), parts.task, settings.rollouts_per_round
+    transitions = _random_steps(parts, settings)
+    ending = float(transitions.terminated.mean())
+    seconds = {"executing": 0.0, "evaluating": 0.0}
+    seconds["retraining"] = _retraining(parts, settings, transitions)
+    imagined = expected_steps(ending, steps, settings.candidates * settings.imagination_members)
+    seconds["imagining"] = _imagined_step(parts, settings, min(steps, STEPS + 1)) * imagined
     resets = 0 if task.finds_starts or task.starts is not None else settings.contexts
     reset = 0.0 if task.starts is not None else _reset(parts)
     seconds["resetting"] = reset * resets
     if task.held_out or not isinstance(parts.policy, SupportsAct):
         return seconds
-    starts = settings.evaluation_starts if settings.evaluate_every else 0
-    batch = settings.rollouts_per_round
+    starts = settings.evaluation.starts_for(task.horizon) if settings.evaluation.every else 0
     # A robot does one rollout after another, in its own time.
-    seconds["executing"] = task.control_period * batch * steps
-    seconds["evaluating"] = task.control_period * starts * task.horizon
-    if hasattr(plugins.load("oracles", config.oracle.name), "acknowledge"):
-        return seconds  # it remembers what it executed: a robot, which is not called for this
-    with make_oracle(config) as oracle:
-        if isinstance(oracle, SupportsRepeat) and oracle.repeatable:
-            seconds["resetting"] = reset * (resets + batch + starts)
-            seconds["executing"] = _executed_step(parts, oracle, batch, steps) * steps
-            step = _executed_step(parts, oracle, starts, task.horizon) if starts else 0.0
-            seconds["evaluating"] = step * task.horizon
+    seconds["executing"] = task.control_period * batch * expected_steps(ending, steps)
+    seconds["evaluating"] = task.control_period * starts * expected_steps(ending, task.horizon)
+    if isinstance(oracle, SupportsRepeat) and oracle.repeatable:
+        seconds["resetting"] = reset * (resets + batch + starts)
+        seconds["executing"] = _executed(parts, oracle, batch, steps, ending)
+        seconds["evaluating"] = _executed(parts, oracle, starts, task.horizon, ending)
     return seconds
 
 
-def sentence(config: Config, parts: Parts, settings: Settings, seconds: Mapping[str, float]) -> str:
+def expected_steps(ending: float, most: int, rollouts: int = 1) -> float:
+    """Return how many steps the longest of some rollouts is expected to have.
+
+    Args:
+        ending: probability that a step ends its rollout, the same for each.
+        most: steps after which a rollout is cut off.
+        rollouts: how many there are, each independent of the others.
+    """
+    going_on = (1 - ending) ** np.arange(most)  # [T] that a rollout has not ended before a step
+    return float((1 - (1 - going_on) ** rollouts).sum())
+
+
+def sentence(parts: Parts, settings: Settings, seconds: Mapping[str, float]) -> str:
     """Return what `measure` found in a sentence, the longest part first."""
     steps, horizon = settings.steps(parts.task), parts.task.horizon
-    starts, n, k = settings.evaluation_starts, settings.candidates, settings.rollouts_per_round
-    every = settings.evaluate_every
+    n, k = settings.candidates, settings.rollouts_per_round
+    starts, every = settings.evaluation.starts_for(horizon), settings.evaluation.every
     what = {
         "evaluating": f"evaluating {starts} starts x {horizon:,} steps"
         + (f" (in one round of {every})" if every > 1 else ""),
@@ -93,10 +108,10 @@ def sentence(config: Config, parts: Parts, settings: Settings, seconds: Mapping[
         else f"--contexts {max(1, settings.contexts // 2)}",
         "imagining": f"--candidates {max(k, n // 2)}",
         "executing": f"--rollout_steps {max(1, steps // 2)}",
-        "retraining": f"smaller parameters of the model {config.model.name}",
+        "retraining": f"smaller parameters of the model {parts.provenance['model']}",
     }
     total = sum(seconds.values())
-    in_all = _in_all(parts, settings, total, seconds.get("evaluating", 0.0))
+    in_all = _in_all(parts, settings, seconds)
     if total < 1.0:
         return (
             f"A round takes less than a second at first, and longer as the model grows: {in_all}."
@@ -110,10 +125,14 @@ def sentence(config: Config, parts: Parts, settings: Settings, seconds: Mapping[
     )
 
 
-def _in_all(parts: Parts, settings: Settings, of_a_round: float, evaluating: float) -> str:
-    """Return how long all rounds take, of which not each may be followed by an evaluation."""
-    seldom = evaluating * (1 - 1 / max(1, settings.evaluate_every))
-    took = duration(settings.rounds * (of_a_round - seldom))
+def _in_all(parts: Parts, settings: Settings, seconds: Mapping[str, float]) -> str:
+    """Return how long all rounds take, of which not each may be followed by an evaluation.
+
+    In the first one there is no model: nothing is imagined, and the policy executes nothing.
+    """
+    seldom = seconds["evaluating"] * (1 - 1 / max(1, settings.evaluation.every))
+    of_all = settings.rounds * (sum(seconds.values()) - seldom)
+    took = duration(of_all - seconds["imagining"] - seconds["executing"])
     ends = settings.stop_when_solved and parts.task.threshold is not None
     earlier = ", unless the task is solved before" if ends else ""
     return f"{count(settings.rounds, 'round')} in {took} or more{earlier}"
@@ -126,19 +145,25 @@ def said(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:,.0f} min"
 
 
-def _retraining(parts: Parts, settings: Settings) -> float:
-    """Return the seconds of the first retraining, in proportion where a part of it is tried."""
-    steps, rng = settings.steps(parts.task), np.random.default_rng(0)
-    total = settings.initial_rollouts * steps
-    tried = min(steps, TRANSITIONS)
+def _random_steps(parts: Parts, settings: Settings) -> Transitions:
+    """Return steps of random actions: as many as the first rollouts have, or `TRANSITIONS`."""
+    steps = settings.steps(parts.task)
+    total = min(settings.initial_rollouts * steps, TRANSITIONS)
+    rollouts = max(2, total // steps)  # one may end after its first step
+    each = max(2, -(-total // rollouts))
     with borrowed(parts.task.env) as env:
-        rollouts = max(2, min(total, TRANSITIONS) // tried)  # one may end after its first step
-        transitions = random_transitions(rng, rollouts, max(tried, 2), env)
+        return random_transitions(np.random.default_rng(0), rollouts, each, env)
+
+
+def _retraining(parts: Parts, settings: Settings, transitions: Transitions) -> float:
+    """Return the seconds of the first retraining, in proportion where a part of it is tried."""
+    rng, ending = np.random.default_rng(0), float(transitions.terminated.mean())
+    total = settings.initial_rollouts * expected_steps(ending, settings.steps(parts.task))
     began = time.monotonic()
     parts.model.fit(transitions, rng)
     if isinstance(parts.policy, SupportsUpdate):
         parts.policy.update(transitions, parts.model, rng)
-    return (time.monotonic() - began) * max(1.0, total / (rollouts * tried))
+    return (time.monotonic() - began) * max(1.0, total / len(transitions))
 
 
 def _reset(parts: Parts) -> float:
@@ -167,13 +192,18 @@ def _imagined_step(parts: Parts, settings: Settings, steps: int) -> float:
         device=parts.device,
         advanced=lambda step, of: ticks.append(time.monotonic()),
     )
-    return (ticks[-1] - ticks[0]) / max(1, len(ticks) - 1)
+    return median(later - sooner for sooner, later in pairwise(ticks)) if ticks[1:] else 0.0
 
 
-def _executed_step(parts: Parts, oracle: Oracle, rollouts: int, horizon: int) -> float:
-    """Return the seconds in which so many simulated rollouts of the policy advance by one step."""
-    together = 1 if is_batched(parts.task.env) else rollouts
-    return _acted_step(parts, rollouts) + _simulated_step(parts, oracle, horizon) * together
+def _executed(parts: Parts, oracle: Oracle, rollouts: int, horizon: int, ending: float) -> float:
+    """Return the seconds in which so many simulated rollouts of the policy are executed."""
+    if not rollouts:
+        return 0.0
+    longest = expected_steps(ending, horizon, rollouts)
+    each = expected_steps(ending, horizon)
+    simulated = longest if is_batched(parts.task.env) else each * rollouts
+    step = _simulated_step(parts, oracle, horizon)
+    return _acted_step(parts, rollouts) * longest + step * simulated
 
 
 def _acted_step(parts: Parts, rollouts: int) -> float:
@@ -182,11 +212,11 @@ def _acted_step(parts: Parts, rollouts: int) -> float:
     (context,) = parts.contexts_from([0])
     actor = parts.policy.start(parts.model, [MEAN] * rollouts, list(range(rollouts)))
     observations = np.tile(context.observation, (rollouts, 1))
-    actor.act(observations)  # the first time, more is done
-    began = time.monotonic()
-    for _ in range(STEPS):
+    ticks = []
+    for _ in range(STEPS + 2):  # the first time, more is done
         actor.act(observations)
-    return (time.monotonic() - began) / STEPS
+        ticks.append(time.monotonic())
+    return median(later - sooner for sooner, later in pairwise(ticks))
 
 
 def _simulated_step(parts: Parts, oracle: Oracle, horizon: int) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import escape
 
+from robo_al.dataset.events import Evaluated, RolloutDone, RoundDone
 from robo_al.dataset.files import write_atomically
 from robo_al.dataset.rows import LOST, RolloutRow
 from robo_al.dataset.view import RunView
@@ -17,6 +18,7 @@ from robo_al.errors import RoboALError
 from robo_al.report import measures, pictures
 from robo_al.report.charts import EvaluationPoint
 from robo_al.report.footage import first_and_best
+from robo_al.report.remarks import remark
 from robo_al.report.summary import became, not_evaluated, summarise, verdict
 from robo_al.report.video import VideoError
 from robo_al.report.words import count, duration, noun, number, unbroken
@@ -40,8 +42,12 @@ COLUMNS = (
 )
 """Of the table of rollouts: heading and CSS classes."""
 
+_SHOWN_ELSEWHERE = (RolloutDone, Evaluated, RoundDone)
+"""Events that the page shows in its tables and pictures."""
+MOST_REMARKS = 100
 
-def write_report(folder: Path) -> Path:
+
+def write_report(folder: str | Path) -> Path:
     """Write `report.html` into a run folder, whatever the run has come to.
 
     Args:
@@ -54,6 +60,7 @@ def write_report(folder: Path) -> Path:
         RunFolderError: it is no run, or another version's.
         StorageError: the report cannot be written.
     """
+    folder = Path(folder)
     run = RunView(folder)
     template = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_unbroken
@@ -86,6 +93,7 @@ def _page(run: RunView) -> dict[str, Any]:
         "warnings": _failures(run),
         "videos": videos,
         "no_video": no_video,
+        "remarks": _remarks(run),
         "columns": columns,
         "rows": rows,
         "config": escape(run.config_text),  # to be copied: no space is replaced
@@ -122,6 +130,12 @@ def _failures(run: RunView) -> list[str]:
         f"{' and others' if len(ids) > 5 else ''}. The table says why."
         for state, ids in lost.items()
     ]
+
+
+def _remarks(run: RunView) -> list[tuple[str, str]]:
+    """Return when each of the last events was that a person should know of, and what it means."""
+    told = [happened for happened in run.events if not isinstance(happened.event, _SHOWN_ELSEWHERE)]
+    return [(one.at[:19].replace("T", " "), remark(one.event)) for one in told[-MOST_REMARKS:]]
 
 
 def _table(run: RunView) -> tuple[list[tuple[str, str]], list[list[str]]]:

@@ -11,26 +11,15 @@ from rich.table import Table
 from robo_al.dataset.events import (
     Activity,
     Advanced,
-    Decided,
-    Diverged,
     Evaluated,
-    EvaluationFailed,
     Event,
-    Explored,
-    Indeterminate,
-    ModelFailed,
-    Noted,
-    Quarantined,
     RolloutDone,
     RoundDone,
-    TakenBack,
-    Waiting,
-    Withheld,
-    WorseModel,
 )
+from robo_al.report.remarks import remark
 from robo_al.report.summary import amount, became, time_shares
 from robo_al.report.terminal import Prose, say
-from robo_al.report.words import count, duration, number
+from robo_al.report.words import duration, number
 from robo_al_agent.operator.terminal import tolerate
 
 DOING = {
@@ -180,49 +169,6 @@ class Progress:
         if self._record:
             facts["time"] = time_shares(self._record["seconds"])
         return facts
-
-
-def remark(event: Event) -> str:
-    """Return what an event that a person should know of means, in a sentence."""
-    match event:
-        case Noted(text) | Waiting(text):
-            pass
-        case Quarantined(what, reason):
-            text = f"{what} is quarantined, and nothing is learned from it: {reason}"
-        case TakenBack(rollout):
-            text = f"{rollout} is taken back: its file is what was written again"
-        case Decided(decision):
-            done = "done" if decision.refused is None else f"refused: {decision.refused}"
-            text = f"{decision.rollout} was decided, {decision.choice}: {done}"
-        case EvaluationFailed(in_round, reasons):
-            told = "; ".join(f"{name} {reason}" for name, reason in reasons.items())
-            text = f"round {in_round}: its evaluation failed: {told}"
-        case Indeterminate(rollouts):
-            text = f"nobody knows whether {', '.join(rollouts)} ran; nothing of it is run again"
-        case Diverged(rollout):
-            text = (
-                f"rollout {rollout} was executed again and went differently; the first record is "
-                "kept"
-            )
-        case Explored(in_round, rollouts, reason):
-            proposed = count(rollouts, "rollout")
-            text = f"round {in_round}: the explorer proposed {proposed}: {reason}"
-        case Withheld(in_round, rollouts):
-            kept = count(rollouts, "rollout")
-            text = f"round {in_round}: {kept} less than asked for, because of cost or constraint"
-        case ModelFailed(in_round, reason):
-            text = (
-                f"round {in_round}: the model could not be retrained, so the last one stays: "
-                f"{reason}"
-            )
-        case WorseModel(in_round, _):
-            text = (
-                f"round {in_round}: on held-out rollouts, the new model is worse than the one "
-                "before it"
-            )
-        case _:
-            text = str(event)
-    return text
 
 
 def round_line(record: Mapping[str, Any], rounds: int) -> str:

@@ -1,9 +1,12 @@
 """A campaign of fakes: every station real enough to turn the loop in a tenth of a second."""
 
+from typing import Any
+
 from robo_al.acquisition.joint import JointInformation
 from robo_al.acquisition.select import GreedyJoint
 from robo_al.acquisition.strategy import Strategy
-from robo_al.campaign.settings import Parts, Settings
+from robo_al.campaign.settings import Parts
+from robo_al.config.settings import Loop, Settings
 from robo_al.tasks import contexts_from, describe
 from robo_al.testing.env import FAKE_ENV, FakeEnv
 from robo_al.testing.model import FakeModel
@@ -36,13 +39,28 @@ def fake_parts(streamed: bool = True) -> Parts:
     )
 
 
-FAKE_SETTINGS = Settings(
-    rounds=3,
-    rollouts_per_round=2,
-    rollout_steps=5,
-    candidates=4,
-    contexts=2,
-    evaluation_starts=2,
-    stop_when_solved=False,
-)
+def turns(queue: int | None) -> Loop:
+    """Return how selecting and executing take turns, with so many rounds that wait, or none."""
+    return Loop() if queue is None else Loop(mode="overlapped", queue=queue)
+
+
+def fake_settings(**entries: Any) -> Settings:
+    """Return the numbers of a campaign that is over at once.
+
+    Args:
+        entries: otherwise than there, as in a configuration.
+    """
+    numbers = {
+        "rounds": 3,
+        "rollouts_per_round": 2,
+        "rollout_steps": 5,
+        "candidates": 4,
+        "contexts": 2,
+        "evaluation": {"starts": 2},
+        "stop_when_solved": False,
+    }
+    return Settings.model_validate(numbers | entries)
+
+
+FAKE_SETTINGS = fake_settings()
 """Of a campaign that is over at once."""

@@ -23,7 +23,7 @@ from robo_al.errors import (
 )
 from robo_al.loop.sequential import run
 from robo_al.testing import FakeModel, FakeOracle
-from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
+from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts, fake_settings
 from robo_al.types import Candidate, ClosedLoop, Failure, OpenLoop, Outcome
 
 
@@ -36,9 +36,7 @@ def execute(oracle, candidates, campaign=None):
 
 
 def create(folder, parts=None, **changes):
-    return Campaign.create(
-        folder, parts or fake_parts(), replace(FAKE_SETTINGS, **changes), "env: fake\n"
-    )
+    return Campaign.create(folder, parts or fake_parts(), fake_settings(**changes), "env: fake\n")
 
 
 @pytest.fixture
@@ -262,7 +260,7 @@ def test_damaged_episodes_are_quarantined_and_the_campaign_goes_on(tmp_path, dam
         path.write_bytes(data[:half] if damage == "truncated" else data[:half] + b"?" + data[half:])
     events = []
     with Campaign.open(tmp_path / "run", fake_parts(), FAKE_SETTINGS) as campaign:
-        campaign.listener = events.append
+        campaign.observers.append(events.append)
         turn(campaign, FakeOracle(), 1)
         found = [event for event in events if isinstance(event, Quarantined)]
         assert [event.what for event in found] == ["r0002-00"]
@@ -328,7 +326,7 @@ def test_a_damaged_episode_that_is_put_back_comes_back(tmp_path, damage):
         assert campaign.dataset.ledger.row(RolloutRow, row.id).state == "quarantined"
     events = []
     with Campaign.open(tmp_path / "run", fake_parts(), FAKE_SETTINGS) as campaign:
-        campaign.listener = events.append
+        campaign.observers.append(events.append)
         assert campaign.learn() is None and events == []
         path.write_bytes(backup)  # while the campaign goes on
         fit = campaign.learn()
@@ -346,7 +344,7 @@ def test_what_an_oracle_quarantined_never_comes_back(tmp_path):
 
 
 def test_weights_are_the_newest_two_and_are_taken_up(tmp_path):
-    with create(tmp_path / "run") as campaign:
+    with create(tmp_path / "run", rounds=4) as campaign:
         for _ in range(4):
             turn(campaign, FakeOracle())
         campaign.learn()
@@ -413,7 +411,7 @@ def test_a_policy_that_cannot_act_cannot_be_evaluated(tmp_path):
     with pytest.raises(UserError, match="Proposer cannot control a rollout"):
         create(tmp_path / "run", parts)
     assert not (tmp_path / "run").exists()
-    create(tmp_path / "run", parts, evaluate_every=0).close()
+    create(tmp_path / "run", parts, evaluation={"starts": 2, "every": 0}).close()
 
 
 class Broken(FakeModel):
@@ -439,7 +437,7 @@ def test_a_failed_fit_keeps_the_model_before(tmp_path):
     parts = replace(fake_parts(), model=Broken(fake_parts().task))
     events = []
     with create(tmp_path / "run", parts) as campaign:
-        campaign.listener = events.append
+        campaign.observers.append(events.append)
         turn(campaign, FakeOracle())
         turn(campaign, FakeOracle())
         state = {key: value.clone() for key, value in parts.model.state_dict().items()}
@@ -464,7 +462,7 @@ def test_candidates_that_are_not_finite_are_never_selected(tmp_path):
     parts = replace(fake_parts(), model=Broken(fake_parts().task))
     events = []
     with create(tmp_path / "run", parts) as campaign:
-        campaign.listener = events.append
+        campaign.observers.append(events.append)
         turn(campaign, FakeOracle())
         campaign.learn()
         parts.model.explodes = True  # two of the four candidates
@@ -510,7 +508,7 @@ class Interleavings(RuleBasedStateMachine):
         self.expected = {}
         self.told = []
         self.waiting = []
-        self.campaign = create(self.path, evaluate_every=0)
+        self.campaign = create(self.path, evaluation={"starts": 2, "every": 0})
 
     def teardown(self):
         self.campaign.close()
@@ -541,7 +539,7 @@ class Interleavings(RuleBasedStateMachine):
     @rule()
     def reopen(self):
         self.campaign.close()
-        settings = replace(FAKE_SETTINGS, evaluate_every=0)
+        settings = fake_settings(evaluation={"starts": 2, "every": 0})
         self.campaign = Campaign.open(self.path, fake_parts(), settings)
 
     @rule()

@@ -9,10 +9,10 @@ from robo_al.dataset.ledger import EvaluationRow, RolloutRow
 from robo_al.errors import OracleError
 from robo_al.loop.sequential import run
 from robo_al.testing import FakeOracle
-from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
+from robo_al.testing.campaign import fake_parts, fake_settings, turns
 from robo_al.types import Failure
 
-SETTINGS = replace(FAKE_SETTINGS, rounds=30, rollouts_per_round=1)
+SETTINGS = fake_settings(rounds=30, rollouts_per_round=1)
 
 
 class Failing(FakeOracle):
@@ -67,18 +67,18 @@ def training(name):
 @pytest.mark.parametrize("queue", [None, 2])
 @pytest.mark.parametrize("kind", ["failed", "quarantined"])
 def test_where_every_rollout_fails(tmp_path, queue, kind):
-    settings = replace(SETTINGS, queue=queue)
+    settings = SETTINGS.model_copy(update=dict(loop=turns(queue)))
     with pytest.raises(OracleError, match=r"3 rollouts in a row.*\n.*r0001-00: r0001-00 broke\n"):
         turn(tmp_path, Failing(training, kind), settings)
     assert over(turn.states) == {kind: 3}
-    turn(tmp_path, FakeOracle(), replace(settings, rounds=6))  # mended
+    turn(tmp_path, FakeOracle(), settings.model_copy(update=dict(rounds=6)))  # mended
     assert over(turn.states) == {kind: 3, "recorded": 3}
 
 
 @pytest.mark.parametrize("queue", [None, 2])
 @pytest.mark.parametrize("kind", ["aborted", "indeterminate", "failed"])
 def test_where_many_in_a_row_bring_nothing_later(tmp_path, queue, kind):
-    settings = replace(SETTINGS, queue=queue)
+    settings = SETTINGS.model_copy(update=dict(loop=turns(queue)))
     with pytest.raises(OracleError, match=r"1\d rollouts in a row brought no data"):
         turn(tmp_path, Failing(lambda name: training(name) and name > "r0002-99", kind), settings)
     found = over(turn.states)
@@ -97,44 +97,52 @@ def test_some_that_fail_now_and_then_do_not_stop_it(tmp_path):
 
 
 def test_a_batch_is_not_executed_to_its_end_where_all_fails(tmp_path):
-    settings = replace(SETTINGS, initial_rollouts=4, rollouts_per_round=4)
+    settings = SETTINGS.model_copy(update=dict(initial_rollouts=4, rollouts_per_round=4))
     oracle = Failing(training, capacity=1)
     with pytest.raises(OracleError, match="3 rollouts in a row"):
         turn(tmp_path, oracle, settings)
     assert over(turn.states) == {"failed": 3, "selected": 1} and len(oracle.submitted) == 3
-    turn(tmp_path, FakeOracle(), replace(settings, rounds=2))
+    turn(tmp_path, FakeOracle(), settings.model_copy(update=dict(rounds=2)))
     assert over(turn.states) == {"failed": 3, "recorded": 5}
 
 
 @pytest.mark.parametrize("kind", ["failed", "aborted"])
 def test_a_budget_that_is_spent_on_nothing_is_no_success(tmp_path, kind):
-    settings = replace(SETTINGS, rounds=2)
+    settings = SETTINGS.model_copy(update=dict(rounds=2))
     for _ in range(2):  # also when it is resumed and nothing is left to do
         with pytest.raises(OracleError, match="none of 2 rollouts brought data") as raised:
             turn(tmp_path, Failing(training, kind), settings)
         assert "raise `rounds`" in str(raised.value) and "r0002-00 broke" in str(raised.value)
-    turn(tmp_path, FakeOracle(), replace(settings, rounds=3))
+    turn(tmp_path, FakeOracle(), settings.model_copy(update=dict(rounds=3)))
     assert over(turn.states) == {kind: 2, "recorded": 1}
 
 
 @pytest.mark.parametrize("queue", [None, 2])
 def test_where_every_evaluation_fails(tmp_path, queue):
-    settings = replace(SETTINGS, queue=queue)
+    settings = SETTINGS.model_copy(update=dict(loop=turns(queue)))
     with pytest.raises(OracleError, match=r"3 evaluations in a row failed.*\n.*e000\d-00 broke\n"):
         turn(tmp_path, Failing(lambda name: not training(name)), settings)
     assert [row.mean_return for row in turn.evaluations] == [None] * 3
-    turn(tmp_path, FakeOracle(), replace(settings, rounds=8))
+    turn(tmp_path, FakeOracle(), settings.model_copy(update=dict(rounds=8)))
     assert turn.evaluations[-1].mean_return is not None
 
 
 def test_evaluations_that_failed_in_part_or_before_do_not_stop_it(tmp_path):
-    turn(tmp_path, Failing(lambda name: name.endswith("-01")), replace(SETTINGS, rounds=6))
+    turn(
+        tmp_path,
+        Failing(lambda name: name.endswith("-01")),
+        SETTINGS.model_copy(update=dict(rounds=6)),
+    )
     assert len(turn.evaluations) == 6
     last = Failing(lambda name: name.startswith("e0008"))
-    turn(tmp_path, last, replace(SETTINGS, rounds=8))
+    turn(tmp_path, last, SETTINGS.model_copy(update=dict(rounds=8)))
     assert turn.evaluations[-1].mean_return is None
 
 
 def test_a_last_evaluation_that_is_the_only_one_and_fails_is_no_success(tmp_path):
     with pytest.raises(OracleError, match="every rollout of every evaluation failed"):
-        turn(tmp_path, Failing(lambda name: not training(name)), replace(SETTINGS, rounds=1))
+        turn(
+            tmp_path,
+            Failing(lambda name: not training(name)),
+            SETTINGS.model_copy(update=dict(rounds=1)),
+        )

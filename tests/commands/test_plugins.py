@@ -93,3 +93,50 @@ def test_describe_takes_a_file_and_a_module(robo_al: Run, tmp_path: Path) -> Non
     for spec, reason in (("arm.py:Thing", "--group"), ("arm.py:No", "'No'"), ("nix", "nix")):
         code, out, err = robo_al("describe", spec)
         assert (code, out, err.count("\n")) == (2, "", 1) and reason in err
+
+
+UNLIMITED = """
+import gymnasium, numpy as np
+from gymnasium.spaces import Box, Discrete
+
+class Choice(gymnasium.Env):
+    observation_space, action_space, horizon = Box(-9, 9, (2,), np.float64), Discrete(3), 6
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.state = self.np_random.uniform(-1, 1, 2)
+        return self.state.copy(), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        self.state = self.state + 0.1 * (float(np.sum(action)) - 1)
+        return self.state.copy(), -float(self.state @ self.state), False, False, {}
+
+class Unbounded(Choice):
+    action_space = Box(-np.inf, np.inf, (1,), np.float32)
+"""
+
+
+@pytest.mark.parametrize("env", ["lab.py:Choice", "lab.py:Unbounded"])
+def test_what_a_configuration_says_of_an_env_counts_in_a_check(
+    robo_al: Run, tmp_path: Path, env: str
+) -> None:
+    (tmp_path / "lab.py").write_text(UNLIMITED)
+    code, _, err = robo_al("check", env)
+    assert code == 2 and "action_limits: [-1, 1]" in err
+    facts = ("--facts", '{"action_limits": [-1, 1]}')
+    for words in ((env,), ("robo_al.testing:FakePolicy", "--env", env)):
+        code, out, err = robo_al("check", *words, *facts)
+        assert (code, err) == (0, "") and "keeps the contract of" in out
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ('{"rounds": 3}', "--facts: no 'rounds' is said of an env; it is horizon,"),
+        ('{"horizon": 0}', "--facts: horizon: expected at least 1, given 0"),
+    ],
+)
+def test_what_cannot_be_said_of_an_env_is_refused(robo_al: Run, facts: str, said: str) -> None:
+    code, out, err = robo_al("check", "robo_al.testing:FakeEnv", "--facts", facts)
+    assert (code, out) == (2, "") and said in err

@@ -14,7 +14,7 @@ from robo_al.dataset.events import Decided, Event
 from robo_al.dataset.ledger import RolloutRow
 from robo_al.dataset.view import RunView
 from robo_al.errors import UserError
-from robo_al.report.progress import remark
+from robo_al.report.remarks import remark
 from robo_al.types import Failure, Outcome, Trajectory
 
 
@@ -134,7 +134,7 @@ def test_a_running_campaign_does_what_was_decided_before_it_retrains(
 ) -> None:
     events: list[Event] = []
     with open_campaign(run) as campaign:
-        campaign.listener = events.append
+        campaign.observers.append(events.append)
         assert main(["inbox", str(run), "--accept", "r0001-00"]) == 0
         assert "r0001-00: accept is noted" in capsys.readouterr().out
         assert main(["inbox", str(run), "--discard", "r0001-00"]) == UserError.exit_code
@@ -172,7 +172,7 @@ def test_a_decision_that_cannot_be_done_is_refused_once_and_said(
 ) -> None:
     with open_campaign(run) as campaign:
         events: list[Event] = []
-        campaign.listener = events.append
+        campaign.observers.append(events.append)
         assert main(["inbox", str(run), "--accept", "r0001-00"]) == 0
         file = run / "episodes" / "r0001-00.parquet"
         whole = file.read_bytes()

@@ -31,7 +31,7 @@ class Feedback:
 
 @pytest.fixture(scope="module")
 def parts() -> Parts:
-    return parts_of(load_config("robo_al.testing:FakeEnv", PARTS))[0]
+    return parts_of(load_config("robo_al.testing:FakeEnv", PARTS))
 
 
 def test_a_network_imitates_and_its_graph_does_the_same(
@@ -88,7 +88,7 @@ def test_a_rollout_that_has_ended_is_not_learned_from(tmp_path: Path) -> None:
         "        observation, reward, _, *rest = super().step(action)\n"
         "        return observation, reward, self.steps == self.last, *rest\n"
     )
-    short = parts_of(load_config(f"{tmp_path / 'short.py'}:Short", PARTS))[0]
+    short = parts_of(load_config(f"{tmp_path / 'short.py'}:Short", PARTS))
     returns, going = play(short.task, Feedback(), range(3))
     assert [int(sum(row)) for row in np.transpose(going)] == [3, 4, 5]
     assert np.isfinite(returns).all()

@@ -14,7 +14,6 @@ import sqlite3
 import sys
 import time
 import traceback
-from dataclasses import replace
 from pathlib import Path
 
 from robo_al.campaign.campaign import Campaign
@@ -24,9 +23,9 @@ from robo_al.dataset.ledger import Ledger
 from robo_al.dataset.rows import RolloutRow
 from robo_al.loop.sequential import run
 from robo_al.testing import FakeOracle
-from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
+from robo_al.testing.campaign import fake_parts, fake_settings
 
-SETTINGS = replace(FAKE_SETTINGS, rounds=2)
+SETTINGS = fake_settings(rounds=2)
 fsync, os_replace, connect = os.fsync, os.replace, sqlite3.connect
 
 

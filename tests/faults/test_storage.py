@@ -3,7 +3,6 @@
 import errno
 import os
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,9 @@ from robo_al.dataset import files, lock
 from robo_al.errors import StorageError
 from robo_al.loop.sequential import run
 from robo_al.testing import FakeOracle
-from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
+from robo_al.testing.campaign import fake_parts, fake_settings
 
-SETTINGS = replace(FAKE_SETTINGS, rounds=2)
+SETTINGS = fake_settings(rounds=2)
 
 
 def finish(folder):

@@ -19,7 +19,7 @@ from robo_al.dataset.ledger import EvaluationRow, FitRow, RolloutRow, RoundRow
 from robo_al.loop import overlapped
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.testing import FakeOracle
-from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
+from robo_al.testing.campaign import fake_parts, fake_settings, turns
 from robo_al.types import Candidate, EnvSpec, Outcome
 
 ROUNDS = 8
@@ -136,7 +136,7 @@ class Unforeseen(FakeOracle):
 
 @pytest.mark.parametrize("capacity", [1, 2, 3])
 def test_an_oracle_is_given_no_more_than_it_takes(tmp_path: Path, capacity: int) -> None:
-    settings = replace(FAKE_SETTINGS, rounds=6, queue=2)
+    settings = fake_settings(rounds=6, loop=turns(2))
     with Campaign.create(tmp_path / "run", fake_parts(), settings, "") as campaign:
         with Unforeseen(capacity=capacity, delay=1) as oracle:
             loop.run(campaign, oracle, lambda event: None)  # it refuses one more
@@ -194,8 +194,8 @@ def test_a_rollout_is_selected_as_late_as_it_can_be(
     batch: int,
     lag: int,
 ) -> None:
-    settings = replace(FAKE_SETTINGS, rounds=12, queue=2, evaluate_every=0)
-    settings = replace(settings, rollouts_per_round=batch)
+    settings = fake_settings(rounds=12, loop=turns(2), evaluation={"starts": 2, "every": 0})
+    settings = settings.model_copy(update=dict(rollouts_per_round=batch))
     with Campaign.create(tmp_path / "run", fake_parts(), settings, "") as campaign:
         oracle = Timed(said)
         learn, select = campaign.learn, campaign.select
@@ -229,7 +229,7 @@ def test_a_campaign_stopped_around_an_evaluation_goes_on(
 ) -> None:
     parts, left = fake_parts(), [count]
     parts = replace(parts, task=replace(parts.task, threshold=-1e9))
-    settings = replace(FAKE_SETTINGS, rounds=7, queue=2, stop_when_solved=solved)
+    settings = fake_settings(rounds=7, loop=turns(2), stop_when_solved=solved)
 
     def stop(event: object) -> None:
         left[0] -= isinstance(event, kind)
@@ -252,7 +252,9 @@ def test_a_campaign_stopped_around_an_evaluation_goes_on(
 
 
 def test_what_has_come_is_learned_from_before_the_next_is_selected(tmp_path: Path) -> None:
-    settings = replace(FAKE_SETTINGS, rounds=8, queue=2, rollouts_per_round=1, evaluate_every=0)
+    settings = fake_settings(
+        rounds=8, loop=turns(2), rollouts_per_round=1, evaluation={"starts": 2, "every": 0}
+    )
     with Campaign.create(tmp_path / "run", fake_parts(), settings, "") as campaign:
         with Unforeseen(delay=2) as oracle:  # done when it was asked twice more
             loop.run(campaign, oracle, lambda event: None)
@@ -264,8 +266,8 @@ def test_what_has_come_is_learned_from_before_the_next_is_selected(tmp_path: Pat
 def test_once_solved_nothing_more_is_executed(tmp_path: Path) -> None:
     parts = fake_parts()
     parts = replace(parts, task=replace(parts.task, threshold=-1e9))
-    settings = replace(FAKE_SETTINGS, rounds=9, queue=2, rollouts_per_round=1)
-    settings = replace(settings, stop_when_solved=True)
+    settings = fake_settings(rounds=9, loop=turns(2), rollouts_per_round=1)
+    settings = settings.model_copy(update=dict(stop_when_solved=True))
     with Campaign.create(tmp_path / "run", parts, settings, "") as campaign:
         with Unforeseen(capacity=1) as oracle:
             loop.run(campaign, oracle, lambda event: None)

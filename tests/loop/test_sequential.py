@@ -24,7 +24,7 @@ from robo_al.loop.sequential import run
 from robo_al.models.gp import GaussianProcess
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.testing import FAKE_ENV, FakeOracle
-from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
+from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts, fake_settings, turns
 from robo_al.types import ClosedLoop
 from robo_al_policies.icem import ICEM
 
@@ -105,7 +105,7 @@ def test_evaluations_are_on_fixed_starts_and_apart_from_the_data(tmp_path):
     oracle = FakeOracle()
     finish(tmp_path / "run", oracle)
     evaluated = [c for c in oracle.submitted if c.id.startswith("e")]
-    assert len(evaluated) == 3 * FAKE_SETTINGS.evaluation_starts
+    assert len(evaluated) == 3 * FAKE_SETTINGS.evaluation.starts
     first, second = evaluated[:2], evaluated[2:4]
     for one, two in zip(first, second, strict=True):
         assert one.context.seed == two.context.seed and one.seed == two.seed
@@ -122,7 +122,7 @@ def test_evaluations_are_on_fixed_starts_and_apart_from_the_data(tmp_path):
 
 @pytest.mark.parametrize(("every", "rounds"), [(0, []), (1, [1, 2, 3]), (2, [2, 3])])
 def test_evaluates_every_so_often_and_at_the_end(tmp_path, every, rounds):
-    finish(tmp_path / "run", settings=replace(FAKE_SETTINGS, evaluate_every=every))
+    finish(tmp_path / "run", settings=fake_settings(evaluation={"starts": 2, "every": every}))
     assert [row.round for row in rows(tmp_path / "run", EvaluationRow)] == rounds
 
 
@@ -136,13 +136,13 @@ def test_a_failed_evaluation_rollout_is_no_success(tmp_path):
 def test_stops_when_solved(tmp_path):
     parts = fake_parts()
     parts = replace(parts, task=replace(parts.task, threshold=-1e9))
-    settings = replace(FAKE_SETTINGS, rounds=5, stop_when_solved=True)
+    settings = fake_settings(rounds=5, stop_when_solved=True)
     finish(tmp_path / "run", parts=parts, settings=settings)
     assert len(metrics(tmp_path / "run")) == 2
     with Campaign.open(tmp_path / "run", parts, settings) as campaign:
         assert campaign.solved.round == 2 and campaign.finished
         assert (campaign.solved.rollouts, campaign.solved.transitions) == (3, 15)
-    settings = replace(settings, stop_when_solved=False)
+    settings = settings.model_copy(update=dict(stop_when_solved=False))
     finish(tmp_path / "run", parts=parts, settings=settings)
     assert len(metrics(tmp_path / "run")) == 5
 
@@ -208,7 +208,7 @@ def test_interrupted_is_bitwise_undisturbed_with_real_parts(tmp_path, kind, coun
 
 
 def test_what_may_have_run_on_a_robot_is_never_run_again(tmp_path):
-    settings = replace(FAKE_SETTINGS, rollouts_per_round=4)
+    settings = fake_settings(rollouts_per_round=4)
     with pytest.raises(Stop):
         # r0001-00, then r0002-00 is told; r0002-01 is out, 02 and 03 wait for the robot
         oracle = Lasting(capacity=1)
@@ -248,7 +248,7 @@ def test_a_repetition_that_comes_out_otherwise_is_told(tmp_path):
 
 
 def test_more_rounds_may_be_asked_for_later(tmp_path):
-    finish(tmp_path / "run", settings=replace(FAKE_SETTINGS, rounds=1))
+    finish(tmp_path / "run", settings=fake_settings(rounds=1))
     finish(tmp_path / "run")
     assert [line["round"] for line in metrics(tmp_path / "run")] == [1, 2, 3]
     assert [row.round for row in rows(tmp_path / "run", FitRow)] == [1, 2, 3]
@@ -291,7 +291,7 @@ def test_a_round_reads_no_more_from_the_ledger_the_more_is_recorded(tmp_path, mo
     monkeypatch.setattr(
         sqlite3, "connect", lambda *args, **kw: connect(*args, **kw, factory=Counting)
     )
-    settings = replace(FAKE_SETTINGS, rounds=40, stop_when_solved=False, queue=queue)
+    settings = fake_settings(rounds=40, stop_when_solved=False, loop=turns(queue))
     spent = []
 
     def listen(event):
@@ -307,8 +307,8 @@ def test_a_round_reads_no_more_from_the_ledger_the_more_is_recorded(tmp_path, mo
 @pytest.mark.parametrize("back", [False, True])
 def test_where_one_rollout_is_lost_and_one_gained_the_policy_is_evaluated(tmp_path, back):
     """As many rollouts and transitions as before, and not the same: it learned from others."""
-    settings = replace(FAKE_SETTINGS, rollouts_per_round=1)
-    finish(tmp_path, settings=replace(settings, rounds=2))
+    settings = fake_settings(rollouts_per_round=1)
+    finish(tmp_path, settings=settings.model_copy(update=dict(rounds=2)))
     path = tmp_path / "episodes" / "r0001-00.parquet"
     kept = path.read_bytes()
     path.write_bytes(kept[:50])
@@ -318,7 +318,7 @@ def test_where_one_rollout_is_lost_and_one_gained_the_policy_is_evaluated(tmp_pa
         path.write_bytes(kept)
         (tmp_path / "episodes" / "r0003-00.parquet").unlink()
         failing = FakeOracle(failures={0: "failed"})
-        finish(tmp_path, failing, settings=replace(settings, rounds=4))
+        finish(tmp_path, failing, settings=settings.model_copy(update=dict(rounds=4)))
         rounds = [1, 2, 3, 4]
     found, fits = rows(tmp_path, EvaluationRow), rows(tmp_path, FitRow)
     assert [row.round for row in found] == rounds

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from robo_al.models.gp import GaussianProcess
 from robo_al.models.imagination import imagine
 from robo_al.testing import FakeEnv, FakeModel, FakePolicy, fake_task, random_transitions, resolver
 from robo_al.types import MEAN, Candidate, ClosedLoop, Context, OpenLoop
+from robo_al_policies.icem import ICEM
+from robo_al_policies.sb3 import SB3
 
 
 def fitted() -> FakeModel:
@@ -174,3 +177,55 @@ def test_how_far_it_is_is_told():
     told = []
     imagine([open_loop(4, 1)], fitted(), fake_task(), advanced=lambda *step: told.append(step))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+class NumbersOnly:
+    """A policy whose actors answer arrays alone."""
+
+    def __init__(self, policy):
+        self._policy = policy
+
+    def start(self, model, members, seeds):
+        class Actor:
+            act = staticmethod(self._policy.start(model, members, seeds).act)
+
+        return Actor()
+
+
+@pytest.fixture
+def stays(monkeypatch):
+    """Refuse to take anything from torch to the host while this is called."""
+
+    def call(function):
+        def refuse(*given, **named):
+            raise AssertionError("numbers leave the device")
+
+        with monkeypatch.context() as patched:
+            for name in ("cpu", "numpy", "__array__", "tolist", "item"):
+                patched.setattr(torch.Tensor, name, refuse)
+            return function()
+
+    return call
+
+
+@pytest.mark.parametrize("name", ["icem", "sb3"])
+def test_policies_that_answer_tensors_are_imagined_where_the_model_is(name, stays):
+    task, rng = fake_task(), np.random.default_rng(0)
+    transitions = random_transitions(rng, 3, 10, FakeEnv())
+    model = GaussianProcess(task, samples=3, frequencies=16, max_points=20, fit_steps=3)
+    model.fit(transitions, rng)
+    if name == "icem":
+        policy = ICEM(task, planning_horizon=3, samples=8, iterations=2, elites=2, action_repeat=2)
+    else:
+        policy = SB3(task, policies=2, hidden=[8])
+    proposed = policy.propose(4, [context(1), context(2)], 5, model, rng)
+
+    def play(of):
+        resolve = resolver(of, model)
+        return imagine(proposed, model, task, members=[0, 1, MEAN], resolve=resolve)
+
+    arrays, tensors = play(NumbersOnly(policy)), stays(lambda: play(policy))
+    for field in ("observations", "actions", "rewards"):
+        assert torch.equal(getattr(tensors, field), getattr(arrays, field))
+    with pytest.raises(AssertionError, match="leave the device"):
+        stays(lambda: play(NumbersOnly(policy)))

@@ -40,7 +40,7 @@ class Run:
     def says(self, *words: str) -> None:
         """Wait until the terminal and the record have said something."""
         until = time.monotonic() + 120
-        notices = self.folder / "notices.log"
+        notices = self.folder / "events.jsonl"
         while True:
             texts = [path.read_text() if path.exists() else "" for path in (self.text, notices)]
             if all(word in " ".join(text.split()) for word in words for text in texts):

@@ -1,4 +1,6 @@
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +9,10 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box
 
-from robo_al.build import create_campaign, load_run_config, parts_of
+from robo_al.build import Rehearsal, rehearse
 from robo_al.config.schema import Config
-from robo_al.report.forecast import foresee, measure, said, sentence
+from robo_al.oracles.simulation import SimulationOracle
+from robo_al.report.forecast import expected_steps, foresee, measure, said, sentence
 from robo_al.testing import FakeEnv
 
 FAKES: dict[str, Any] = {
@@ -48,76 +51,127 @@ class Short(gymnasium.Env[Any, Any]):
         return self.state + 0.1 * action, 1.0, True, False, {}
 
 
-def recorded(folder: Path, **changes: Any) -> Config:
-    with create_campaign(Config.model_validate(FAKES | changes), folder / "run"):
-        pass
-    return load_run_config(folder / "run")
+class Long(Short):
+    """Never ends by itself."""
+
+    def step(self, action: Any) -> Any:
+        observation, reward, _, *rest = super().step(action)
+        return observation, reward, False, *rest
 
 
-def test_every_part_of_a_round_is_really_timed(tmp_path: Path) -> None:
-    config = recorded(tmp_path, horizon=1000, rollout_steps=20)
-    seconds = measure(config, *parts_of(config))
+class Slow(SimulationOracle):
+    """Takes its time, and cannot undo what it does: a robot."""
+
+    repeatable = False
+
+
+@pytest.fixture
+def rehearsed() -> Iterator[Callable[..., Rehearsal]]:
+    """Rehearse a campaign of fakes; its oracle is closed at the end."""
+    with ExitStack() as opened:
+
+        def tried(**changes: Any) -> Rehearsal:
+            rehearsal = rehearse(Config.model_validate(FAKES | changes))
+            opened.enter_context(closing(rehearsal.oracle))
+            return rehearsal
+
+        yield tried
+
+
+def measured(rehearsal: Rehearsal) -> dict[str, float]:
+    return measure(rehearsal.parts, rehearsal.config, rehearsal.oracle)
+
+
+def say(rehearsal: Rehearsal, seconds: Mapping[str, float]) -> str:
+    return sentence(rehearsal.parts, rehearsal.config, seconds)
+
+
+def test_every_part_of_a_round_is_really_timed(rehearsed: Callable[..., Rehearsal]) -> None:
+    rehearsal = rehearsed(horizon=1000, rollout_steps=20)
+    seconds = measured(rehearsal)
     assert set(seconds) == {"retraining", "imagining", "executing", "evaluating", "resetting"}
     assert all(value > 0 for value in seconds.values())
-    assert foresee(config).startswith("A round takes ")
+    assert foresee(rehearsal, "cpu").startswith("A round takes ")
 
 
 def test_a_sentence_names_the_parts_the_longest_first_and_what_to_write_for_less(
-    tmp_path: Path,
+    rehearsed: Callable[..., Rehearsal],
 ) -> None:
-    config = recorded(tmp_path, horizon=1000, evaluation={"starts": 20})
+    rehearsal = rehearsed(horizon=1000, evaluation={"starts": 20})
     seconds = {"evaluating": 31.2, "imagining": 5.04, "executing": 0.01, "retraining": 2.0}
     seconds["resetting"] = 0.0
-    assert sentence(config, *parts_of(config), seconds) == (
+    assert say(rehearsal, seconds) == (
         "A round takes about 38 s at first (31 s for evaluating 20 starts x 1,000 steps, 5.0 s "
         "for imagining 4 candidates x 50 steps, 2.0 s for retraining), and longer as the model "
         "grows: 10 rounds in 6 min or more, unless the task is solved before; for less: "
         "--evaluation.starts 10 or --evaluation.every 5."
     )
     seconds |= {"imagining": 100.0}
-    assert sentence(config, *parts_of(config), seconds).endswith("for less: --candidates 2.")
+    assert say(rehearsal, seconds).endswith("for less: --candidates 2.")
     seconds |= {"resetting": 200.0}
-    text = sentence(config, *parts_of(config), seconds)
+    text = say(rehearsal, seconds)
     assert "(200 s for resetting the env, 100 s for imagining" in text
     assert text.endswith("for less: --evaluation.starts 10 or --evaluation.every 5.")
-    config = recorded(tmp_path / "unevaluated", evaluation={"every": 0})
-    assert sentence(config, *parts_of(config), seconds).endswith("for less: --contexts 2.")
+    rehearsal = rehearsed(evaluation={"every": 0})
+    assert say(rehearsal, seconds).endswith("for less: --contexts 2.")
 
 
-def test_resets_count_as_often_as_a_round_has_them(tmp_path: Path) -> None:
+def test_resets_count_as_often_as_a_round_has_them(rehearsed: Callable[..., Rehearsal]) -> None:
     numbers = {"contexts": 3, "rollouts_per_round": 2, "evaluation": {"starts": 4}}
-    config = recorded(tmp_path, env=f"{Path(__file__)}:Sluggish", **numbers)
-    parts, settings = parts_of(config)
-    assert measure(config, parts, settings)["resetting"] >= Sluggish.seconds * (3 + 2 + 4)
+    rehearsal = rehearsed(env=f"{Path(__file__)}:Sluggish", **numbers)
+    assert measured(rehearsal)["resetting"] >= Sluggish.seconds * (3 + 2 + 4)
 
 
-def test_an_env_that_ends_after_its_first_step_is_foreseen(tmp_path: Path) -> None:
+def test_an_env_that_ends_after_its_first_step_is_foreseen(
+    rehearsed: Callable[..., Rehearsal],
+) -> None:
     model = {"name": "gp", "samples": 2, "frequencies": 16, "max_points": 20, "fit_steps": 3}
-    config = recorded(tmp_path, env=f"{Path(__file__)}:Short", model=model, rollout_steps=5)
-    assert foresee(config).startswith("A round takes ")
+    rehearsal = rehearsed(env=f"{Path(__file__)}:Short", model=model, rollout_steps=5)
+    assert foresee(rehearsal, "cpu").startswith("A round takes ")
 
 
-def test_of_less_than_a_second_nothing_more_is_said(tmp_path: Path) -> None:
-    config = recorded(tmp_path)
+@pytest.mark.parametrize(("ending", "rollouts"), [(0.0, 3), (0.2, 1), (0.05, 4), (1.0, 2)])
+def test_the_steps_of_the_longest_rollout_are_those_of_many_that_were_drawn(
+    ending: float, rollouts: int
+) -> None:
+    rng, most = np.random.default_rng(0), 30
+    ends = rng.random((4000, rollouts, most)) < ending
+    lasted = np.where(ends.any(-1), ends.argmax(-1) + 1, most).max(-1)
+    assert expected_steps(ending, most, rollouts) == pytest.approx(lasted.mean(), abs=0.5)
+
+
+def test_rollouts_that_end_by_themselves_are_not_taken_for_whole_horizons(
+    rehearsed: Callable[..., Rehearsal],
+) -> None:
+    oracle = f"{Path(__file__)}:Slow"  # whose control period of 1 s counts for each step
+    for env, steps in (("Short", 1), ("Long", 600)):
+        rehearsal = rehearsed(env=f"{Path(__file__)}:{env}", oracle=oracle, horizon=600)
+        assert measured(rehearsal)["evaluating"] == steps * rehearsal.config.evaluation.starts
+
+
+def test_of_less_than_a_second_nothing_more_is_said(rehearsed: Callable[..., Rehearsal]) -> None:
+    rehearsal = rehearsed()
     names = ("evaluating", "imagining", "executing", "retraining", "resetting")
     seconds = dict.fromkeys(names, 0.1)
-    assert sentence(config, *parts_of(config), seconds) == (
+    assert say(rehearsal, seconds) == (
         "A round takes less than a second at first, and longer as the model grows: 10 rounds in "
-        "5 s or more, unless the task is solved before."
+        "4.8 s or more, unless the task is solved before."
     )
 
 
-def test_all_rounds_are_foreseen_with_the_evaluations_that_there_are(tmp_path: Path) -> None:
+def test_all_rounds_are_foreseen_with_the_evaluations_that_there_are(
+    rehearsed: Callable[..., Rehearsal],
+) -> None:
     seconds = dict.fromkeys(("imagining", "executing", "retraining", "resetting"), 10.0)
     seconds["evaluating"] = 100.0
-    config = recorded(tmp_path, rounds=30, evaluation={"every": 5}, stop_when_solved=False)
-    text = sentence(config, *parts_of(config), seconds)
+    rehearsal = rehearsed(rounds=30, evaluation={"every": 5}, stop_when_solved=False)
+    text = say(rehearsal, seconds)
     assert "grows: 30 rounds in 30 min or more; for less" in text
 
 
-def test_without_evaluations_none_is_foreseen(tmp_path: Path) -> None:
-    config = recorded(tmp_path, evaluation={"every": 0})
-    assert measure(config, *parts_of(config))["evaluating"] == 0.0
+def test_without_evaluations_none_is_foreseen(rehearsed: Callable[..., Rehearsal]) -> None:
+    rehearsal = rehearsed(evaluation={"every": 0})
+    assert measured(rehearsal)["evaluating"] == 0.0
 
 
 @pytest.mark.parametrize(

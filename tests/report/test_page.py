@@ -12,7 +12,7 @@ import pytest
 
 from robo_al import loop, plugins
 from robo_al.campaign.campaign import Campaign
-from robo_al.campaign.settings import Parts, Settings
+from robo_al.campaign.settings import Parts
 from robo_al.dataset.ledger import EvaluationRow, Ledger, RolloutRow
 from robo_al.errors import OracleError, RunFolderError
 from robo_al.oracles.simulation import SimulationOracle
@@ -22,7 +22,7 @@ from robo_al.report.video import Video, VideoError
 from robo_al.report.words import number
 from robo_al.tasks import contexts_from, describe
 from robo_al.testing import FakeModel, FakeOracle, FakePolicy
-from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
+from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts, fake_settings
 from robo_al.types import EnvSpec, FailureKind
 
 FAKE = "robo_al.testing:FakeEnv"
@@ -78,10 +78,7 @@ def pendulum_parts() -> Parts:
 def pendulum(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete run of a task that can be drawn, with its report."""
     folder = tmp_path_factory.mktemp("runs") / "pendulum"
-    settings = Settings(
-        rounds=3, rollouts_per_round=2, rollout_steps=5, candidates=4, contexts=2,
-        evaluation_starts=3, stop_when_solved=False,
-    )  # fmt: skip
+    settings = fake_settings(evaluation={"starts": 3})
     with (
         Campaign.create(folder, pendulum_parts(), settings, config("pendulum", -1e6)) as campaign,
         SimulationOracle(EnvSpec("pendulum")) as oracle,

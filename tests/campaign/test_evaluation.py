@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from robo_al.loop.evaluation import held_out_scores
+from robo_al.campaign.evaluation import held_out_scores
 from robo_al.testing import FakeModel, fake_task, random_transitions
 from robo_al.types import Channel, Prediction, Task, Trajectory
 
