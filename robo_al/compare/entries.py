@@ -13,7 +13,7 @@ from robo_al.errors import ConfigError
 
 BOUNDS = ("true_dynamics", "all_knowing")
 """Runs that tell what there is to gain, and do not compete."""
-_KEYS = ("tasks", "strategies", "seeds", "budget", "bounds")
+_KEYS = ("tasks", "strategies", "seeds", "budget", "bounds", "reference")
 _NAME = re.compile(r"\w[\w.+-]{0,99}\Z")
 """Of a task or strategy: it names a folder too."""
 _ELSEWHERE = {
@@ -48,6 +48,8 @@ class Entries:
     """The value of a campaign's `strategy`, by name."""
     seeds: tuple[int, ...]
     bounds: tuple[str, ...]
+    reference: str | None = None
+    """One of the strategies; None where nothing is said."""
 
 
 def read_entries(path: Path) -> Entries:
@@ -69,7 +71,13 @@ def read_entries(path: Path) -> Entries:
         _named(data, "strategies", lambda name: name, lines),
         _seeds(data, lines),
         _bounds(data, lines),
+        data.get("reference"),
     )
+    if entries.reference is not None and entries.reference not in entries.strategies:
+        lines.append(
+            f"reference: expected one of the strategies, {', '.join(entries.strategies)}, given "
+            f"{_shown(entries.reference)}"
+        )
     lines += [
         f"strategies.{name}: this name is a bound's; choose another"
         for name in entries.strategies

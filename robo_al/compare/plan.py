@@ -13,13 +13,14 @@ rollouts, starts and evaluations are the same, and a difference is the strategy'
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from robo_al.build import create_campaign
 from robo_al.compare.entries import TaskEntry, read_entries, refuse
+from robo_al.compare.inputs import inputs_of
 from robo_al.config import plain_yaml
 from robo_al.config.components import as_component
 from robo_al.config.load import check_config, load_config
@@ -30,8 +31,12 @@ from robo_al.tasks.shelf import borrowed
 from robo_al.tasks.starts import finds_starts
 from robo_al.types import EnvSpec
 
+REFERENCE = "random"
+"""The strategy that the others are compared with, unless the plan names another."""
 BOUND_STRATEGY = "greedy_return"
 """Of the bounds' campaigns: the all-knowing selector takes its place."""
+HELD_OUT_ERROR = "minus held-out error"
+"""What is evaluated on a task of recorded rollouts."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class TaskPlan:
     budget: int
     """Rollouts of a run, first ones included."""
     measure: str
-    """What is evaluated: `return`, or on logged data `minus held-out error`."""
+    """What is evaluated: `return`, or on logged data `HELD_OUT_ERROR`."""
     finds_starts: bool = False
     """Its starts cannot be asked for: see `robo_al.types.Task.finds_starts`."""
 
@@ -78,6 +83,12 @@ class Plan:
     """Those of the strategies that tell what there is to gain, and do not compete."""
     configs: Mapping[tuple[str, str], Config]
     """Of the campaigns, by task and strategy, whatever the seed."""
+    reference: str = REFERENCE
+    """The strategy that the others are compared with."""
+    planned: tuple[int, ...] = ()
+    """The seeds that were fixed before the first run; empty where that is not known."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of what its campaigns read: see `robo_al.compare.inputs`."""
 
     @property
     def runs(self) -> list[Run]:
@@ -106,6 +117,9 @@ class Plan:
             "strategies": {name: dumps[self.tasks[0].name, name]["strategy"] for name in competing},
             "seeds": list(self.seeds),
             "bounds": list(self.bounds),
+            "reference": self.reference,
+            "planned_seeds": list(self.planned),
+            "inputs": dict(self.inputs),
         }
         return content | {"sha256": content_hash(content)}
 
@@ -154,6 +168,9 @@ def load_plan(source: str | Path) -> Plan:
         entries.seeds,
         entries.bounds,
         configs,
+        entries.reference or REFERENCE,
+        entries.seeds,
+        inputs_of(configs.values()),
     )
 
 
@@ -238,7 +255,7 @@ def _is_replay(config: Config) -> bool:
 
 def _task_plan(name: str, budget: int, config: Config) -> TaskPlan:
     if _is_replay(config):
-        return TaskPlan(name, config.threshold, budget, "minus held-out error")
+        return TaskPlan(name, config.threshold, budget, HELD_OUT_ERROR)
     with borrowed(EnvSpec.in_config(config.model_dump())) as env:
         found = config.starts == "found" if config.starts else finds_starts(env)
     return TaskPlan(name, config.threshold, budget, "return", found)

@@ -45,7 +45,7 @@ class Recording:
             result = examine(name, episode, task, horizon=episode.steps)
             if isinstance(result, Failure):
                 raise UserError(f"{source}: {result.reason}; remove or repair it")
-            different.setdefault(_digest(result), result)
+            different.setdefault(digest(result), result)
         if not different:
             raise UserError(f"{source}: no recorded rollouts in it")
         return cls(source, task, tuple(different.values()))
@@ -53,7 +53,7 @@ class Recording:
     @property
     def sha256(self) -> str:
         """Hash of all observations, actions and rewards."""
-        digests = "".join(_digest(episode) for episode in self.episodes)
+        digests = "".join(digest(episode) for episode in self.episodes)
         return hashlib.sha256(digests.encode()).hexdigest()
 
 
@@ -112,7 +112,8 @@ def _no_reward(observation, action, next_observation):  # type: ignore[no-untype
     return 0.0 * next_observation[..., 0]
 
 
-def _digest(episode: Trajectory) -> str:
+def digest(episode: Trajectory) -> str:
+    """Return the SHA-256 of what was observed, sent and rewarded."""
     content = hashlib.sha256()
     for array in (episode.observations, episode.actions, episode.rewards):
         content.update(f"{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
