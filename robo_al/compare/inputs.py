@@ -54,13 +54,14 @@ def changed(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def _sources(spec: str) -> list[Path]:
-    """Return the files of a plugin that is not installed with robo-al under a name."""
+    """Return the files of a plugin that does not come with robo-al."""
     place, _, _ = spec.rpartition(":")
     if not place or spec.startswith(GYMNASIUM):
         return []
     if place.endswith(".py"):
         return [Path(place)]
-    package = find_spec(place.partition(".")[0])
+    top = place.partition(".")[0]
+    package = None if top.startswith("robo_al") else find_spec(top)
     if package is None or package.origin is None:
         return []
     if package.submodule_search_locations is None:

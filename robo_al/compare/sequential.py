@@ -38,8 +38,8 @@ def evidence(wins: int, losses: int) -> float:
     """
     n = wins + losses
     even = n * np.log(2) + betaln(wins + 1, losses + 1)
-    one_way = [n * np.log(2) if beaten == 0 else -np.inf for beaten in (wins, losses)]
-    logarithm = np.logaddexp(even, np.logaddexp(*one_way) - np.log(2)) - np.log(2)
+    won, lost = (n * np.log(2) if beaten == 0 else -np.inf for beaten in (losses, wins))
+    logarithm = np.logaddexp(even, np.logaddexp(won, lost) - np.log(2)) - np.log(2)
     return float(np.exp(min(logarithm, 700.0)))  # what is larger is no floating-point number
 
 
