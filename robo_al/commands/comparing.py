@@ -3,13 +3,10 @@
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from robo_al.commands import AddCommand, Stopped, tell
+from robo_al.dataset.folders import COMPARISON
 from robo_al.errors import RoboALError, UserError
-
-if TYPE_CHECKING:
-    from robo_al.compare.plan import Plan
 
 
 def add(command: AddCommand) -> None:
@@ -58,29 +55,29 @@ def _run_comparison(
         with Progress(plan, jobs) as progress:
             run_comparison(plan, folder, jobs, progress, options.resume)
     except KeyboardInterrupt:
-        _conclude(plan, folder)
+        _conclude(folder)
         raise Stopped(f"stopped; go on with: {again}") from None
-    failed = _conclude(plan, folder)
+    failed = _conclude(folder)
     if failed:
         from robo_al.report.words import count
 
         raise RoboALError(f"{count(failed, 'run')} failed, see above; try again with: {again}")
 
 
-def _conclude(plan: "Plan", folder: Path) -> int:
+def _conclude(folder: Path) -> int:
     """Write what a comparison has come to and show it; return how many runs failed."""
+    if not (folder / COMPARISON).exists():  # stopped before anything was written
+        return 0
     from rich.console import Console
 
+    from robo_al.compare.folder import planned
     from robo_al.compare.records import UNFINISHED
     from robo_al.compare.report import PAGE, render, write_comparison
     from robo_al.compare.runner import read_records
 
-    if not folder.is_dir():  # stopped before anything was written
-        return 0
+    plan = planned(folder)
     records = list(read_records(folder, plan).values())
-    comparison = write_comparison(
-        folder, plan.tasks, plan.strategies, plan.seeds, plan.bounds, records
-    )
+    comparison = write_comparison(folder, plan, records)
     Console().print(render(comparison))
     print(f"report: {folder / PAGE}")
     return sum(record.failed not in (None, UNFINISHED) for record in records)

@@ -37,7 +37,7 @@ def _report(options: argparse.Namespace) -> None:
 
         plan = planned(folder)
         records = read_records(folder, plan).values()
-        write_comparison(folder, plan.tasks, plan.strategies, plan.seeds, plan.bounds, records)
+        write_comparison(folder, plan, records)
         print(f"report: {folder / PAGE}")
         return
     need_run(folder)  # before what draws is loaded

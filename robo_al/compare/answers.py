@@ -1,6 +1,6 @@
 """A comparison's answers in sentences, for a reader who knows no statistics."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from robo_al.compare.records import UNFINISHED
@@ -8,8 +8,6 @@ from robo_al.report.words import count, listed, noun, number
 
 JSON: TypeAlias = dict[str, Any]
 
-REFERENCE = "random"
-"""The strategy that the others are compared with."""
 TRUE_DYNAMICS = "true_dynamics"
 """The bound that plans with a perfect model: only the return that it ends with says anything."""
 
@@ -19,33 +17,6 @@ STARTS_FOUND = (
     "are not paired by them, and a difference needs more seeds to be found."
 )
 """What a comparison loses on a task whose starts cannot be asked for."""
-HOW_DECIDED = (
-    f"Strategies are compared with {REFERENCE} by the rollouts that they need for an equal return. "
-    "Rollouts are counted until a task is solved, which takes two evaluations in a row at or above "
-    "its threshold. Where no run solved the task, they are counted until the first evaluation that "
-    f"reaches the return that {REFERENCE} ended with.",
-    "Runs of one seed share their first rollouts, the starts of their evaluations and the "
-    "randomness of their candidates, so differences are taken seed by seed. For a run that did not "
-    "get there, the whole budget is counted. Of a task whose starts cannot be asked for (its runs' "
-    "configuration says starts: found), runs of one seed share no starts, and a difference needs "
-    "more seeds to be found.",
-    "A difference is claimed only where the 95 % interval of the mean rollouts saved excludes 0 "
-    "(bootstrap over seeds) and Wilcoxon's signed-rank test agrees at 5 %, after Holm's correction "
-    "for the number of strategies on the task (bounds are no strategies). That no difference was "
-    "found does not mean that there is none.",
-    "The rollouts until a task is solved are Kaplan and Meier's median. Runs that did not solve it "
-    "count as censored. The log-rank test compares the same runs without pairing them.",
-    f'The column "better than {REFERENCE}" holds the probability that a run of the strategy has a '
-    f"larger area under its learning curve than a run of {REFERENCE}; a tie counts as one half, so "
-    "50 % is no difference.",
-    "A run ends once its task is solved, and keeps its last evaluation up to the budget. The area "
-    "under the curve is the mean of its evaluations over the rollouts of the budget.",
-    "Learning curves show the mean of the middle half of the runs (the interquartile mean, IQM). "
-    "Their bands are 95 % intervals of the bootstrap over runs, for each point alone.",
-    "CPU time is that of everything that a run computes, except its evaluations.",
-    "Runs that failed or are not finished are in no figure. They are listed with the reason.",
-)
-"""What a reader who wants to know has to know."""
 
 
 def rollouts(value: float) -> str:
@@ -66,15 +37,20 @@ def solved(own: JSON) -> int:
 def left_out(strategies: Iterable[JSON]) -> str:
     """Return how many runs the figures leave out, or nothing where they have them all."""
     runs = [run for own in strategies for run in own["runs"]]
-    reasons = [run["failed"] for run in runs if run["failed"] is not None]
-    waiting = reasons.count(UNFINISHED)
-    waits = "is" if waiting == 1 else "are"
-    kinds = {"failed": len(reasons) - waiting, f"{waits} {UNFINISHED}": waiting}
-    said = " and ".join(f"{amount} {kind}" for kind, amount in kinds.items() if amount)
+    out = [run for run in runs if run["failed"] is not None]
+    waiting = sum(run["failed"] == UNFINISHED for run in out)
+    repeated = sum(run["repeats"] is not None for run in out)
+    waits, repeats = "is" if waiting == 1 else "are", "repeats" if repeated == 1 else "repeat"
+    kinds = {
+        "failed": len(out) - waiting - repeated,
+        f"{waits} {UNFINISHED}": waiting,
+        f"{repeats} another seed": repeated,
+    }
+    said = [f"{amount} {kind}" for kind, amount in kinds.items() if amount]
     if not said:
         return ""
-    are = "is" if len(reasons) == 1 else "are"
-    return f"{len(reasons)} of {count(len(runs), 'run')} {are} left out of all figures: {said}."
+    are = "is" if len(out) == 1 else "are"
+    return f"{len(out)} of {count(len(runs), 'run')} {are} left out of all figures: {listed(said)}."
 
 
 # ---------------------------------------------------------------- a strategy
@@ -86,14 +62,14 @@ def of_strategy(name: str, own: JSON, task: JSON) -> str:
     Args:
         name: of the strategy.
         own: its figures.
-        task: the task's, of which `goal` and `measure` are used.
+        task: the task's, of which `reference` and `measure` are used.
     """
     if not complete(own):
         return "has no complete run yet"
-    if name == REFERENCE:
+    if name == task["reference"]:
         return "is the strategy that the others are compared with"
     if name == TRUE_DYNAMICS:
-        return f"plans with a perfect model, and ends with a return of {_final(own)}"
+        return f"plans with a perfect model, and ends with a {task['measure']} of {_final(own)}"
     return _compared(own, task)
 
 
@@ -107,37 +83,72 @@ def _final(own: JSON) -> str:
 
 
 def _compared(own: JSON, task: JSON) -> str:
-    """Return how a strategy compares with `random`."""
-    seeds = own["seeds_compared"]
-    if task["goal"] is None:
-        return f"cannot be compared, because there is no complete run of {REFERENCE}"
-    if own["difference"] is None:
+    """Return how a strategy compares with the reference."""
+    seeds, reference = own["seeds_compared"], task["reference"]
+    if not complete(task["strategies"].get(reference, {"runs": []})):
+        return f"cannot be compared, because there is no complete run of {reference}"
+    if not own["tests"]:
         return (
-            f"cannot be compared with {REFERENCE}, because that takes complete runs of both for at "
+            f"cannot be compared with {reference}, because that takes complete runs of both for at "
             f"least two seeds, and {'there is one' if seeds == 1 else 'there are none'}"
         )
-    if own["difference"] == "not found":
-        said = f"was not found to differ from {REFERENCE} with {count(seeds, 'seed')}"
+    if not claims(own):
+        said = f"was not found to differ from {reference} with {count(seeds, 'seed')}"
         few = _too_few([own])
         return f"{said}. {few}" if few else said
-    return _difference(own, task)
+    return ", and ".join(claim(own, task) for claim in (_needed, _ended) if claim(own, task))
 
 
-def _difference(own: JSON, task: JSON) -> str:
-    """Return a difference that is claimed, as so many rollouts."""
-    saved = own["rollouts_saved"]
-    value, limits = abs(saved["value"]), sorted(abs(saved[end]) for end in ("low", "high"))
-    what = "" if task["goal"]["threshold"] else f" to reach {_level(task)}"
+def claims(own: JSON) -> list[str]:
+    """Return the differences from the reference that are claimed of a strategy."""
+    return [own[key] for key in ("difference", "ended") if own[key] not in (None, "not found")]
+
+
+def _needed(own: JSON, task: JSON) -> str:
+    """Return a difference in rollouts, if it is claimed."""
+    if own["difference"] not in ("fewer", "more"):
+        return ""
+    value, between = _sizes(own["rollouts_saved"], rollouts)
+    goal = own["goal"]
+    what = "" if goal["threshold"] else f" to reach a {task['measure']} of {number(goal['level'])}"
+    seeds = count(own["seeds_compared"], "seed")
     return (
-        f"needed {rollouts(value)} {noun('rollout', value)} {own['difference']} than "
-        f"{REFERENCE}{what} (95 % interval {' to '.join(map(rollouts, limits))}, "
-        f"{count(own['seeds_compared'], 'seed')})"
+        f"needed {_at_least(own)}{rollouts(value)} {noun('rollout', value)} {own['difference']} "
+        f"than {task['reference']}{what} (95 % interval {between}, {seeds}{_censored(own, task)})"
     )
 
 
-def _level(task: JSON) -> str:
-    """Return what strategies are compared at where no run solved a task."""
-    return f"a {task['measure']} of {number(task['goal']['level'])}"
+def _ended(own: JSON, task: JSON) -> str:
+    """Return a difference in what runs end with, if it is claimed."""
+    if own["ended"] not in ("higher", "lower"):
+        return ""
+    value, between = _sizes(own["return_gained"], number)
+    seeds = count(own["seeds_compared"], "seed")
+    return (
+        f"ended with a {task['measure']} that is {own['ended']} than that of {task['reference']} "
+        f"by {number(value)} (95 % interval {between}, {seeds})"
+    )
+
+
+def _sizes(interval: JSON, write: Callable[[float], str]) -> tuple[float, str]:
+    """Return how large a difference is whose interval excludes 0, and that interval in words."""
+    limits = sorted(abs(interval[end]) for end in ("low", "high"))
+    return abs(interval["value"]), " to ".join(map(write, limits))
+
+
+def _at_least(own: JSON) -> str:
+    """Return that a difference may be larger: where only runs of the slower one missed the goal."""
+    slower, faster = ("own", "reference") if own["difference"] == "more" else ("reference", "own")
+    missed = own["not_reached"]
+    return "at least " if missed[slower] and not missed[faster] else ""
+
+
+def _censored(own: JSON, task: JSON) -> str:
+    """Return how many of the runs compared did not get there, if any."""
+    missed = own["not_reached"]
+    names = {"its": missed["own"], f"{task['reference']}'s": missed["reference"]}
+    said = [f"{amount} of {whose} runs" for whose, amount in names.items() if amount]
+    return f"; {listed(said)} did not get there" if said else ""
 
 
 def _too_few(compared: Sequence[JSON]) -> str:
@@ -171,33 +182,41 @@ def _unsolved(name: str, task: JSON) -> str:
 
 
 def _differences(task: JSON) -> str:
-    """Return which strategies differ from `random`, the best first."""
-    others = {name: own for name, own in task["strategies"].items() if name != REFERENCE}
-    if REFERENCE not in task["strategies"]:
+    """Return which strategies differ from the reference, the best first."""
+    reference = task["reference"]
+    others = {name: own for name, own in task["strategies"].items() if name != reference}
+    if reference not in task["strategies"]:
         return (
-            f"Whether choosing rollouts helps cannot be told, because {REFERENCE} is not among the "
+            f"Whether choosing rollouts helps cannot be told, because {reference} is not among the "
             "strategies."
         )
-    if task["goal"] is None:
-        return f"Nothing can be compared yet: there is no complete run of {REFERENCE}."
-    compared = {name: own for name, own in others.items() if own["difference"] is not None}
+    if not complete(task["strategies"][reference]):
+        return f"Nothing can be compared yet: there is no complete run of {reference}."
+    compared = {name: own for name, own in others.items() if own["tests"]}
     if not compared:
         return (
-            f"No strategy can be compared with {REFERENCE} yet, because that takes complete runs "
+            f"No strategy can be compared with {reference} yet, because that takes complete runs "
             "of both for at least two seeds."
         )
-    claimed = sorted(
-        (name for name, own in compared.items() if own["difference"] != "not found"),
-        key=lambda name: -float(compared[name]["rollouts_saved"]["value"]),
-    )
+    claimed = sorted((name for name in compared if claims(compared[name])), key=_rank(compared))
     if claimed:
         return " ".join(f"{name} {compared[name]['sentence']}." for name in claimed)
     seeds = sorted({own["seeds_compared"] for own in compared.values()})
     span = " to ".join(f"{n}" for n in (seeds[0], seeds[-1])[: len(seeds)])
-    what = "" if task["goal"]["threshold"] else f" in the rollouts to {_level(task)}"
     few = _too_few(list(compared.values()))
-    said = f"No difference from {REFERENCE}{what} was found with {span} seeds."
+    said = f"No difference from {reference} was found with {span} seeds."
     return f"{said} {few}." if few else said
+
+
+def _rank(compared: Mapping[str, JSON]) -> Callable[[str], tuple[float, float]]:
+    """Return what sorts strategies: rollouts saved, most first, then the return gained."""
+
+    def worth(name: str) -> tuple[float, float]:
+        found = (compared[name][key] for key in ("rollouts_saved", "return_gained"))
+        saved, gained = (-float(each["value"]) if each else 0.0 for each in found)
+        return saved, gained
+
+    return worth
 
 
 def _fastest(task: JSON) -> str:
@@ -219,14 +238,24 @@ def _fastest(task: JSON) -> str:
     else:
         return f"In the median of its runs, every strategy needed {best} to solve the task."
     against = ""
-    if REFERENCE in medians and REFERENCE not in names:
-        against = f"; {REFERENCE} needed {number(medians[REFERENCE])}"
-    elif REFERENCE not in names and complete(task["strategies"].get(REFERENCE, {"runs": []})):
-        against = f"; half of the runs of {REFERENCE} or more did not solve it"
+    reference = task["reference"]
+    if reference in medians and reference not in names:
+        against = f"; {reference} needed {number(medians[reference])}"
+    elif reference not in names and complete(task["strategies"].get(reference, {"runs": []})):
+        against = f"; half of the runs of {reference} or more did not solve it"
     return f"{who} needed the fewest rollouts to solve the task: {best}{against}."
 
 
 # ---------------------------------------------------------------- all tasks
+
+
+_CLAIMED = {
+    "fewer": "needed fewer rollouts than {reference}",
+    "more": "needed more rollouts than {reference}",
+    "higher": "ended higher than {reference}",
+    "lower": "ended lower than {reference}",
+}
+"""What is claimed of a strategy, in words, the good before the bad of each figure."""
 
 
 def of_comparison(tasks: Mapping[str, JSON]) -> str:
@@ -234,28 +263,33 @@ def of_comparison(tasks: Mapping[str, JSON]) -> str:
     if len(tasks) == 1:
         return str(next(iter(tasks.values()))["answer"])
     found: dict[str, dict[str, list[str]]] = {}
-    compared = False
+    compared, reference = False, next(iter(tasks.values()))["reference"]
     for task, result in tasks.items():
         for name, own in result["strategies"].items():
-            compared |= own["difference"] is not None
-            if own["difference"] in ("fewer", "more"):
-                found.setdefault(name, {"fewer": [], "more": []})[own["difference"]].append(task)
+            compared |= bool(own["tests"])
+            for claim in claims(own):
+                found.setdefault(name, {key: [] for key in _CLAIMED})[claim].append(task)
     if not compared:
-        return f"No strategy can be compared with {REFERENCE} yet."
+        return f"No strategy can be compared with {reference} yet."
     all_tasks = count(len(tasks), "task")
     if not found:
-        return f"No strategy was found to differ from {REFERENCE} on any of the {all_tasks}."
-    best_first = sorted(
-        found.items(), key=lambda item: len(item[1]["more"]) - len(item[1]["fewer"])
-    )
-    return " ".join(f"{name} {_tally(tally, all_tasks)}." for name, tally in best_first)
+        return f"No strategy was found to differ from {reference} on any of the {all_tasks}."
+    best_first = sorted(found.items(), key=lambda item: _balance(item[1]))
+    return " ".join(f"{name} {_tally(tally, all_tasks, reference)}." for name, tally in best_first)
 
 
-def _tally(tally: Mapping[str, Sequence[str]], all_tasks: str) -> str:
-    """Return on which tasks a strategy needed fewer rollouts than `random`, and on which more."""
+def _balance(tally: Mapping[str, Sequence[str]]) -> int:
+    """Return on how many more tasks a strategy was worse than better."""
+    worse, better = len({*tally["more"], *tally["lower"]}), {*tally["fewer"], *tally["higher"]}
+    return worse - len(better)
+
+
+def _tally(tally: Mapping[str, Sequence[str]], all_tasks: str, reference: str) -> str:
+    """Return what is claimed of a strategy, and on which tasks."""
     parts = [
-        f"{word} rollouts than {REFERENCE} on {len(names)} of {all_tasks} ({', '.join(names)})"
-        for word, names in tally.items()
+        f"{_CLAIMED[claim].format(reference=reference)} on {len(names)} of {all_tasks} "
+        f"({', '.join(names)})"
+        for claim, names in tally.items()
         if names
     ]
-    return "needed " + ", and ".join(parts)
+    return ", and ".join(parts)

@@ -91,7 +91,7 @@ def learning_curve(
     limits: tuple[float, float],
     measure: str,
 ) -> Figure:
-    """Draw one strategy's learning curve over that of `random`.
+    """Draw one strategy's learning curve over that of the reference.
 
     Args:
         name: the strategy; the other curves are there to compare with.

@@ -13,7 +13,9 @@ from robo_al.errors import ConfigError
 
 BOUNDS = ("true_dynamics", "all_knowing")
 """Runs that tell what there is to gain, and do not compete."""
-_KEYS = ("tasks", "strategies", "seeds", "budget", "bounds")
+_KEYS = ("tasks", "strategies", "seeds", "budget", "bounds", "reference")
+FACTORS = ("rollouts_per_round", "candidates")
+"""Entries of a campaign that a strategy may change, so that batch sizes and pools are compared."""
 _NAME = re.compile(r"\w[\w.+-]{0,99}\Z")
 """Of a task or strategy: it names a folder too."""
 _ELSEWHERE = {
@@ -46,8 +48,12 @@ class Entries:
     tasks: Mapping[str, TaskEntry]
     strategies: Mapping[str, Any]
     """The value of a campaign's `strategy`, by name."""
+    factors: Mapping[str, Mapping[str, Any]]
+    """Which of `FACTORS` a strategy changes, by its name."""
     seeds: tuple[int, ...]
     bounds: tuple[str, ...]
+    reference: str | None = None
+    """One of the strategies; None where nothing is said."""
 
 
 def read_entries(path: Path) -> Entries:
@@ -64,12 +70,26 @@ def read_entries(path: Path) -> Entries:
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a mapping with `tasks`, given {data!r:.80}")
     lines = [_unknown(key) for key in data if key not in _KEYS]
+    tasks = _tasks(data, lines)
+    given = _named(data, "strategies", lambda name: name, lines)
+    factors = {
+        name: {key: value[key] for key in FACTORS if key in value}
+        for name, value in given.items()
+        if isinstance(value, dict)
+    }
     entries = Entries(
-        _tasks(data, lines),
-        _named(data, "strategies", lambda name: name, lines),
+        tasks,
+        {name: _without(value, FACTORS) for name, value in given.items()},
+        {name: changed for name, changed in factors.items() if changed},
         _seeds(data, lines),
         _bounds(data, lines),
+        data.get("reference"),
     )
+    if entries.reference is not None and entries.reference not in entries.strategies:
+        lines.append(
+            f"reference: expected one of the strategies, {', '.join(entries.strategies)}, given "
+            f"{_shown(entries.reference)}"
+        )
     lines += [
         f"strategies.{name}: this name is a bound's; choose another"
         for name in entries.strategies
@@ -77,6 +97,13 @@ def read_entries(path: Path) -> Entries:
     ]
     refuse(path, lines)
     return entries
+
+
+def _without(value: Any, keys: tuple[str, ...]) -> Any:
+    """Return a mapping without some of its keys; anything else as it is."""
+    if not isinstance(value, dict):
+        return value
+    return {key: item for key, item in value.items() if key not in keys}
 
 
 def refuse(path: Path, lines: list[str]) -> None:

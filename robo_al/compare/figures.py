@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy import stats
 
 from robo_al.compare import statistics
@@ -41,6 +41,17 @@ class Runs:
         """What the last evaluation of each run gave."""
         return np.array([returns[-1] for returns in self.returns], float)
 
+    def of(self, chosen: Int[np.ndarray, "m"]) -> "Runs":
+        """Return those runs; of the information nothing, which is of all of them."""
+        return Runs(
+            self.seeds[chosen],
+            [self.rollouts[i] for i in chosen],
+            [self.returns[i] for i in chosen],
+            [self.solved_at[i] for i in chosen],
+            self.cpu_seconds[chosen],
+            np.empty((0, 2)),
+        )
+
     def areas(self, budget: int) -> Float[np.ndarray, "n"]:
         """Return the normalised area under the learning curve of each run."""
         curves = zip(self.rollouts, self.returns, strict=True)
@@ -62,28 +73,6 @@ def runs_that_count(runs: Sequence[JSON]) -> Runs:
         cpu_seconds=np.array([run["cpu_seconds"] for run in complete], float),
         information=np.array(information, float).reshape(-1, 2),
     )
-
-
-@dataclass(frozen=True)
-class Goal:
-    """The equal return at which the rollouts of strategies are compared."""
-
-    level: float
-    threshold: bool
-    """The task's: reached means solved. Otherwise reached is the first evaluation at `level`."""
-
-    def times(
-        self, runs: Runs, budget: int
-    ) -> tuple[Float[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
-        """Return the rollouts until each run reached it, else the budget; and which runs did."""
-        reached: Sequence[float | None] = runs.solved_at
-        if not self.threshold:
-            reached = [
-                statistics.rollouts_to_reach(*curve, self.level)
-                for curve in zip(runs.rollouts, runs.returns, strict=True)
-            ]
-        times = np.array([budget if time is None else time for time in reached], float)
-        return times, np.array([time is not None for time in reached], bool)
 
 
 def iqm_interval(values: Float[np.ndarray, "n"], rng: np.random.Generator) -> JSON:
@@ -129,7 +118,7 @@ def learning_curve(runs: Runs, budget: int, rng: np.random.Generator) -> JSON:
     """Return the interquartile mean over runs at every evaluation, with its band.
 
     It begins where every run has been evaluated; an evaluation holds until the next one, and the
-    last one up to the budget. One run has no band: low and high are null.
+    last one up to the budget. Fewer than three runs have no band: low and high are null.
     """
     evaluated = sorted({*np.concatenate(runs.rollouts).tolist(), budget})
     first = max(int(rollouts[0]) for rollouts in runs.rollouts)
@@ -144,8 +133,8 @@ def learning_curve(runs: Runs, budget: int, rng: np.random.Generator) -> JSON:
     return {
         "rollouts": points.tolist(),
         "value": value.tolist(),
-        "low": low.tolist() if len(runs) > 1 else None,
-        "high": high.tolist() if len(runs) > 1 else None,
+        "low": None if np.isnan(low).all() else low.tolist(),
+        "high": None if np.isnan(high).all() else high.tolist(),
     }
 
 

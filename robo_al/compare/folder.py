@@ -3,11 +3,14 @@
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from robo_al.compare.plan import Plan, TaskPlan, content_hash
+from robo_al.compare.inputs import changed
+from robo_al.compare.plan import REFERENCE, Plan, TaskPlan, content_hash
 from robo_al.config import plain_yaml
+from robo_al.dataset.files import is_there
 from robo_al.dataset.folders import COMPARISON, need_comparison, need_new_or_comparison
 from robo_al.dataset.lock import FolderLock, lock_folder
 from robo_al.errors import ConfigError, RunFolderError
@@ -47,7 +50,22 @@ def planned(folder: Path) -> Plan:
     )
     bounds = tuple(content["bounds"])
     strategies = (*content["strategies"], *bounds)
-    return Plan(tasks, strategies, tuple(content["seeds"]), bounds, configs={})
+    return Plan(
+        tasks,
+        strategies,
+        tuple(content["seeds"]),
+        bounds,
+        configs={},
+        reference=content.get("reference", REFERENCE),
+        planned=tuple(content.get("planned_seeds", ())),
+    )
+
+
+def continued(plan: Plan, folder: Path) -> Plan:
+    """Return a plan with the seeds that the folder's comparison, if it has one, began with."""
+    if not is_there(folder / COMPARISON):
+        return plan
+    return replace(plan, planned=planned(folder).planned)
 
 
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -60,7 +78,7 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         missing = [str(value) for value in was[part] if value not in now[part]]
         if missing:
             lines.append(f"{part}: {', '.join(missing)} there, missing here")
-    return lines
+    return lines + changed(was.get("inputs", {}), now.get("inputs", {}))
 
 
 def _differences(where: str, was: Any, now: Any) -> list[str]:

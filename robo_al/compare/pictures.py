@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from robo_al.compare import charts
-from robo_al.compare.answers import JSON, REFERENCE, TRUE_DYNAMICS, complete
+from robo_al.compare.answers import JSON, TRUE_DYNAMICS, complete
 from robo_al.compare.charts import Bar, Curve, Look
 from robo_al.compare.tables import families
 from robo_al.report.charts import Picture
@@ -27,10 +27,10 @@ def of_all(comparison: JSON) -> dict[str, Picture] | None:
     if not strategies:
         return None
     drawn = charts.looks([*comparison["strategies"], *comparison["bounds"]])
-    tasks = count(len(overall["ranges"]), "task")
+    tasks = count(len(overall["ends"]), "task")
     score = (
-        "score: final return, scaled for each task from the worst (0)\n"
-        f"to the best (1) evaluation; {_sizes(strategies, 'runs', 'run')} of each strategy"
+        "score: final return, from where runs begin (0)\n"
+        f"to the threshold (1); {_sizes(strategies, 'runs', 'run')} of each strategy"
     )
     profile = charts.performance_profile(
         overall["scores"],
@@ -63,7 +63,7 @@ def _sizes(figures: Mapping[str, JSON], key: str, word: str) -> str:
 
 
 def _saved(name: str, result: JSON, drawn: Mapping[str, Look]) -> Picture | None:
-    """Draw the rollouts that each strategy saved against `random`."""
+    """Draw the rollouts that each strategy saved against the reference."""
     compared = {
         strategy: own
         for strategy, own in families(result).items()
@@ -81,10 +81,10 @@ def _saved(name: str, result: JSON, drawn: Mapping[str, Look]) -> Picture | None
         for strategy, own in compared.items()
     ]
     sizes = _sizes(compared, "seeds_compared", "seed")
-    label = f"rollouts saved against {REFERENCE}\nmean and 95 % interval, {sizes}"
+    label = f"rollouts saved against {result['reference']}\nmean and 95 % interval, {sizes}"
     return Picture(
         charts.intervals(bars, label, none=0.0),
-        f"Rollouts saved against {REFERENCE} on {name}: {_in_words(bars)}.",
+        f"Rollouts saved against {result['reference']} on {name}: {_in_words(bars)}.",
     )
 
 
@@ -102,7 +102,8 @@ def _in_words(bars: list[Bar]) -> str:
 
 
 def _learning_curves(name: str, result: JSON, drawn: Mapping[str, Look]) -> list[Picture]:
-    """Draw the learning curve of every strategy over that of `random`."""
+    """Draw the learning curve of every strategy over that of the reference."""
+    reference = result["reference"]
     curves = {
         strategy: _curve(own)
         for strategy, own in families(result).items()
@@ -116,8 +117,8 @@ def _learning_curves(name: str, result: JSON, drawn: Mapping[str, Look]) -> list
     room = 0.05 * (max(seen, default=0) - min(seen, default=0)) or 1.0
     limits = (min(seen, default=0) - room, max(seen, default=0) + room)
     pictures = []
-    for strategy in [name for name in curves if name != REFERENCE] or list(curves):
-        shown = {other: curves[other] for other in (REFERENCE, strategy) if other in curves}
+    for strategy in [name for name in curves if name != reference] or list(curves):
+        shown = {other: curves[other] for other in (reference, strategy) if other in curves}
         svg = charts.learning_curve(
             strategy, shown, drawn, threshold, ceiling, limits, result["measure"]
         )

@@ -13,13 +13,14 @@ rollouts, starts and evaluations are the same, and a difference is the strategy'
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from robo_al.build import create_campaign
-from robo_al.compare.entries import TaskEntry, read_entries, refuse
+from robo_al.compare.entries import Entries, TaskEntry, read_entries, refuse
+from robo_al.compare.inputs import inputs_of
 from robo_al.config import plain_yaml
 from robo_al.config.components import as_component
 from robo_al.config.load import check_config, load_config
@@ -30,8 +31,12 @@ from robo_al.tasks.shelf import borrowed
 from robo_al.tasks.starts import finds_starts
 from robo_al.types import EnvSpec
 
+REFERENCE = "random"
+"""The strategy that the others are compared with, unless the plan names another."""
 BOUND_STRATEGY = "greedy_return"
 """Of the bounds' campaigns: the all-knowing selector takes its place."""
+HELD_OUT_ERROR = "minus held-out error"
+"""What is evaluated on a task of recorded rollouts."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class TaskPlan:
     budget: int
     """Rollouts of a run, first ones included."""
     measure: str
-    """What is evaluated: `return`, or on logged data `minus held-out error`."""
+    """What is evaluated: `return`, or on logged data `HELD_OUT_ERROR`."""
     finds_starts: bool = False
     """Its starts cannot be asked for: see `robo_al.types.Task.finds_starts`."""
 
@@ -78,6 +83,14 @@ class Plan:
     """Those of the strategies that tell what there is to gain, and do not compete."""
     configs: Mapping[tuple[str, str], Config]
     """Of the campaigns, by task and strategy, whatever the seed."""
+    reference: str = REFERENCE
+    """The strategy that the others are compared with."""
+    planned: tuple[int, ...] = ()
+    """The seeds that were fixed before the first run; empty where that is not known."""
+    factors: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """What strategies change of the campaign beside the strategy, by name: `entries.FACTORS`."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of what its campaigns read: see `robo_al.compare.inputs`."""
 
     @property
     def runs(self) -> list[Run]:
@@ -103,9 +116,15 @@ class Plan:
                 | {"config": _without(dumps[task.name, competing[0]], ("strategy", "seed"))}
                 for task in self.tasks
             },
-            "strategies": {name: dumps[self.tasks[0].name, name]["strategy"] for name in competing},
+            "strategies": {
+                name: dumps[self.tasks[0].name, name]["strategy"] | dict(self.factors.get(name, {}))
+                for name in competing
+            },
             "seeds": list(self.seeds),
             "bounds": list(self.bounds),
+            "reference": self.reference,
+            "planned_seeds": list(self.planned),
+            "inputs": dict(self.inputs),
         }
         return content | {"sha256": content_hash(content)}
 
@@ -134,26 +153,30 @@ def load_plan(source: str | Path) -> Plan:
             tasks[name] = _task_config(f"tasks.{name}", entry, path.parent)
         except RoboALError as error:
             lines.append(str(error))
-    strategies = dict(entries.strategies)
-    for name, value in entries.strategies.items() if tasks else ():
+    for name in entries.strategies if tasks else ():
         try:  # on any of the tasks: whether they go together is for the rehearsal
-            _with(next(iter(tasks.values())), f"strategies.{name}", strategy=value)
+            task = next(iter(tasks))
+            _arm(tasks[task], entries.tasks[task].budget, name, entries)
         except ConfigError as error:
             lines.append(str(error))
     refuse(path, lines)
     configs = {
-        (task, name): _with(config, f"strategies.{name}", strategy=value)
+        (task, name): _arm(config, entries.tasks[task].budget, name, entries)
         for task, config in tasks.items()
-        for name, value in strategies.items()
+        for name in entries.strategies
     }
     for task, config in tasks.items():
         configs |= {(task, name): _bound(name, config) for name in entries.bounds}
     return Plan(
         tuple(_task_plan(name, entries.tasks[name].budget, tasks[name]) for name in tasks),
-        (*strategies, *entries.bounds),
+        (*entries.strategies, *entries.bounds),
         entries.seeds,
         entries.bounds,
         configs,
+        entries.reference or REFERENCE,
+        entries.seeds,
+        entries.factors,
+        inputs_of(configs.values()),
     )
 
 
@@ -238,10 +261,18 @@ def _is_replay(config: Config) -> bool:
 
 def _task_plan(name: str, budget: int, config: Config) -> TaskPlan:
     if _is_replay(config):
-        return TaskPlan(name, config.threshold, budget, "minus held-out error")
+        return TaskPlan(name, config.threshold, budget, HELD_OUT_ERROR)
     with borrowed(EnvSpec.in_config(config.model_dump())) as env:
         found = config.starts == "found" if config.starts else finds_starts(env)
     return TaskPlan(name, config.threshold, budget, "return", found)
+
+
+def _arm(config: Config, budget: int, name: str, entries: Entries) -> Config:
+    """Return the campaign of a strategy on a task: as many rollouts, whatever the batch size."""
+    factors = entries.factors.get(name, {})
+    found = _with(config, f"strategies.{name}", strategy=entries.strategies[name], **factors)
+    rest = budget - found.initial_rollouts
+    return found.model_copy(update={"rounds": 1 + -(-rest // found.rollouts_per_round)})
 
 
 def _bound(name: str, config: Config) -> Config:

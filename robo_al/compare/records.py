@@ -1,5 +1,6 @@
 """What a comparison takes from each of its runs, read from that run's folder alone."""
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from typing import Any
 
 from robo_al.dataset.files import is_there, storage, write_atomically
 from robo_al.dataset.folders import CONFIG
+from robo_al.dataset.recordings.recording import digest
 from robo_al.dataset.rows import EvaluationRow, RolloutRow
 from robo_al.dataset.view import RunView
 from robo_al.errors import RoboALError, RunFolderError
@@ -45,6 +47,8 @@ class RunRecord:
     """Of the processor, for everything but evaluation."""
     information: tuple[tuple[float, float], ...]
     """Predicted and realised information [nat] of each rollout that a model chose."""
+    first_rollouts: str | None = None
+    """SHA-256 of what was recorded before any model chose; None of earlier records."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as compact plain data."""
@@ -57,6 +61,7 @@ class RunRecord:
             "failed": self.failed,
             "cpu_seconds": round(self.cpu_seconds, 3),
             "information": [[round(value, 4) for value in pair] for pair in self.information],
+            "first_rollouts": self.first_rollouts,
         }
 
     @classmethod
@@ -72,6 +77,7 @@ class RunRecord:
             failed=data["failed"],
             cpu_seconds=data["cpu_seconds"],
             information=tuple((predicted, realised) for predicted, realised in data["information"]),
+            first_rollouts=data.get("first_rollouts"),
         )
 
 
@@ -107,6 +113,7 @@ def read_record(folder: Path, task: str, strategy: str, seed: int) -> RunRecord:
         failed=failed,
         cpu_seconds=run.cpu_seconds,
         information=tuple(pair for row in run.rollout_rows for pair in _information(row)),
+        first_rollouts=_first_rollouts(run),
     )
 
 
@@ -141,6 +148,16 @@ def _row(evaluation: Evaluation) -> list[Any]:
 
 def _evaluation(row: EvaluationRow) -> Evaluation:
     return Evaluation(row.rollouts, row.transitions, row.mean_return)
+
+
+def _first_rollouts(run: RunView) -> str | None:
+    """Return the SHA-256 of what was recorded before any model chose, if it is all there."""
+    first = [row for row in run.rollout_rows if row.round == 1]
+    try:
+        digests = [digest(run.episode(row.id)) for row in first if row.state == "recorded"]
+    except RoboALError:  # damaged: it is told where it is learned from
+        return None
+    return hashlib.sha256("".join(digests).encode()).hexdigest() if digests else None
 
 
 def _information(row: RolloutRow) -> list[tuple[float, float]]:

@@ -6,7 +6,7 @@ All of it is made of the content of `comparison.json`, and says the same in the 
 import csv
 import io
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from rich.console import Group, RenderableType
 
-from robo_al.compare import answers, pictures, tables
+from robo_al.compare import answers, method, pictures, tables
 from robo_al.compare.analysis import analyse
 from robo_al.compare.answers import JSON
-from robo_al.compare.plan import TaskPlan
+from robo_al.compare.plan import Plan
 from robo_al.compare.records import RunRecord
 from robo_al.compare.tables import Table
 from robo_al.dataset.files import write_atomically
@@ -32,26 +32,16 @@ COLUMNS = (
 
 PAGE = "comparison.html"
 """In a comparison's folder."""
-PAGE_ONLY = ("p value, paired (Holm)", "p value, log-rank", "rank correlation")
+PAGE_ONLY = (tables.GOAL, tables.P_VALUE, "p value, log-rank", "rank correlation")
 """Columns that a terminal of 80 characters has no room for."""
 
 
-def write_comparison(
-    folder: Path,
-    tasks: Sequence[TaskPlan],
-    strategies: Sequence[str],
-    seeds: Sequence[int],
-    bounds: Collection[str],
-    records: Iterable[RunRecord],
-) -> JSON:
+def write_comparison(folder: Path, plan: Plan, records: Iterable[RunRecord]) -> JSON:
     """Write `comparison.json`, `.csv` and `.html`, whatever the comparison has come to.
 
     Args:
         folder: of the comparison.
-        tasks: as planned.
-        strategies: as planned, the bounds among them.
-        seeds: as planned.
-        bounds: those of the strategies that show what there is to gain, and do not compete.
+        plan: of the comparison, as the folder has it.
         records: of the runs there are.
 
     Returns:
@@ -60,7 +50,15 @@ def write_comparison(
     Raises:
         StorageError: a file cannot be written.
     """
-    comparison = analyse(tasks, strategies, seeds, bounds, records)
+    comparison = analyse(
+        plan.tasks,
+        plan.strategies,
+        plan.seeds,
+        plan.bounds,
+        records,
+        plan.reference,
+        plan.planned,
+    )
     texts = {
         "comparison.json": json.dumps(comparison, allow_nan=False, separators=(",", ":")) + "\n",
         "comparison.csv": csv_of(comparison),
@@ -124,7 +122,8 @@ def page(comparison: JSON) -> str:
         overall_pictures=pictures.of_all(comparison),
         left_out=answers.left_out(tables.every_strategy(comparison)),
         failures=tables.failures(comparison),
-        decided=answers.HOW_DECIDED,
+        decided=method.how_decided(comparison),
+        reference=comparison["reference"],
     )
 
 
@@ -179,7 +178,8 @@ def markdown(comparison: JSON) -> str:
     for table in (tables.overall(comparison), tables.failures(comparison)):
         if table.rows:
             parts += [f"### {table.title}", _markdown_table(table)]
-    parts += ["### How a difference is decided", "\n".join(f"- {x}" for x in answers.HOW_DECIDED)]
+    decided = method.how_decided(comparison)
+    parts += ["### How a difference is decided", "\n".join(f"- {x}" for x in decided)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

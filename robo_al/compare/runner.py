@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
 
-from robo_al.compare.folder import check_folder, lock
+from robo_al.compare.folder import check_folder, continued, lock
 from robo_al.compare.plan import Plan, Run, rehearse
 from robo_al.compare.records import FAILED, RunRecord, read_record, write_failure
 from robo_al.dataset.files import storage, write_atomically
@@ -96,6 +96,7 @@ def run_comparison(
         folder.mkdir(parents=True, exist_ok=True)
     with lock(folder) as held:
         check_folder(plan, folder, resume)  # again: another process may have been faster
+        plan = continued(plan, folder)
         records = read_records(folder, plan)
         if not (folder / STARTED_IN).exists():
             note_start_folder(folder)

@@ -3,15 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from robo_al.compare.answers import JSON, REFERENCE, complete, rollouts, solved
-from robo_al.report.words import computing, computing_unit, listed, noun, number, percent
+from robo_al.compare.answers import JSON, claims, complete, rollouts, solved
+from robo_al.report.words import computing, computing_unit, noun, number, percent
 
 NOTHING = "–"
 """In a cell: there is nothing to say."""
 SOLVED_AFTER = "rollouts until solved (median)"
 """A column's heading."""
-CLAIMS = {"fewer": "fewer", "more": "more", "not found": "none", None: NOTHING}
-"""How a difference from `random` that is claimed, or is not, stands in a cell."""
+GOAL = "compared at"
+"""A column's heading."""
+P_VALUE = "p value (Holm)"
+"""A column's heading: the smaller one, where both rollouts and returns were tested."""
 
 
 @dataclass(frozen=True)
@@ -68,36 +70,33 @@ def of_task(name: str, result: JSON) -> list[Table]:
 
 
 def comparing(name: str, result: JSON) -> Table:
-    """Return how the strategies compare with `random`."""
-    goal, budget, threshold = result["goal"], result["budget"], result["threshold"]
+    """Return how the strategies compare with the reference."""
+    budget, threshold, reference = result["budget"], result["threshold"], result["reference"]
     caption = [f"Each run of {name} has a budget of {budget} rollouts."]
     if threshold is not None:
         caption.append(f"It is solved by two evaluations in a row at or above {threshold:g}.")
-    if goal is not None:
-        until = "the task is solved"
-        if not goal["threshold"]:
-            until = f"an evaluation reaches {number(goal['level'])}, what {REFERENCE} ended with"
-        caption.append(
-            f"Rollouts saved are counted until {until}: the mean over seeds, against {REFERENCE}."
-        )
-    caption.append("Intervals in brackets are 95 % intervals.")
+    caption.append(
+        f"Rollouts saved against {reference} are counted until that which the column {GOAL} names: "
+        "the mean over seeds. Intervals in brackets are 95 % intervals."
+    )
     return Table(
         f"{name}: rollouts",
         " ".join(caption),
         (
-            "strategy", "solved", SOLVED_AFTER, "rollouts saved", "difference claimed",
-            "p value, paired (Holm)", "p value, log-rank", f"better than {REFERENCE}",
+            "strategy", "solved", SOLVED_AFTER, GOAL, "rollouts saved", "difference claimed",
+            P_VALUE, "p value, log-rank", f"better than {reference}",
         ),
         [
             [
                 strategy,
                 _solved(own, threshold),
                 _median(own["rollouts_to_solved"], budget),
+                _goal(own["goal"]),
                 _interval(own["rollouts_saved"], rollouts),
-                CLAIMS[own["difference"]],
-                _p_value(own["paired_p_holm"]),
+                _claim(own),
+                _p_value(min((test["p_holm"] for test in own["tests"].values()), default=None)),
                 _p_value(own["log_rank_p"]),
-                _share(own["p_better_than_random"]),
+                _share(own["p_better"]),
             ]
             for strategy, own in result["strategies"].items()
         ],
@@ -169,14 +168,17 @@ def _cost_unit(result: JSON) -> tuple[str, float]:
 
 def overall(comparison: JSON) -> Table:
     """Return how the strategies do over all tasks."""
-    ranges = comparison["overall"]["ranges"]
-    tasks = listed(list(ranges)) if ranges else "none"
+    ends = [
+        f"{task} {number(scale['zero'])} to {number(scale['one'])}"
+        for task, scale in comparison["overall"]["ends"].items()
+    ]
     return Table(
         "Over all tasks",
-        "A score is a final return, scaled for each task from 0, its worst evaluation in any run, "
-        f"to 1, the best. The tasks are {tasks}. Scores are means of the middle "
-        "half of the runs, with 95 % intervals in brackets, for which runs are drawn anew within "
-        "each task.",
+        "A score is a final return on a scale with fixed ends: 0 is where the runs of "
+        f"{comparison['reference']} begin, 1 the threshold (without one, what a perfect model "
+        "reaches); of a model's error, 0 is that of always predicting the mean change, and 1 none. "
+        f"The ends are {'; '.join(ends) or 'none'}. Scores are means of the middle half of the "
+        "runs, with 95 % intervals in brackets, for which runs are drawn anew within each task.",
         ("strategy", "score", "tasks", "runs"),
         [
             [strategy, _interval(own["normalised_iqm"]), f"{own['tasks']}", f"{own['runs']}"]
@@ -213,6 +215,20 @@ def failures(comparison: JSON) -> Table:
 def _solved(own: JSON, threshold: float | None) -> str:
     runs = len(complete(own))
     return f"{solved(own)} of {runs}" if runs and threshold is not None else NOTHING
+
+
+def _goal(goal: JSON | None) -> str:
+    """Return where a strategy and the reference are compared."""
+    if goal is None:
+        return NOTHING
+    return "solved" if goal["threshold"] else number(goal["level"])
+
+
+def _claim(own: JSON) -> str:
+    """Return which differences from the reference are claimed."""
+    ends = {"higher": "ends higher", "lower": "ends lower"}
+    found = [ends.get(claim, claim) for claim in claims(own)]
+    return ", ".join(found) or ("none" if own["tests"] else NOTHING)
 
 
 def _interval(interval: JSON | None, write: Callable[[float], str] = number) -> str:

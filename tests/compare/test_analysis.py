@@ -15,6 +15,7 @@ from scipy import stats
 from robo_al.compare.analysis import analyse
 from robo_al.compare.plan import TaskPlan
 from robo_al.compare.records import Evaluation, RunRecord
+from robo_al.compare.sequential import evidence
 
 synthetic = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("synthetic.py"))))
 
@@ -108,13 +109,13 @@ def held(run: dict[str, Any], budget: int) -> list[float]:
     return returns  # type: ignore[return-value]
 
 
-def spent(run: dict[str, Any], result: dict[str, Any]) -> float:
+def spent(run: dict[str, Any], goal: dict[str, Any], result: dict[str, Any]) -> float:
     """Return the rollouts that a run needed for the return at which strategies are compared."""
-    level, budget = result["goal"]["level"], result["budget"]
-    if result["goal"]["threshold"]:
-        return float(run["solved_at"]["rollouts"] if run["solved_at"] else budget)
+    level, budget = goal["level"], result["budget"]
+    if goal["threshold"]:
+        return float(run["solved_at"]["rollouts"] if run["solved_at"] else budget + 1)
     reached = [row["rollouts"] for row in run["evaluations"] if row["mean_return"] >= level]
-    return float(min([*reached, budget]))
+    return float(min([*reached, budget + 1]))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -136,14 +137,15 @@ def test_figures_are_reckoned_again(comparison: dict[str, Any], task: str, strat
         there = [curve[rollouts - 1] for curve in curves]
         assert value == pytest.approx(stats.trim_mean(there, 0.25))
     if strategy == "random":
-        assert own["rollouts_saved"] is own["p_better_than_random"] is own["paired_p"] is None
+        assert own["rollouts_saved"] is own["p_better"] is None and own["tests"] == {}
         return
     pairs = zip(random["runs"], own["runs"], strict=True)
-    saved = [spent(theirs, result) - spent(mine, result) for theirs, mine in pairs]
+    goal = own["goal"]
+    saved = [spent(theirs, goal, result) - spent(mine, goal, result) for theirs, mine in pairs]
     assert own["rollouts_saved"]["value"] == pytest.approx(np.mean(saved))
     areas_random = [np.mean(held(run, budget)[: budget - 1]) for run in random["runs"]]
     better = [(a > b) + (a == b) / 2 for a in areas for b in areas_random]
-    assert own["p_better_than_random"]["value"] == pytest.approx(np.mean(better))
+    assert own["p_better"]["value"] == pytest.approx(np.mean(better))
 
 
 def test_solved_runs_are_reckoned_again(comparison: dict[str, Any]) -> None:
@@ -160,17 +162,19 @@ def test_solved_runs_are_reckoned_again(comparison: dict[str, Any]) -> None:
     assert better["log_rank_p"] == pytest.approx(stats.logrank(a, b).pvalue)
     differences = np.subtract(times["random"], times["joint_information"])
     assert (differences > 0).all()
-    assert better["paired_p"] == pytest.approx(2 / 2 ** len(SEEDS))
+    assert better["tests"]["rollouts"]["wins"] == len(SEEDS)
 
 
 def test_another_strategy_changes_no_figure(comparison: dict[str, Any]) -> None:
     alone = compared(RECORDS, (PENDULUM,), ("random", "ucb"))
     before = comparison["tasks"]["pendulum"]["strategies"]["ucb"]
     after = json.loads(json.dumps(alone["tasks"]["pendulum"]["strategies"]["ucb"]))
-    of_the_family = ("paired_p_holm", "seeds_needed")
-    assert {k: v for k, v in after.items() if k not in of_the_family} == {
-        k: v for k, v in before.items() if k not in of_the_family
+    of_the_family = ("seeds_needed", "sentence")
+    assert {k: v for k, v in after.items() if k not in (*of_the_family, "tests")} == {
+        k: v for k, v in before.items() if k not in (*of_the_family, "tests")
     }
+    for name, test in after["tests"].items():
+        assert test["p"] == before["tests"][name]["p"]
 
 
 # ---------------------------------------------------------------- what is claimed
@@ -214,19 +218,19 @@ def test_p_values_are_corrected_by_holm() -> None:
         fair=[time - 2 + 3 * (seed in (1, 4)) for seed, time in enumerate(RANDOM)],
         same=[time + (-1) ** seed for seed, time in enumerate(RANDOM)],
     )["strategies"]
-    raw = [found[name]["paired_p"] for name in ("good", "fair", "same")]
+    tests = [found[name]["tests"]["rollouts"] for name in ("good", "fair", "same")]
+    raw = [test["p"] for test in tests]
     assert raw == sorted(raw)
     first = 3 * raw[0]
     second = max(first, 2 * raw[1])
-    assert [found[name]["paired_p_holm"] for name in ("good", "fair", "same")] == pytest.approx(
-        [first, second, max(second, raw[2])]
-    )
+    expected = [min(p, 1.0) for p in (first, second, max(second, raw[2]))]
+    assert [test["p_holm"] for test in tests] == pytest.approx(expected)
 
 
 def test_the_interval_alone_is_not_enough() -> None:
     found = against_random(good=[5, 6, 4, 8, 5])["strategies"]["good"]
     assert found["rollouts_saved"]["low"] > 0
-    assert found["paired_p_holm"] == pytest.approx(2 / 2**5)
+    assert found["tests"]["rollouts"]["p_holm"] == pytest.approx(1 / evidence(5, 0))
     assert found["difference"] == "not found"
     assert found["sentence"] == (
         "was not found to differ from random with 5 seeds. So few seeds cannot show a difference, "
@@ -234,17 +238,10 @@ def test_the_interval_alone_is_not_enough() -> None:
     )
 
 
-@pytest.mark.parametrize(("others", "needed"), [(1, 6), (4, 8)])
-def test_seeds_needed_are_the_fewest_that_could_tell(others: int, needed: int) -> None:
-    found = against_random(**{f"s{i}": [5, 6] for i in range(others)})["strategies"]["s0"]
-    assert found["seeds_needed"] == needed
-    assert others * 2 / 2**needed <= 0.05 < others * 2 / 2 ** (needed - 1)
-
-
 def test_runs_that_never_solved_it_count_as_the_budget() -> None:
     found = against_random(good=[8, None, 8, 8, None, 8, 8, 8, 8, 8])["strategies"]["good"]
     saved = [time - 8 for time in RANDOM]
-    saved[1], saved[4] = RANDOM[1] - 20, RANDOM[4] - 20
+    saved[1], saved[4] = RANDOM[1] - 21, RANDOM[4] - 21
     assert found["rollouts_to_solved"]["censored"] == 2
     assert found["rollouts_saved"]["value"] == pytest.approx(np.mean(saved))
 
@@ -252,18 +249,59 @@ def test_runs_that_never_solved_it_count_as_the_budget() -> None:
 # ---------------------------------------------------------------- where less can be told
 
 
-def test_a_task_that_nobody_solved_is_compared_at_what_random_ended_with(
-    comparison: dict[str, Any],
-) -> None:
-    result = comparison["tasks"]["hard"]
-    ends = [run["evaluations"][-1]["mean_return"] for run in result["strategies"]["random"]["runs"]]
-    assert result["goal"] == {
-        "level": pytest.approx(stats.trim_mean(ends, 0.25)),
-        "threshold": False,
-    }
-    better = result["strategies"]["joint_information"]
+def test_a_task_that_nobody_solved_is_compared_most_of_the_way() -> None:
+    records = synthetic.learning(HARD, RATES, range(12))
+    found = compared(records, (HARD,), seeds=range(12))["tasks"]["hard"]
+    better = found["strategies"]["joint_information"]
+    assert not better["goal"]["threshold"] and -15 < better["goal"]["level"] < 0
     assert better["difference"] == "fewer"
-    assert f" to reach a return of {result['goal']['level']:.3g} (95 %" in better["sentence"]
+    assert f" to reach a return of {better['goal']['level']:.3g} (95 %" in better["sentence"]
+
+
+def test_a_strategy_that_never_learns_is_told_to_be_worse() -> None:
+    rng, records = np.random.default_rng(0), []
+    for seed in range(30):
+        for name, end in (("random", -20), ("never", -100)):
+            returns = np.linspace(-100, end, 20) + rng.normal(size=20)
+            records.append(synthetic.run_of(HARD, name, seed, returns.tolist()))
+    found = compared(records, (HARD,), ("random", "never"), range(30))
+    never = found["tasks"]["hard"]["strategies"]["never"]
+    assert (never["difference"], never["ended"]) == ("more", "lower")
+    assert never["sentence"].startswith("needed at least ")
+    assert (
+        "30 of its runs did not get there), and ended with a return that is lower"
+        in (found["answer"])
+    )
+
+
+def test_a_third_strategy_changes_no_claim_about_two() -> None:
+    rng, records = np.random.default_rng(1), []
+    for seed in range(12):
+        noise = rng.normal(size=(3, 20))
+        for i, (name, end) in enumerate((("random", -60), ("good", -20), ("third", -90))):
+            returns = np.linspace(-100, end, 20) + noise[i]
+            if (name, seed) == ("third", 4):  # it solves the task once
+                returns[5:] = 60
+            records.append(synthetic.run_of(HARD, name, seed, returns.tolist()))
+    alone, beside = (
+        compared(records, (HARD,), names, range(12))["tasks"]["hard"]["strategies"]["good"]
+        for names in (("random", "good"), ("random", "good", "third"))
+    )
+    assert alone["difference"] == "fewer"
+    assert beside["sentence"] == alone["sentence"]
+
+
+def test_seeds_with_the_same_first_rollouts_count_once() -> None:
+    drawn = ["a", "b", "a", "c", "b", "d"]
+    records = [
+        dataclasses.replace(record, first_rollouts=drawn[record.seed])
+        for record in RECORDS
+        if record.seed < 6
+    ]
+    own = compared(records, seeds=range(6))["tasks"]["pendulum"]["strategies"]["ucb"]
+    assert [run["repeats"] for run in own["runs"]] == [None, None, 0, None, 1, None]
+    assert own["seeds_compared"] == 4
+    assert "those of seed 0" in own["runs"][2]["failed"]
 
 
 def test_failed_runs_are_in_no_figure_and_in_the_runs() -> None:
@@ -302,7 +340,6 @@ def test_nothing_has_run_yet(strategies: tuple[str, ...]) -> None:
     json.dumps(found, allow_nan=False)
     assert found["overall"]["strategies"] == {}
     for result in found["tasks"].values():
-        assert result["goal"] is None
         for own in (result["strategies"] | result["bounds"]).values():
             assert own["sentence"] == "has no complete run yet"
 
@@ -317,7 +354,7 @@ def test_without_random_nothing_is_compared() -> None:
 def test_one_seed_tells_no_difference() -> None:
     own = compared(RECORDS, seeds=(3,))["tasks"]["pendulum"]["strategies"]["joint_information"]
     assert own["rollouts_saved"]["value"] > 0
-    assert own["rollouts_saved"]["low"] is own["paired_p"] is own["difference"] is None
+    assert own["rollouts_saved"]["low"] is own["difference"] is None and own["tests"] == {}
     assert own["sentence"] == (
         "cannot be compared with random, because that takes complete runs of both for at least two "
         "seeds, and there is one"
@@ -350,8 +387,10 @@ def test_bounds_do_not_compete(comparison: dict[str, Any]) -> None:
     assert list(result["bounds"]) == list(BOUNDS)
     assert set(comparison["overall"]["strategies"]) == set(STRATEGIES)
     knowing = result["bounds"]["all_knowing"]
-    assert knowing["paired_p_holm"] == knowing["paired_p"]  # a family of its own
-    without = compared(RECORDS)["tasks"]["pendulum"]
+    tests = [own["bounds"]["all_knowing"]["tests"] for own in comparison["tasks"].values()]
+    count = sum(map(len, tests))  # a family of its own, over all tasks
+    assert knowing["tests"]["rollouts"]["p_holm"] <= count * knowing["tests"]["rollouts"]["p"]
+    without = compared(RECORDS, TASKS)["tasks"]["pendulum"]
     assert json.loads(json.dumps(without["strategies"])) == result["strategies"]
     assert without["answer"] == result["answer"]
 
@@ -368,24 +407,17 @@ def test_a_perfect_model_is_a_return_and_nothing_else(comparison: dict[str, Any]
     assert own["sentence"].endswith(", 7 seeds)")
 
 
-def test_scores_lie_between_the_worst_and_the_best_evaluation(comparison: dict[str, Any]) -> None:
+def test_scores_have_ends_that_no_run_sets(comparison: dict[str, Any]) -> None:
     overall = comparison["overall"]
     scores: dict[str, list[float]] = {name: [] for name in STRATEGIES}
     for task, result in comparison["tasks"].items():
-        ends = {
-            name: [run["evaluations"][-1]["mean_return"] for run in own["runs"]]
-            for name, own in result["strategies"].items()
-        }
-        seen = [
-            row["mean_return"]
-            for own in result["strategies"].values()
-            for run in own["runs"]
-            for row in run["evaluations"]
-        ]
-        worst, best = min(seen), max(seen)
-        assert overall["ranges"][task] == {"worst": worst, "best": best}
-        for name, values in ends.items():
-            scores[name] += [(value - worst) / (best - worst) for value in values]
+        runs = {name: own["runs"] for name, own in result["strategies"].items()}
+        first = [run["evaluations"][0]["mean_return"] for run in runs["random"]]
+        zero, one = (-1, 0) if task == "logged" else (np.mean(first), result["threshold"])
+        assert overall["ends"][task] == {"zero": pytest.approx(zero), "one": one}
+        for name in STRATEGIES:
+            ends = [run["evaluations"][-1]["mean_return"] for run in runs[name]]
+            scores[name] += [(value - zero) / (one - zero) for value in ends]
     for name, own in overall["strategies"].items():
         assert own["runs"] == len(scores[name]) == 21
         assert own["normalised_iqm"]["value"] == pytest.approx(stats.trim_mean(scores[name], 0.25))
@@ -399,20 +431,44 @@ def test_one_task_is_not_all_tasks() -> None:
         synthetic.run_of(HARD, name, 0, [-150.0, -115.0 - i]) for i, name in enumerate(STRATEGIES)
     ]
     overall = compared(records, (HARD,), seeds=(0,))["overall"]
-    assert overall["ranges"] == overall["strategies"] == {}
+    assert overall["ends"] == overall["strategies"] == {}
 
 
 def test_returns_that_are_nearly_alike_are_not_stretched() -> None:
-    tasks = [TaskPlan(name, None, 2, "return") for name in ("learned", "other", "flat")]
+    tasks = [TaskPlan(name, 0.0, 2, "return") for name in ("one", "other")]
     records = [
-        synthetic.run_of(task, name, 0, returns)
+        synthetic.run_of(task, name, 0, [-200.0, -115.7 + 0.45 * i])
         for i, name in enumerate(STRATEGIES)
-        for task, returns in zip(
-            tasks, ([-500.0, -115.0 - i], [0.0, 1.0], [-25.0, -25.0 - i / 100]), strict=True
-        )
+        for task in tasks
     ]
     overall = compared(records, tasks, seeds=(0,))["overall"]
-    assert list(overall["ranges"]) == ["learned", "other"]
-    for own in overall["strategies"].values():
-        assert own["tasks"] == 2
-        assert own["normalised_iqm"]["value"] > 0.99
+    found = [own["normalised_iqm"]["value"] for own in overall["strategies"].values()]
+    assert max(found) - min(found) < 0.01
+
+
+def test_without_a_threshold_a_perfect_model_is_the_upper_end() -> None:
+    tasks = [TaskPlan(name, None, 2, "return") for name in ("one", "other")]
+    records = [
+        synthetic.run_of(task, name, 0, returns)
+        for task in tasks
+        for name, returns in (("random", [-100.0, -60.0]), ("true_dynamics", [-20.0]))
+    ]
+    found = compared(records, tasks, ("random",), (0,), ("true_dynamics",))["overall"]
+    assert found["ends"]["one"] == {"zero": -100, "one": -20}
+    assert found["strategies"]["random"]["normalised_iqm"]["value"] == 0.5
+    assert compared(records, tasks, ("random",), (0,))["overall"]["ends"] == {}
+
+
+def test_the_reference_may_be_another_strategy() -> None:
+    seeds = range(12)
+    records = synthetic.learning(PENDULUM, RATES, seeds)
+    found = compared(records, seeds=seeds)["tasks"]["pendulum"]["strategies"]
+    turned = analyse((PENDULUM,), STRATEGIES, seeds, (), records, "joint_information")
+    own = turned["tasks"]["pendulum"]["strategies"]
+    assert (
+        own["joint_information"]["sentence"] == "is the strategy that the others are compared with"
+    )
+    assert own["random"]["difference"] == "more"
+    saved = found["joint_information"]["rollouts_saved"]["value"]
+    assert own["random"]["rollouts_saved"]["value"] == pytest.approx(-saved)
+    assert "more than joint_information" in turned["answer"]

@@ -74,14 +74,14 @@ def test_strategies_with_fewer_seeds_are_told_as_a_span() -> None:
         solving("random", RANDOM[:3]), solving("good", [5, 6, 4]), solving("late", [5, 6]),
         strategies="random good late",
     )  # fmt: skip
-    assert "was found with 2 to 3 seeds. So few" in found and "; 7 seeds could." in found
+    assert "was found with 2 to 3 seeds. So few" in found and "; 8 seeds could." in found
 
 
 def test_nothing_solved() -> None:
     records = solving("random", [None, None]), solving("good", [None, None])
     assert answer(2, *records) == (
         "No complete run solved pendulum within 20 rollouts: none had two evaluations in a row at "
-        "or above -30. No difference from random in the rollouts to a return of -40 was found with "
+        "or above -30. No difference from random was found with "
         "2 seeds. So few seeds cannot show a difference, however large it is; 6 seeds could."
     )
 
@@ -126,21 +126,31 @@ def test_what_cannot_be_told(records: list[RunRecord], strategies: str, said: st
     assert found["answer"] == said  # one task: its answer is the comparison's
 
 
-def task_of(**differences: str | None) -> dict[str, Any]:
+def task_of(**claims: str | None) -> dict[str, Any]:
     """Return as much of a task as the answer to a comparison reads."""
-    return {"strategies": {name: {"difference": found} for name, found in differences.items()}}
+    strategies = {
+        name: {
+            "difference": claim if claim in ("fewer", "more") else None,
+            "ended": claim if claim in ("higher", "lower") else None,
+            "tests": {} if claim is None else {"rollouts": {}},
+        }
+        for name, claim in claims.items()
+    }
+    return {"reference": "random", "strategies": strategies}
 
 
 def test_all_tasks_are_summed_up_best_first() -> None:
     tasks = {
-        "pendulum": task_of(random=None, slow="more", good="fewer"),
-        "cartpole": task_of(random=None, slow="fewer", good="fewer"),
-        "reacher": task_of(random=None, slow="more", good="not found"),
+        "pendulum": task_of(random=None, slow="more", good="fewer", late="lower"),
+        "cartpole": task_of(random=None, slow="fewer", good="fewer", late="not found"),
+        "reacher": task_of(random=None, slow="more", good="not found", late="higher"),
     }
     assert answers.of_comparison(tasks) == (
         "good needed fewer rollouts than random on 2 of 3 tasks (pendulum, cartpole). "
+        "late ended higher than random on 1 of 3 tasks (reacher), "
+        "and ended lower than random on 1 of 3 tasks (pendulum). "
         "slow needed fewer rollouts than random on 1 of 3 tasks (cartpole), "
-        "and more rollouts than random on 2 of 3 tasks (pendulum, reacher)."
+        "and needed more rollouts than random on 2 of 3 tasks (pendulum, reacher)."
     )
 
 
@@ -155,7 +165,8 @@ def test_all_tasks_without_a_difference() -> None:
 
 
 def test_runs_left_out_are_counted_by_kind() -> None:
-    runs = [{"failed": reason} for reason in (None, "it broke", "not finished", "not finished")]
+    reasons = (None, "it broke", "not finished", "not finished")
+    runs: list[dict[str, Any]] = [{"failed": reason, "repeats": None} for reason in reasons]
     assert answers.left_out([{"runs": runs}]) == (
         "3 of 4 runs are left out of all figures: 1 failed and 2 are not finished."
     )
@@ -163,6 +174,10 @@ def test_runs_left_out_are_counted_by_kind() -> None:
         "1 of 2 runs is left out of all figures: 1 failed."
     )
     assert answers.left_out([{"runs": runs[:1]}]) == ""
+    again = {"failed": "the same as seed 3", "repeats": 3}
+    assert answers.left_out([{"runs": [*runs[:2], again]}]) == (
+        "2 of 3 runs are left out of all figures: 1 failed and 1 repeats another seed."
+    )
 
 
 @pytest.mark.parametrize(("value", "said"), [(3.14, "3.1"), (12.34, "12.3"), (3.0, "3")])

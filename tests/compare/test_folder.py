@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from robo_al.compare import folder as module
-from robo_al.compare.folder import check_folder, differences, lock
-from robo_al.compare.plan import load_plan
+from robo_al.compare.folder import check_folder, continued, differences, lock, planned
+from robo_al.compare.plan import content_hash, load_plan
 from robo_al.config import plain_yaml
 from robo_al.errors import RunFolderError
 
@@ -138,3 +138,36 @@ def test_a_folder_is_waited_for_until_the_last_worker_has_ended(tmp_path: Path) 
     lock(tmp_path).close()
     assert ended.is_set()
     timer.join()
+
+
+# ---------------------------------------------------------------- what it read
+
+
+@pytest.mark.parametrize("part", ["plugin", "file", "recording"])
+def test_what_was_read_and_has_changed_is_named(part: str) -> None:
+    was = {"tasks": {}, "strategies": {}, "seeds": [], "bounds": [], "inputs": {part: "a"}}
+    assert differences(was, was) == []
+    assert differences(was, was | {"inputs": {part: "b"}}) == [
+        f"{part}: its content is not what it was when the comparison began"
+    ]
+    before = {key: value for key, value in was.items() if key != "inputs"}  # an earlier version's
+    assert differences(before, was) == []
+
+
+def test_the_seeds_that_were_planned_first_stay_so(write: Write, begun: Path) -> None:
+    more = continued(load_plan(write(seeds=5)), begun)
+    assert (more.planned, more.seeds) == ((0, 1), (0, 1, 2, 3, 4))
+    assert load_plan(write(seeds=5)).planned == (0, 1, 2, 3, 4)
+    assert planned(begun).planned == (0, 1)
+
+
+def test_an_earlier_folder_says_neither_reference_nor_planned_seeds(
+    write: Write, begun: Path
+) -> None:
+    content = load_plan(write()).content()
+    for key in ("reference", "planned_seeds", "inputs"):
+        del content[key]
+    content["sha256"] = content_hash(content)
+    (begun / "comparison.yaml").write_text(plain_yaml.dump(content))
+    assert (planned(begun).reference, planned(begun).planned) == ("random", ())
+    check_folder(load_plan(write(reference="joint_information")), begun, resume=True)

@@ -232,3 +232,20 @@ def test_a_policy_that_cannot_be_evaluated_is_found(write: Write, tmp_path: Path
     plan = only_proposes(write(tasks=fake(tmp_path, policy=f"{tmp_path}/proposer.py:Proposer")))
     with pytest.raises(ConfigError, match="it cannot be evaluated"):
         rehearse(plan, (), lambda task, strategy: None)
+
+
+def test_batch_size_and_candidates_may_be_a_strategy_s(write: Write) -> None:
+    strategies = {
+        "one": {"acquisition": "random"},
+        "four": {"acquisition": "random", "rollouts_per_round": 4, "candidates": 12},
+    }
+    plan = load_plan(write(strategies=strategies, budget=9, reference="one"))
+    one, four = (plan.configs["fake", name] for name in ("one", "four"))
+    assert (one.rollouts_per_round, one.candidates, one.rounds) == (1, 4, 9)
+    assert (four.rollouts_per_round, four.candidates, four.rounds) == (4, 12, 3)
+    assert four.strategy == one.strategy and plan.reference == "one"
+    assert plan.content()["strategies"]["four"]["rollouts_per_round"] == 4
+    with pytest.raises(ConfigError, match="rollouts_per_round"):
+        load_plan(write(strategies={"none": {"acquisition": "random", "rollouts_per_round": 0}}))
+    with pytest.raises(ConfigError, match="reference: expected one of the strategies, one"):
+        load_plan(write(strategies={"one": "random"}, reference="two"))

@@ -18,10 +18,11 @@ from robo_al.compare.statistics import (
     log_rank,
     median_with_censoring,
     paired_difference,
-    paired_test,
     performance_profile,
     probability_of_improvement,
     rollouts_to_reach,
+    signed_rank,
+    spent,
     stratified_bootstrap,
 )
 
@@ -112,7 +113,7 @@ def test_what_belongs_together_is_drawn_together(rng):
 
 @pytest.mark.parametrize(
     ("sizes", "expected"),
-    [((0,), Interval(None, None, None)), ((1,), Interval(1.0, None, None))]
+    [((0,), Interval(None, None, None)), ((2,), Interval(1.0, None, None))]
     + [((4, 1), Interval(1.0, None, None)), ((4, 0), Interval(None, None, None))],
 )
 def test_too_few_runs_have_no_interval(sizes, expected, rng):
@@ -120,7 +121,7 @@ def test_too_few_runs_have_no_interval(sizes, expected, rng):
     assert stratified_bootstrap(groups, lambda g: float(g[0].mean()), rng) == expected
 
 
-@pytest.mark.parametrize("n", [5, 10, 20])
+@pytest.mark.parametrize("n", [4, 5, 10, 20])
 @pytest.mark.parametrize("distribution", [stats.norm(), stats.lognorm(1), stats.t(3)])
 def test_nineteen_of_twenty_bands_hold_the_true_interquartile_mean(n, distribution, rng):
     middle = np.linspace(0.25, 0.75, 10001)
@@ -178,7 +179,7 @@ def test_pairing_narrows_the_interval_where_seeds_go_alike(rng):
     assert paired.high - paired.low < 0.7 * (independent.high - independent.low)
 
 
-@pytest.mark.parametrize("n", [2, 5, 6, 10])
+@pytest.mark.parametrize("n", [3, 5, 6, 10])
 def test_an_improvement_in_all_runs_is_not_certain(n, rng):
     x, y = np.arange(n) + 100.0, np.arange(n) + 0.0
     limit = stats.binomtest(n, n).proportion_ci(method="exact").low
@@ -298,30 +299,45 @@ def test_log_rank_is_one_where_the_data_cannot_tell():
 # ---------------------------------------------------------------- differences paired by seed
 
 
-def test_rollouts_saved_are_counted_up_to_the_budget(rng):
-    a, solved_a = np.array([3, 5, 99, 99]), np.array([True, True, False, False])
-    b, solved_b = np.array([6, 99, 4, 99]), np.array([True, False, True, False])
-    saved = paired_difference(a, solved_a, b, solved_b, 10, rng)
-    assert saved.value == np.mean([3, 5, -6, 0])
-    assert paired_difference(b, solved_b, a, solved_a, 10, rng).value == -saved.value
+def test_a_run_that_did_not_get_there_needed_more_than_the_budget():
+    times, reached = np.array([3, 5, 99, 10]), np.array([True, True, False, True])
+    assert spent(times, reached, 10).tolist() == [3, 5, 11, 10]
 
 
 def test_a_saving_shared_by_all_seeds_is_found_however_seeds_differ(rng):
     b = rng.integers(10, 100, size=8)
-    every = np.ones(8, bool)
-    assert paired_difference(b - 3, every, b, every, 100, rng) == Interval(3.0, 3.0, 3.0)
-    assert paired_test(b - 3, every, b, every, 100) == 2 / 2**8
+    assert paired_difference(b - (b - 3), rng) == Interval(3.0, 3.0, 3.0)
+    assert signed_rank(b - (b - 3)) == 2 / 2**8
 
 
 def test_nineteen_of_twenty_intervals_hold_the_true_saving(rng, monkeypatch):
     monkeypatch.setattr(statistics, "RESAMPLES", 400)
     budget, chance_a, chance_b = 20, 0.2, 0.12
-    truth = sum((1 - chance_b) ** k - (1 - chance_a) ** k for k in range(budget))
+    truth = sum((1 - chance_b) ** k - (1 - chance_a) ** k for k in range(budget + 1))
     hits = []
     for _ in range(150):
-        a, b = rng.geometric(chance_a, size=10), rng.geometric(chance_b, size=10)
-        hits.append(holds(paired_difference(a, a <= budget, b, b <= budget, budget, rng), truth))
+        a, b = (
+            spent(times, times <= budget, budget)
+            for times in (rng.geometric(chance, size=10) for chance in (chance_a, chance_b))
+        )
+        hits.append(holds(paired_difference(b - a, rng), truth))
     assert 0.91 < np.mean(hits) < 0.995
+
+
+@pytest.mark.parametrize("n", [3, 4, 5])
+@pytest.mark.parametrize("distribution", [stats.norm(), stats.uniform()])
+def test_intervals_of_few_seeds_hold_the_true_mean(n, distribution, rng, monkeypatch):
+    monkeypatch.setattr(statistics, "RESAMPLES", 100)
+    truth = distribution.mean()
+    hits = [
+        holds(paired_difference(distribution.rvs(size=n, random_state=rng), rng), truth)
+        for _ in range(100)
+    ]
+    assert np.mean(hits) > 0.87
+
+
+def test_two_seeds_have_no_interval(rng):
+    assert paired_difference(np.array([1.0, 2.0]), rng) == Interval(1.5, None, None)
 
 
 def signed_rank_by_enumeration(saved):
@@ -333,26 +349,20 @@ def signed_rank_by_enumeration(saved):
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 6, 10])
-def test_the_paired_test_is_exact_with_ties_and_zeros(n, rng):
+def test_the_signed_rank_test_is_exact_with_ties_and_zeros(n, rng):
     for _ in range(5):
-        a, b = rng.integers(1, 9, size=(2, n))
-        solved_a, solved_b = a < 7, b < 7
-        saved = np.where(solved_b, b, 7) - np.where(solved_a, a, 7)
-        assert paired_test(a, solved_a, b, solved_b, 7) == pytest.approx(
-            signed_rank_by_enumeration(saved)
-        )
+        saved = rng.integers(-6, 7, size=n)
+        assert signed_rank(saved) == pytest.approx(signed_rank_by_enumeration(saved))
 
 
-def test_the_paired_test_is_that_of_scipy_for_many_seeds(rng):
-    saved, every = rng.normal(0.3, size=40), np.ones(40, bool)
-    ours = paired_test(np.zeros(40), every, saved, every, 100)
-    assert ours == pytest.approx(stats.wilcoxon(saved, method="exact").pvalue)
+def test_the_signed_rank_test_is_that_of_scipy_for_many_seeds(rng):
+    saved = rng.normal(0.3, size=40)
+    assert signed_rank(saved) == pytest.approx(stats.wilcoxon(saved, method="exact").pvalue)
 
 
 def test_no_difference_and_too_few_seeds_are_not_significant():
-    every = np.ones(5, bool)
-    assert paired_test(np.arange(5), every, np.arange(5), every, 10) == 1
-    assert paired_test(np.arange(5), every, np.arange(5) + 50, every, 100) == 2 / 2**5
+    assert signed_rank(np.zeros(5)) == 1
+    assert signed_rank(np.full(5, 50)) == 2 / 2**5
 
 
 # ---------------------------------------------------------------- curves and scores

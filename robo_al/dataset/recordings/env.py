@@ -14,9 +14,6 @@ from robo_al.dataset.recordings.recording import Array
 from robo_al.errors import UserError
 from robo_al.types import Trajectory
 
-_SPLIT = 0
-"""Seed of what is held out: the same whatever the campaign, so that strategies compare."""
-
 
 class RecordedEnv(gymnasium.Env[Array, Array]):
     """Starts where a recorded rollout did, and then plays that rollout, whatever the action.
@@ -28,6 +25,8 @@ class RecordedEnv(gymnasium.Env[Array, Array]):
         path: a folder that `robo_al.dataset.recordings.reading` reads.
         held_out: share of the rollouts that models are evaluated on and that cannot be chosen.
         sha256: of the recording; by default its content is not compared with anything.
+        split: another number holds out other rollouts, the same ones in all campaigns.
+        leave_out: names of rollouts that are not used, as messages tell them.
 
     Raises:
         UserError: the recording cannot be used, is too small, or is not the one of the hash.
@@ -35,11 +34,20 @@ class RecordedEnv(gymnasium.Env[Array, Array]):
 
     metadata: dict[str, Any] = {"render_modes": []}
 
-    def __init__(self, path: str, held_out: Share = 0.2, sha256: str | None = None) -> None:
-        recording = read_recording(Path(path))
+    def __init__(
+        self,
+        path: str,
+        held_out: Share = 0.2,
+        sha256: str | None = None,
+        split: int = 0,
+        leave_out: Sequence[str] = (),
+    ) -> None:
+        if split < 0:
+            raise UserError(f"split is {split}; a number from 0 is needed")
+        recording = read_recording(Path(path), leave_out)
         if sha256 not in (None, recording.sha256):
             raise UserError(f"{path}: its sha256 is {recording.sha256}, not {sha256}: it changed")
-        self.episodes, self.held_out = _split(recording.episodes, held_out, path)
+        self.episodes, self.held_out = _split(recording.episodes, held_out, split, path)
         """What can be chosen, and what models are evaluated on."""
         task = recording.task
         self.channels = task.channels
@@ -78,7 +86,7 @@ class RecordedEnv(gymnasium.Env[Array, Array]):
 
 
 def _split(
-    episodes: Sequence[Trajectory], share: float, path: str
+    episodes: Sequence[Trajectory], share: float, split: int, path: str
 ) -> tuple[tuple[Trajectory, ...], tuple[Trajectory, ...]]:
     """Return the episodes to choose from, and those held out, in their recorded order."""
     if not 0 < share < 1:
@@ -89,7 +97,7 @@ def _split(
             f"{path}: {len(episodes)} different rollouts, of which {count} would be held out: "
             "none is left to choose; record more"
         )
-    chosen = np.random.default_rng(_SPLIT).permutation(len(episodes))[:count]
+    chosen = np.random.default_rng(split).permutation(len(episodes))[:count]
     held_out = set(chosen.tolist())
     apart = tuple(episode for i, episode in enumerate(episodes) if i in held_out)
     changes = np.concatenate([np.diff(episode.observations, axis=0) for episode in apart])

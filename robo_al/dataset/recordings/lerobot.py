@@ -6,7 +6,7 @@ Layout: https://huggingface.co/docs/lerobot/lerobot-dataset-v3.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from robo_al.dataset.recordings.columns import vectors
-from robo_al.dataset.recordings.recording import Recording, task_of
+from robo_al.dataset.recordings.recording import Recording, task_of, without
 from robo_al.errors import UserError
 from robo_al.types import Channel, Trajectory
 
 INFO = Path("meta") / "info.json"
 _STATE, _ACTION = "observation.state", "action"
 _REWARDS = ("next.reward", "reward")
+_TIME = "timestamp"
 
 
-def read_lerobot(path: Path) -> Recording:
-    """Read `observation.state`, `action` and `next.reward` of all episodes.
+def read_lerobot(path: Path, leave_out: Collection[str] = ()) -> Recording:
+    """Read `observation.state`, `action` and `next.reward` of the episodes, and their time stamps.
+
+    Args:
+        path: of the dataset.
+        leave_out: indices of episodes that are not wanted.
 
     Raises:
         UserError: another version, or files that are missing or cannot be used.
@@ -33,20 +38,24 @@ def read_lerobot(path: Path) -> Recording:
     info = _info(path)
     features = info["features"]
     reward = next((name for name in _REWARDS if name in features), None)
-    table = _table(path, [_STATE, _ACTION, *([reward] if reward else [])])
+    stamped = _TIME in features
+    table = _table(path, [_STATE, _ACTION, *([reward] if reward else []), *([_TIME] * stamped)])
     states, actions = (vectors(table, name, str(path)) for name in (_STATE, _ACTION))
     rewards = vectors(table, reward, str(path))[:, 0] if reward else np.zeros(len(actions))
-    episodes = {
-        str(index): Trajectory(states[rows], actions[sent], actions[sent], rewards[sent])
-        for index, rows in _frames(table, path).items()
-        for sent in [rows[:-1]]
-    }
+    seconds = vectors(table, _TIME, str(path))[:, 0] if stamped else None
+    episodes = {}
+    for name, rows in _frames(table, path, leave_out).items():
+        sent = rows[:-1]
+        times = {} if seconds is None else {"time_ns": np.rint(seconds[rows] * 1e9).astype(int)}
+        arrays = states[rows], actions[sent], actions[sent], rewards[sent]
+        episodes[name] = Trajectory(*arrays, signals=times)
     expected = info.get("total_episodes", len(episodes))
     if expected != len(episodes):
         raise UserError(
             f"{path}: {INFO} tells of {expected} episodes, its data files hold {len(episodes)}; "
             "some are missing"
         )
+    episodes = without(path, episodes, leave_out)
     channels = _channels(features[_STATE].get("names"), states.shape[1])
     task = task_of(path, channels, 1.0 / info["fps"], reward is not None, episodes)
     return Recording.of(path, task, episodes)
@@ -89,18 +98,29 @@ def _table(path: Path, columns: Sequence[str]) -> Any:
         raise UserError(f"{path}: its data files cannot be read: {error}") from error
 
 
-def _frames(table: Any, path: Path) -> dict[int, np.ndarray]:
-    """Return for each episode the rows of its frames, in the order of time."""
+def _frames(table: Any, path: Path, leave_out: Collection[str]) -> dict[str, np.ndarray]:
+    """Return for each episode the rows of its frames, in the order of time.
+
+    Raises:
+        UserError: frames are missing in one that is not left out.
+    """
     episode, frame = (
         vectors(table, name, str(path))[:, 0] for name in ("episode_index", "frame_index")
     )
     order = np.lexsort((frame, episode))
     names, starts = np.unique(episode[order], return_index=True)
-    found = {}
-    for name, rows in zip(names.astype(int).tolist(), np.split(order, starts[1:]), strict=False):
-        if not np.array_equal(frame[rows], np.arange(len(rows))):
-            raise UserError(f"{path}: frames of episode {name} are missing or there twice")
-        found[name] = rows
+    parts = np.split(order, starts[1:])
+    found = {f"{name:.0f}": rows for name, rows in zip(names, parts, strict=False)}
+    bad = [
+        name
+        for name, rows in found.items()
+        if name not in leave_out and not np.array_equal(frame[rows], np.arange(len(rows)))
+    ]
+    if bad:
+        raise UserError(
+            f"{path}: frames of episode {', '.join(bad)} are missing or there twice; repair them, "
+            f"or leave them out: env: {{leave_out: {json.dumps(bad)}}}"
+        )
     return found
 
 

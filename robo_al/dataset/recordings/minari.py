@@ -5,7 +5,7 @@ Layout: https://minari.farama.org/content/dataset_standards.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.dataset
 
 from robo_al.dataset.recordings.columns import vectors
-from robo_al.dataset.recordings.recording import Array, Recording, task_of
+from robo_al.dataset.recordings.recording import Array, Recording, task_of, without
 from robo_al.errors import UserError
 from robo_al.types import Channel, Trajectory
 
@@ -24,8 +24,12 @@ _CONTROL_PERIOD = 1.0
 """Seconds; a dataset does not tell, so that time on the robot counts steps."""
 
 
-def read_minari(path: Path) -> Recording:
-    """Read observations, actions and rewards of all episodes.
+def read_minari(path: Path, leave_out: Collection[str] = ()) -> Recording:
+    """Read observations, actions and rewards of the episodes.
+
+    Args:
+        path: of the dataset.
+        leave_out: indices of episodes that are not wanted.
 
     Raises:
         UserError: a format or space that is not read, h5py is needed and not installed, or files
@@ -46,6 +50,7 @@ def read_minari(path: Path) -> Recording:
             f"{path}: {METADATA} tells of {expected} episodes, its data files hold "
             f"{len(episodes)}; some are missing"
         )
+    episodes = without(path, episodes, leave_out)
     sizes = [np.shape(episode.observations)[-1] for episode in episodes.values()]
     channels = tuple(Channel(f"observation[{i}]", "1") for i in range(max(sizes, default=0)))
     task = task_of(path, channels, _CONTROL_PERIOD, True, episodes)

@@ -1,5 +1,6 @@
 """Which reader reads a folder."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from robo_al.dataset.recordings.lerobot import INFO, read_lerobot
@@ -9,11 +10,12 @@ from robo_al.dataset.recordings.runs import read_runs, run_folders
 from robo_al.errors import UserError
 
 
-def read_recording(path: Path) -> Recording:
+def read_recording(path: Path, leave_out: Collection[str] = ()) -> Recording:
     """Read what was recorded: the format is told by the files that are there.
 
     Args:
         path: a run folder of ours, a folder of run folders, a LeRobot v3 or a Minari dataset.
+        leave_out: names of rollouts that are not wanted, as messages tell them.
 
     Raises:
         UserError: no such folder, none of these, or one that cannot be used.
@@ -22,11 +24,11 @@ def read_recording(path: Path) -> Recording:
     if not path.is_dir():
         raise UserError(f"{path}: there is no such folder")
     if (path / INFO).is_file():
-        return read_lerobot(path)
+        return read_lerobot(path, leave_out)
     if (path / METADATA).is_file():
-        return read_minari(path)
+        return read_minari(path, leave_out)
     if run_folders(path):
-        return read_runs(path)
+        return read_runs(path, leave_out)
     raise UserError(
         f"{path}: no recording: neither a run folder of robo-al (ledger.sqlite), nor a LeRobot v3 "
         f"dataset ({INFO}), nor a Minari dataset ({METADATA})"

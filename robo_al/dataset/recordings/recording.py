@@ -1,7 +1,8 @@
 """A recording: rollouts that exist already, and the task that they are of."""
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_al.dataset.episodes import examine
+from robo_al.dataset.recordings.times import check_rate, gap
 from robo_al.errors import UserError
 from robo_al.types import Channel, EnvSpec, Failure, Task, Trajectory
 
@@ -38,14 +40,27 @@ class Recording:
             episodes: by name, for messages.
 
         Raises:
-            UserError: none, or one that no model can learn from.
+            UserError: none, some that no model can learn from, all of them by name, or time stamps
+                of another rate than the task's.
         """
+        check_rate(source, task.control_period, episodes)
         different: dict[str, Trajectory] = {}
+        bad: dict[str, str] = {}
         for name, episode in episodes.items():
             result = examine(name, episode, task, horizon=episode.steps)
+            late = gap(episode, task.control_period)
             if isinstance(result, Failure):
-                raise UserError(f"{source}: {result.reason}; remove or repair it")
-            different.setdefault(_digest(result), result)
+                bad[name] = result.reason
+            elif late is not None:
+                bad[name] = f"rollout {name}: {late}"
+            else:
+                different.setdefault(digest(result), result)
+        if bad:
+            raise UserError(
+                f"{source}: {len(bad)} of {len(episodes)} rollouts cannot be learned from:\n  "
+                + "\n  ".join(bad.values())
+                + f"\nrepair them, or leave them out: env: {{leave_out: {json.dumps(list(bad))}}}"
+            )
         if not different:
             raise UserError(f"{source}: no recorded rollouts in it")
         return cls(source, task, tuple(different.values()))
@@ -53,8 +68,34 @@ class Recording:
     @property
     def sha256(self) -> str:
         """Hash of all observations, actions and rewards."""
-        digests = "".join(_digest(episode) for episode in self.episodes)
+        digests = "".join(digest(episode) for episode in self.episodes)
         return hashlib.sha256(digests.encode()).hexdigest()
+
+
+def without(
+    source: Path, episodes: Mapping[str, Trajectory], leave_out: Collection[str]
+) -> dict[str, Trajectory]:
+    """Return rollouts but for those that a configuration leaves out.
+
+    Raises:
+        UserError: there is none of such a name.
+    """
+    refuse_unknown(source, episodes, leave_out)
+    return {name: episode for name, episode in episodes.items() if name not in leave_out}
+
+
+def refuse_unknown(source: Path, names: Collection[str], leave_out: Collection[str]) -> None:
+    """Refuse rollouts to leave out that are not there.
+
+    Raises:
+        UserError: there is none of such a name; says how they are called.
+    """
+    unknown = [name for name in leave_out if name not in names]
+    if unknown:
+        raise UserError(
+            f"{source}: leave_out: there is no rollout {unknown[0]!r}; there are "
+            f"{', '.join(list(names)[:5])}{', ...' * (len(names) > 5)}"
+        )
 
 
 def task_of(
@@ -112,7 +153,8 @@ def _no_reward(observation, action, next_observation):  # type: ignore[no-untype
     return 0.0 * next_observation[..., 0]
 
 
-def _digest(episode: Trajectory) -> str:
+def digest(episode: Trajectory) -> str:
+    """Return the SHA-256 of what was observed, sent and rewarded."""
     content = hashlib.sha256()
     for array in (episode.observations, episode.actions, episode.rewards):
         content.update(f"{array.shape}".encode() + np.ascontiguousarray(array).tobytes())

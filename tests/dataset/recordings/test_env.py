@@ -86,3 +86,22 @@ def test_too_little_is_refused(make_run, write_lerobot):
     still = [np.full((3, 2), float(i)) for i in range(3)]
     with pytest.raises(UserError, match="no channel of the held-out rollouts ever changes"):
         RecordedEnv(str(write_lerobot(still, [np.arange(3.0)] * 3)))
+
+
+def test_each_split_holds_out_other_rollouts(make_run):
+    folder = str(make_run("run", rollouts=10))
+    splits = [contents(RecordedEnv(folder, split=split).held_out) for split in (0, 0, 1, 2)]
+    assert splits[0] == splits[1]
+    assert len({frozenset(split) for split in splits}) == 3
+    with pytest.raises(UserError, match="split is -1"):
+        RecordedEnv(folder, split=-1)
+
+
+def test_a_rollout_whose_file_is_damaged_is_named_and_can_be_left_out(make_run):
+    folder = make_run("run", rollouts=6)
+    file = sorted((folder / "episodes").iterdir())[2]
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(UserError, match=r'leave_out: \["run/r0001-02"\]'):
+        RecordedEnv(str(folder))
+    env = RecordedEnv(str(folder), leave_out=["run/r0001-02"])
+    assert len(env.episodes) + len(env.held_out) == 5

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -97,3 +98,67 @@ def test_what_cannot_be_used_is_refused(write_lerobot):
         (folder / "meta" / "info.json").write_text(text)
         with pytest.raises(UserError):
             read_lerobot(folder)
+
+
+def with_stamps(folder, seconds):
+    """Write other time stamps; `seconds` makes those of a file from its episodes and frames."""
+    for file in sorted((folder / "data" / "chunk-000").glob("*.parquet")):
+        table = pq.read_table(file)
+        columns = (table[name].to_numpy() for name in ("episode_index", "frame_index"))
+        stamps = pa.array(seconds(*columns).astype(np.float32))
+        at = table.column_names.index("timestamp")
+        pq.write_table(table.set_column(at, "timestamp", stamps), file)
+    return folder
+
+
+def test_a_gap_in_time_is_refused_by_name_and_can_be_left_out(write_lerobot):
+    folder = with_stamps(
+        write_lerobot(STATES, ACTIONS, REWARDS),
+        lambda episode, frame: frame / 20 + 3.0 * ((episode == 1) & (frame > 2)),
+    )
+    with pytest.raises(UserError) as caught:
+        read_lerobot(folder)
+    said = str(caught.value)
+    assert "rollout 1: its time stamps 2 and 3 are 3.05 s apart; a step takes 0.05 s" in said
+    assert "1 of 3 rollouts cannot be learned from" in said
+    assert 'env: {leave_out: ["1"]}' in said
+    assert len(read_lerobot(folder, ["1"]).episodes) == 2
+
+
+def test_one_missing_frame_is_a_gap(write_lerobot):
+    folder = with_stamps(
+        write_lerobot(STATES, ACTIONS, REWARDS),
+        lambda episode, frame: (frame + ((episode == 2) & (frame > 0))) / 20,
+    )
+    with pytest.raises(UserError, match="rollout 2: its time stamps 0 and 1 are 0.1 s apart"):
+        read_lerobot(folder)
+
+
+def test_another_rate_than_the_description_s_is_refused(write_lerobot):
+    folder = with_stamps(write_lerobot(STATES, ACTIONS), lambda episode, frame: frame / 60)
+    with pytest.raises(UserError, match=r"a step takes 0.0167 s, by its description 0.05 s"):
+        read_lerobot(folder)
+
+
+def test_jitter_is_no_gap(write_lerobot):
+    folder = with_stamps(
+        write_lerobot(STATES, ACTIONS), lambda episode, frame: (frame + 0.3 * (frame % 2)) / 20
+    )
+    assert len(read_lerobot(folder).episodes) == 3
+
+
+def test_all_bad_episodes_are_named_at_once(write_lerobot):
+    states = [state.copy() for state in STATES]
+    states[0][1], states[2][0] = np.nan, np.inf
+    folder = write_lerobot(states, ACTIONS, REWARDS)
+    with pytest.raises(UserError) as caught:
+        read_lerobot(folder)
+    assert "rollout 0: observation is not finite at step 1" in str(caught.value)
+    assert 'leave_out: ["0", "2"]' in str(caught.value)
+    assert [e.steps for e in read_lerobot(folder, ["2", "0"]).episodes] == [5]
+
+
+def test_what_is_left_out_is_there(write_lerobot):
+    folder = write_lerobot(STATES, ACTIONS)
+    with pytest.raises(UserError, match="leave_out: there is no rollout '7'; there are 0, 1, 2$"):
+        read_lerobot(folder, ["7"])

@@ -60,7 +60,9 @@ def test_what_no_model_can_learn_from_is_refused_with_its_name():
     good = episode(3)
     bad = replace(good, observations=good.observations.copy())
     bad.observations[2, 1] = np.nan
-    with pytest.raises(UserError, match="data: rollout 1: observation is not finite at step 2"):
+    with pytest.raises(
+        UserError, match="learned from:\n  rollout 1: observation is not finite at step 2"
+    ):
         recording(good, bad)
     with pytest.raises(UserError, match="rollout 1: it has no steps"):
         recording(good, episode(0))
