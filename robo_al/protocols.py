@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -511,6 +512,15 @@ class SupportsRepeat(Protocol):
     """
 
     repeatable: bool
+
+
+@runtime_checkable
+class SupportsFilms(Protocol):
+    """An oracle that keeps the pictures of which it answers what is encoded (`Trajectory.film`)."""
+
+    films: Path | None
+    """Set by the campaign: the folder in which each film is written, under a name that begins with
+    a dot and ends in `.tmp`. It moves when the rollout is recorded; what stays is removed."""
 
 
 @runtime_checkable

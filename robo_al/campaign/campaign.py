@@ -59,6 +59,7 @@ from robo_al.protocols import (
     SupportsAdvance,
     SupportsClosedLoop,
     SupportsData,
+    SupportsFilms,
     SupportsLook,
     SupportsNotice,
     SupportsRecall,
@@ -172,6 +173,8 @@ class Campaign:
             oracle.notice = self.notice
         if isinstance(oracle, SupportsAdvance):
             oracle.advanced = self.clock.advanced
+        if isinstance(oracle, SupportsFilms):
+            oracle.films = self.dataset.folder / "episodes"
         if isinstance(oracle, SupportsClosedLoop):
             oracle.resolve = self.resolve
         if isinstance(oracle, SupportsAdmission):

@@ -1,10 +1,11 @@
 """Ways to step B rollouts of one env, each bit for bit what stepping them alone gives."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -22,10 +23,10 @@ from robo_al.oracles.env_steps import (
 from robo_al.oracles.recording import ActionLimits, Fault, Steps
 from robo_al.plugins import known_answer
 from robo_al.tasks import Env
-from robo_al.tasks.layers import is_bare, time_limit
+from robo_al.tasks.layers import camera_in, is_bare, time_limit
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.shelf import borrowed, give_back, lend, lend_another
-from robo_al.types import AnswerFunction, Context, EnvSpec
+from robo_al.types import AnswerFunction, Context, EnvSpec, Film
 from robo_al.worker.watch import Watch, mujoco_env
 
 Array = NDArray[np.float64]
@@ -175,10 +176,32 @@ class Separate:
             ]
         )
 
+    def film(self, paths: Mapping[int, Path], period: float) -> None:
+        """Begin to keep the pictures that envs show, if they do.
+
+        Args:
+            paths: of the files to write, by row; the rows were reset, and not stepped yet.
+            period: seconds between two steps.
+        """
+        for row, path in paths.items():
+            camera = camera_in(self._envs[row])
+            if camera is not None:
+                camera.begin(path, period)
+
+    def cut(self) -> dict[int, Film]:
+        """Return the films that were begun, by row."""
+        cameras = [camera_in(env) for env in self._envs]
+        films = {row: camera.end() for row, camera in enumerate(cameras) if camera is not None}
+        return {row: film for row, film in films.items() if film is not None}
+
     def release(self) -> None:
         """Give the envs back, the first one last: it is lent again first."""
         while self._envs:
-            give_back(self._spec, self._envs.pop())
+            env = self._envs.pop()
+            camera = camera_in(env)
+            if camera is not None:
+                camera.drop()  # where something was raised
+            give_back(self._spec, env)
         self._watches.clear()
 
 
