@@ -41,6 +41,7 @@ from robo_al.dataset.files import write_atomically
 from robo_al.dataset.folders import CONFIG, LEDGER, need_run
 from robo_al.dataset.ledger import ConfigurationRow, Ledger
 from robo_al.dataset.start_folder import note_start_folder
+from robo_al.encoding.adapted import Adapted
 from robo_al.errors import ConfigError, PluginError, RoboALError
 from robo_al.models.imagination import imagine
 from robo_al.oracles.steppers import is_batched
@@ -53,6 +54,7 @@ from robo_al.protocols import (
     SupportsRepeat,
 )
 from robo_al.tasks import contexts_from, describe, sample_contexts
+from robo_al.tasks.layers import layers
 from robo_al.tasks.shelf import borrowed, seconds_to_make
 from robo_al.tasks.starts import FOUND, finds_starts
 from robo_al.testing import random_transitions
@@ -84,6 +86,7 @@ def create_campaign(config: Config, folder: str | Path) -> Campaign:
         "control_period": task.control_period,
         "evaluation": config.evaluation.model_copy(update=evaluation),
         "oracle": _oracle(config),
+        "encoder_sha256": _learned(config),
     }
     config = config.model_copy(update=known)
     device = _device(config)
@@ -265,6 +268,13 @@ def _oracle(config: Config) -> Component:
     if env.python is None and (seconds_to_make(env) <= SLOW_SECONDS or is_batched(env)):
         return oracle
     return Component.model_validate(oracle.model_dump() | {"envs": 1})
+
+
+def _learned(config: Config) -> str | None:
+    """Return the hash of what the encoder has learned, if it has and says so."""
+    with borrowed(_env_spec(config)) as env:
+        found = (layer.learned for layer in layers(env) if isinstance(layer, Adapted))
+        return next(found, None)
 
 
 def _contexts_from(spec: EnvSpec, seeds: Sequence[int]) -> list[Context]:

@@ -153,6 +153,14 @@ class Encoder(Protocol):
         """Return the numbers of one observation; the same for the same observation."""
 
 
+@runtime_checkable
+class SupportsHash(Protocol):
+    """An encoder that was fitted: what it has learned is part of a run's configuration."""
+
+    sha256: str
+    """Of the numbers that it has learned; another one is refused when the run goes on."""
+
+
 # ---------------------------------------------------------------- policies
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from robo_al.dataset.files import is_there, move, verify
+from robo_al.encoding.film import Pictures, read_film
 from robo_al.types import Failure, Film, Trajectory
 
 
@@ -52,6 +53,12 @@ def placed(folder: Path, rollout: str, trajectory: Trajectory) -> Trajectory:
     if film is None:
         return trajectory
     return replace(trajectory, film=Film(film_path(folder, rollout), film.sha256))
+
+
+def pictures_of(rollout: str, trajectory: Trajectory) -> dict[str, Pictures]:
+    """Return what each camera saw in a recorded rollout; raises like `verify_film`."""
+    verify_film(rollout, trajectory)
+    return {} if trajectory.film is None else read_film(trajectory.film.path)
 
 
 def verify_film(rollout: str, trajectory: Trajectory) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from robo_al.config import plain_yaml
 from robo_al.dataset import frames
 from robo_al.dataset.clock import ACTIVITIES
-from robo_al.dataset.films import verify_film
+from robo_al.dataset.films import pictures_of
 from robo_al.dataset.folders import LEDGER, read_config_text
 from robo_al.dataset.ledger import Ledger
 from robo_al.dataset.measured import parsed_details
@@ -27,7 +27,7 @@ from robo_al.dataset.rows import (
     solved_at,
 )
 from robo_al.dataset.stored import read_episode, read_evaluation
-from robo_al.encoding.film import Pictures, read_film
+from robo_al.encoding.film import Pictures
 from robo_al.errors import UserError
 from robo_al.types import Context, Scalar, Trajectory
 
@@ -198,9 +198,7 @@ class RunView:
             IntegrityError: a file is missing, truncated or altered.
             StorageError: one cannot be read now.
         """
-        trajectory = self.episode(rollout)
-        verify_film(rollout, trajectory)
-        return {} if trajectory.film is None else read_film(trajectory.film.path)
+        return pictures_of(rollout, self.episode(rollout))
 
     # ------------------------------------------------------------ tables
 

@@ -12,7 +12,7 @@ from robo_al.encoding.actions import FlatActions, is_bounded
 from robo_al.encoding.camera import Camera, camera_of, pictures_in
 from robo_al.encoding.flatten import Flatten, has_pictures, is_plain
 from robo_al.errors import EnvFault, PluginError
-from robo_al.protocols import Encoder
+from robo_al.protocols import Encoder, SupportsHash
 from robo_al.types import Channel, EnvSpec, PictureCodec
 
 Env: TypeAlias = gymnasium.Env[Any, Any]
@@ -51,6 +51,11 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
             self.camera = camera_of(env.observation_space, pictures)
             size = (len(self.channels),)
             self.observation_space = spaces.Box(-np.inf, np.inf, size, np.float64)
+
+    @property
+    def learned(self) -> str | None:
+        """Hash of the numbers that its encoder has learned, if it has and says so."""
+        return learned_by(self._encoder)
 
     @property
     def only_limits(self) -> bool:
@@ -139,6 +144,12 @@ def adapted(env: Env, spec: EnvSpec, make_encoder: MakeEncoder | None) -> Env:
     if encoder is None and actions is None:
         return env
     return Adapted(env, encoder, actions, spec.facts.pictures)
+
+
+def learned_by(encoder: Encoder | None) -> str | None:
+    """Return the hash of the numbers that an encoder has learned; None where it has none."""
+    sha256 = encoder.sha256 if isinstance(encoder, SupportsHash) else None
+    return sha256 if isinstance(sha256, str) else None
 
 
 def _is_flat(space: spaces.Space[Any]) -> bool:

@@ -106,7 +106,7 @@ class FilmWriter:
     def _track(self, codec: _Codec, shape: tuple[int, ...], period: float) -> Any:
         rate = Fraction(1 / period).limit_denominator(_LONGEST_PERIOD)
         rate = max(rate, Fraction(1, _LONGEST_PERIOD))
-        image = self._padded(_as_image(np.zeros(shape, dtype=np.uint8)))
+        image = self._padded(as_image(np.zeros(shape, dtype=np.uint8)))
         track = self._container.add_stream(codec.name, rate=rate, options=dict(codec.options))
         track.height, track.width = image.shape[:2]
         track.pix_fmt = codec.colours if image.ndim == 3 else codec.grey
@@ -122,7 +122,7 @@ class FilmWriter:
         import av
 
         for name, track in self._tracks.items():
-            image = np.ascontiguousarray(self._padded(_as_image(pictures[name])))
+            image = np.ascontiguousarray(self._padded(as_image(pictures[name])))
             form = "rgb24" if image.ndim == 3 else "gray"
             self._container.mux(track.encode(av.VideoFrame.from_ndarray(image, format=form)))
         self._need_written()
@@ -154,12 +154,16 @@ class FilmWriter:
 class Pictures(Sequence[UInt8[np.ndarray, "..."]]):
     """What one camera saw in a rollout, decoded when it is asked for."""
 
-    def __init__(self, path: Path, track: int, shape: tuple[int, ...], count: int) -> None:
+    def __init__(
+        self, path: Path, track: int, shape: tuple[int, ...], count: int, period: float
+    ) -> None:
         self._path = path
         self._track = track
         self._count = count
         self.shape = shape
         """Of a picture."""
+        self.period = period
+        """Seconds between two pictures."""
 
     def __repr__(self) -> str:
         return f"Pictures({self._count} of {list(self.shape)}, {self._path.name})"
@@ -207,14 +211,16 @@ def read_film(path: Path) -> dict[str, Pictures]:
 
     with av.open(str(path), format="mp4") as container:
         shapes = json.loads(container.metadata["comment"])
-        counts = [track.frames for track in container.streams.video]
-    return {
-        name: Pictures(path, track, tuple(shape), counts[track])
-        for track, (name, shape) in enumerate(shapes.items())
-    }
+        cameras = {}
+        for index, (name, shape) in enumerate(shapes.items()):
+            track: Any = container.streams.video[index]
+            seconds = float(track.duration * track.time_base)
+            period = seconds / track.frames
+            cameras[name] = Pictures(path, index, tuple(shape), track.frames, period)
+    return cameras
 
 
-def _as_image(picture: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "H W *C"]:
+def as_image(picture: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "H W *C"]:
     """Return a picture as [H,W,3], or as a grey one [H,W] of all its numbers."""
     if _colours_first(picture.shape):
         return np.moveaxis(picture, 0, -1)
@@ -225,8 +231,8 @@ def _as_image(picture: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "H W *C"]:
 
 
 def _as_picture(frame: Any, shape: tuple[int, ...]) -> UInt8[np.ndarray, "..."]:
-    """Return what `_as_image` was given, without the edges that were repeated."""
-    image = _as_image(np.zeros(shape, dtype=np.uint8))
+    """Return what `as_image` was given, without the edges that were repeated."""
+    image = as_image(np.zeros(shape, dtype=np.uint8))
     whole: Any = frame.to_ndarray(format="rgb24" if image.ndim == 3 else "gray")
     kept = whole[: image.shape[0], : image.shape[1]]
     picture = np.moveaxis(kept, -1, 0) if _colours_first(shape) else kept.reshape(shape)

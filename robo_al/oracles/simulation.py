@@ -103,11 +103,7 @@ class SimulationOracle:
         firsts = self._stepper.reset([candidate.context for candidate in candidates])
         recordings = Recordings(candidates[: len(firsts)], self._limits)
         recordings.begin(firsts)
-        filmed = self._stepper if self.films and isinstance(self._stepper, Separate) else None
-        if self.films and filmed:
-            rows = map(int, recordings.running)
-            paths = {row: film_path(self.films, recordings.candidates[row].id) for row in rows}
-            filmed.film(paths, self._limits.control_period)
+        self._film(recordings)
         groups, longest = (
             _groups(recordings, self.resolve),
             max(each.horizon for each in recordings.candidates),
@@ -117,8 +113,18 @@ class SimulationOracle:
             if len(rows):
                 recordings.add(rows, self._stepper.step(rows, sent))
                 self.advanced(int(recordings.steps.max()), longest)
-        films = filmed.cut() if filmed else {}
+        films = self._stepper.cut() if isinstance(self._stepper, Separate) else {}
         return [recordings.outcome(row, films.get(row)) for row in range(len(firsts))]
+
+    def _film(self, recordings: Recordings) -> None:
+        """Begin to keep the pictures that the envs show, if they do and somebody wants them."""
+        if self.films is None or not isinstance(self._stepper, Separate):
+            return
+        paths = {
+            row: film_path(self.films, recordings.candidates[row].id)
+            for row in recordings.running.tolist()
+        }
+        self._stepper.film(paths, self._limits.control_period)
 
     def _asked(
         self, recordings: Recordings, groups: "Sequence[_Group]"

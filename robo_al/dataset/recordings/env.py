@@ -28,6 +28,8 @@ class RecordedEnv(gymnasium.Env[Array, Array]):
         path: a folder that `robo_al.dataset.recordings.reading` reads.
         held_out: share of the rollouts that models are evaluated on and that cannot be chosen.
         sha256: of the recording; by default its content is not compared with anything.
+        column: of a LeRobot dataset, what is observed: `observation.embedding`, say, that an
+            encoder of its pictures has written; by default `observation.state`.
 
     Raises:
         UserError: the recording cannot be used, is too small, or is not the one of the hash.
@@ -35,8 +37,14 @@ class RecordedEnv(gymnasium.Env[Array, Array]):
 
     metadata: dict[str, Any] = {"render_modes": []}
 
-    def __init__(self, path: str, held_out: Share = 0.2, sha256: str | None = None) -> None:
-        recording = read_recording(Path(path))
+    def __init__(
+        self,
+        path: str,
+        held_out: Share = 0.2,
+        sha256: str | None = None,
+        column: str | None = None,
+    ) -> None:
+        recording = read_recording(Path(path), column)
         if sha256 not in (None, recording.sha256):
             raise UserError(f"{path}: its sha256 is {recording.sha256}, not {sha256}: it changed")
         self.episodes, self.held_out = _split(recording.episodes, held_out, path)
