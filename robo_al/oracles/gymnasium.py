@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from robo_al.config.ranges import Positive, Width
 from robo_al.encoding.camera import Camera
-from robo_al.errors import OracleError, UserError
+from robo_al.errors import OracleError, StorageError, UserError
 from robo_al.foreign.env import DescribedEnv
 from robo_al.foreign.process import WorkerLost, WorkerProcess
 from robo_al.oracles.connection import unconnected
@@ -370,16 +371,23 @@ class _Worker:
         self._process.free()
 
     def _seen(self, answer: Frame) -> Array | Fault:
-        """Return an observation [O], or why there is none."""
-        if self._foreign is None:
-            numbers, *pictures = answer.arrays
-            if self._camera is not None:
-                self._camera.see(dict(zip(self._camera.shapes, pictures, strict=True)))
-            return numbers
-        seen = self._foreign.seen(answer.arrays)
+        """Return an observation [O], or why there is none; raises `StorageError`."""
+        try:
+            seen = self._shown(answer.arrays)
+        except StorageError:
+            self.broken = True
+            raise
         # the process goes on with the steps that it was asked for: it is of no further use
         self.broken = self.broken or isinstance(seen, Fault)
         return seen
+
+    def _shown(self, arrays: Sequence[NDArray[Any]]) -> Array | Fault:
+        if self._foreign is not None:
+            return self._foreign.seen(arrays)
+        numbers, *pictures = arrays
+        if self._camera is not None:
+            self._camera.see(dict(zip(self._camera.shapes, pictures, strict=True)))
+        return numbers
 
     def _answer(self, timeout: float) -> Frame | Fault:
         try:
