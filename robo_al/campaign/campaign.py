@@ -39,6 +39,7 @@ from robo_al.dataset.events import (
     Waiting,
     Withheld,
 )
+from robo_al.dataset.films import drop_film
 from robo_al.dataset.ledger import (
     EvaluationRow,
     FitRow,
@@ -489,6 +490,7 @@ class Campaign:
             )
         result = examine(row.id, outcome.result, self.parts.task, row.horizon)
         if row.state not in _OPEN:
+            drop_film(self.dataset.folder, row.id, result)
             if _same(row, result):
                 return row
             raise IntegrityError(

@@ -7,7 +7,7 @@ one is known of the other.
 from dataclasses import replace
 from pathlib import Path
 
-from robo_al.dataset.files import is_there, move, verify
+from robo_al.dataset.files import is_there, move, storage, verify
 from robo_al.encoding.film import Pictures, read_film
 from robo_al.types import Failure, Film, Trajectory
 
@@ -45,6 +45,15 @@ def _kept(folder: Path, rollout: str, trajectory: Trajectory) -> Trajectory:
     if not moved:
         move(film.path, path)
     return placed(folder, rollout, trajectory)
+
+
+def drop_film(folder: Path, rollout: str, result: Trajectory | Failure) -> None:
+    """Remove the film of an outcome that is recorded already: a repetition's, not what is kept."""
+    trajectory = result.partial if isinstance(result, Failure) else result
+    film = None if trajectory is None else trajectory.film
+    if film is not None and film.path != film_path(folder, rollout):
+        with storage(film.path):
+            film.path.unlink(missing_ok=True)
 
 
 def placed(folder: Path, rollout: str, trajectory: Trajectory) -> Trajectory:

@@ -96,6 +96,10 @@ def test_what_is_told_again_is_the_same_and_another_film_is_not(tmp_path):
         first, other = executed(campaign, folder)
         row = campaign.tell(first)
         assert campaign.tell(first) == row
+        repeated = filmed(first.result.film.path, first)
+        assert campaign.tell(repeated) == row and not repeated.result.film.path.exists()
+        kept = campaign.dataset.trajectory(row)
+        assert campaign.tell(replace(first, result=kept)) == row and kept.film.path.exists()
         with pytest.raises(IntegrityError, match="recorded already, with another outcome"):
             campaign.tell(replace(first, result=replace(first.result, film=None)))
         with pytest.raises(UserError, match="film of rollout r0001-01 is 'x.mp4'"):
