@@ -31,7 +31,8 @@ class SimulationOracle:
         env: what to simulate.
         threads: of MuJoCo's physics; 0 for one a core. Results do not depend on it.
         envs: instances of an env that are stepped together, where each rollout has one of its own;
-            None: as many as there are rollouts, 64 at most, or as one process can have.
+            None: as many as there are rollouts, 64 at most (8 that show pictures), or as one
+            process can have.
 
     Raises:
         UserError: the env cannot be made, or is none that a rollout can run in.

@@ -36,6 +36,8 @@ START_GONE = Fault(
 )
 MOST_ENVS = 64
 """Instances of an env that are stepped together, unless it is said how many."""
+MOST_FILMED = 8
+"""Of an env that shows pictures: encoding a film takes up to 10 MiB for each of its cameras."""
 
 
 def make_stepper(
@@ -107,7 +109,7 @@ class Separate:
 
     def __init__(self, spec: EnvSpec, envs: int | None = None) -> None:
         self._spec = spec
-        self._most = envs or MOST_ENVS
+        self._most = envs
         self._envs: list[Env] = []
         self._watches: list[Watch] = []
         self._standing: dict[StartKey, Env] = {}
@@ -120,7 +122,8 @@ class Separate:
     def _lend(self, count: int) -> list[Env]:
         """Return as many envs as can be had, at least one."""
         envs = [lend(self._spec)]
-        while len(envs) < min(count, self._most):
+        most = self._most or (MOST_FILMED if camera_in(envs[0]) else MOST_ENVS)
+        while len(envs) < min(count, most):
             env = lend_another(self._spec)
             if env is None:
                 break
