@@ -31,10 +31,12 @@ from robo_al.dataset.files import write_atomically
 from robo_al.dataset.folders import CONFIG, LEDGER, need_run
 from robo_al.dataset.ledger import ConfigurationRow, Ledger
 from robo_al.dataset.start_folder import note_start_folder
+from robo_al.encoding.adapted import Adapted
 from robo_al.errors import ConfigError, PluginError, RoboALError
 from robo_al.oracles.steppers import is_batched
 from robo_al.protocols import Oracle
 from robo_al.tasks import contexts_from, describe
+from robo_al.tasks.layers import layers
 from robo_al.tasks.shelf import borrowed, seconds_to_make
 from robo_al.tasks.starts import FOUND, finds_starts
 from robo_al.torch_defaults import one_thread
@@ -206,6 +208,7 @@ def _known(config: Config, task: Task) -> Config:
         "control_period": task.control_period,
         "evaluation": config.evaluation.model_copy(update=evaluation),
         "oracle": _oracle(config),
+        "encoder_sha256": _learned(config),
     }
     return config.model_copy(update=known)
 
@@ -235,6 +238,13 @@ def _oracle(config: Config) -> Component:
     if env.python is None and (seconds_to_make(env) <= SLOW_SECONDS or is_batched(env)):
         return oracle
     return Component.model_validate(oracle.model_dump() | {"envs": 1})
+
+
+def _learned(config: Config) -> str | None:
+    """Return the hash of what the encoder has learned, if it has and says so."""
+    with borrowed(_env_spec(config)) as env:
+        found = (layer.learned for layer in layers(env) if isinstance(layer, Adapted))
+        return next(found, None)
 
 
 def _contexts_from(spec: EnvSpec, seeds: Sequence[int]) -> list[Context]:

@@ -4,6 +4,8 @@ A message says what was wrong, where (file, key, value) and what to do. The comm
 it without a traceback and exits with `exit_code`.
 """
 
+import errno
+from pathlib import Path
 from typing import Literal
 
 
@@ -41,6 +43,13 @@ class IntegrityError(RoboALError):
 
 class StorageError(RoboALError):
     """Data cannot be written or read now: a full disk, a folder that is not mounted."""
+
+    @classmethod
+    def of_write(cls, path: Path, error: OSError) -> "StorageError":
+        """Return what a disk answered to a write as a message."""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "the disk is full; make room" if full else f"{error.strerror or error}"
+        return cls(f"{path}: cannot be written: {what}")
 
 
 class OracleError(RoboALError):

@@ -22,12 +22,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from robo_al.errors import PluginError, UserError
+from robo_al.errors import ConfigError, PluginError, UserError
 
 if TYPE_CHECKING:
     import gymnasium
 
-    from robo_al.types import AnswerFunction, EnvSpec, RewardFunction, TerminationFunction
+    from robo_al.types import AnswerFunction, EnvFacts, EnvSpec, RewardFunction, TerminationFunction
 
 GYMNASIUM = "gymnasium:"
 """Before the id of an env that is registered with Gymnasium, as `gymnasium.make` takes it: an id of
@@ -115,27 +115,38 @@ def adapted(env: "gymnasium.Env[Any, Any]", spec: EnvSpec) -> "gymnasium.Env[Any
     """Return an env whose spaces are flat boxes, as far as they and its spec allow.
 
     Raises:
-        ConfigError: `action_limits` that do not go with the actions.
+        ConfigError: `action_limits` that do not go with the actions, or an encoder that has learned
+            other numbers than it had.
         PluginError: the encoder is not known, or cannot be constructed.
     """
     from robo_al.encoding import adapted
 
     asked = spec.facts.encoder
-    return adapted.adapted(env, spec, None if asked is None else partial(_encoder, dict(asked)))
+    return adapted.adapted(env, spec, None if asked is None else partial(_encoder, spec.facts))
 
 
-def _encoder(asked: dict[str, Any], space: Any) -> Any:
+def _encoder(facts: EnvFacts, space: Any) -> Any:
     """Construct the encoder of observations that a spec asks for."""
+    from robo_al.encoding.adapted import learned_by
+
+    asked = dict(facts.encoder or {})
     name = asked.pop("name")
     constructor = load("encoders", name)
     try:
-        return constructor(space=space, **asked)
+        encoder = constructor(space=space, **asked)
     except UserError:
         raise
     except Exception as error:
         named = ", ".join(["space", *asked])
         said = f"encoder {name}: its constructor, called with {named}, raised {_reason(error)}"
         raise PluginError(said) from error
+    noted, found = facts.encoder_sha256, learned_by(encoder)
+    if noted not in (None, found):
+        raise ConfigError(
+            f"encoder {name}: the sha256 of what it has learned is {found}, not {noted}; put back "
+            "what it was, or begin another run in a new folder"
+        )
+    return encoder
 
 
 def _made(

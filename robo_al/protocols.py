@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -151,6 +152,14 @@ class Encoder(Protocol):
 
     def encode(self, observation: Any) -> Float[np.ndarray, "O"]:
         """Return the numbers of one observation; the same for the same observation."""
+
+
+@runtime_checkable
+class SupportsHash(Protocol):
+    """An encoder that was fitted: what it has learned is part of a run's configuration."""
+
+    sha256: str
+    """Of the numbers that it has learned; another one is refused when the run goes on."""
 
 
 # ---------------------------------------------------------------- policies
@@ -523,6 +532,15 @@ class SupportsRepeat(Protocol):
     """
 
     repeatable: bool
+
+
+@runtime_checkable
+class SupportsFilms(Protocol):
+    """An oracle that keeps the pictures of which it answers what is encoded (`Trajectory.film`)."""
+
+    films: Path | None
+    """Set by the campaign: the folder in which each film is written, under a name that begins with
+    a dot and ends in `.tmp`. It moves when the rollout is recorded; what stays is removed."""
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -21,6 +22,7 @@ MEAN = -1
 """In place of a member's index: the model's posterior mean rather than one of its samples."""
 
 ChannelKind: TypeAlias = Literal["linear", "angle", "wrapped_angle", "constant"]
+PictureCodec: TypeAlias = Literal["png", "h264"]
 
 
 def _brief(value: Any) -> str:
@@ -72,6 +74,10 @@ class EnvFacts:
     """One for each component of the observation, after the encoder."""
     encoder: Mapping[str, Any] | None = None
     """Its `name` and the parameters of its constructor; None: `flatten`, where one is needed."""
+    encoder_sha256: str | None = None
+    """What the encoder is to say of the numbers that it has learned; None: whatever it says."""
+    pictures: PictureCodec = "png"
+    """How pictures are kept that an encoder made numbers of."""
 
     @classmethod
     def of(cls, entries: Mapping[str, Any]) -> EnvFacts:
@@ -243,6 +249,16 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Film:
+    """The pictures that were observed in a rollout, in a file: see `robo_al.encoding.film`."""
+
+    path: Path
+    """Where it is: a name that an oracle made up, until the rollout is recorded."""
+    sha256: str
+    """Of the file."""
+
+
+@dataclass(frozen=True)
 class Trajectory:
     """A rollout as it happened."""
 
@@ -261,6 +277,8 @@ class Trajectory:
     """Whatever else was measured, by name: arrays of numbers, truth values or texts with one row
     for each step (T) or for each observation (T+1). Kept in the episode's file; no model sees them.
     `time_ns` holds the device's time stamps, and `actor` who acted: 0 the policy, 1 a person."""
+    film: Film | None = None
+    """Pictures of which the observations are encoded, one of each camera for each observation."""
 
     def __repr__(self) -> str:
         """Say what happened, not every number of it."""

@@ -50,6 +50,7 @@ from robo_al.dataset.events import (
     Waiting,
     Withheld,
 )
+from robo_al.dataset.films import drop_film
 from robo_al.dataset.ledger import (
     EvaluationRow,
     FitRow,
@@ -69,6 +70,7 @@ from robo_al.protocols import (
     SupportsAdvance,
     SupportsClosedLoop,
     SupportsData,
+    SupportsFilms,
     SupportsLook,
     SupportsNotice,
     SupportsRecall,
@@ -180,6 +182,8 @@ class Campaign:
             oracle.notice = self.notice
         if isinstance(oracle, SupportsAdvance):
             oracle.advanced = self.clock.advanced
+        if isinstance(oracle, SupportsFilms):
+            oracle.films = self.dataset.folder / "episodes"
         if isinstance(oracle, SupportsClosedLoop):
             oracle.resolve = self.resolve
         if isinstance(oracle, SupportsAdmission):
@@ -561,6 +565,7 @@ class Campaign:
             )
         result = examine(row.id, outcome.result, self.parts.task, row.horizon)
         if row.state not in _OPEN:
+            drop_film(self.dataset.folder, row.id, result)
             if _same(row, result):
                 return row
             raise IntegrityError(

@@ -13,6 +13,7 @@ import torch
 from robo_al.campaign.selection import NUMERICAL_ERRORS
 from robo_al.dataset.episodes import examine
 from robo_al.dataset.ledger import EvaluationRow, FitRow
+from robo_al.dataset.stored import evaluation_id
 from robo_al.models.held_out import held_out_error
 from robo_al.models.inputs import Inputs
 from robo_al.protocols import Model
@@ -80,7 +81,7 @@ class UnderEvaluation:
                 controller=ClosedLoop(MEAN, "policy"),
                 horizon=parts.task.horizon,
                 seed=integer(generator(settings.seed, Purpose.EVALUATE, 0, i)),
-                id=f"e{index:04d}-{i:02d}",
+                id=evaluation_id(index, i),
                 why=f"start {i} of the evaluation after round {index}",
             )
             for i, context in enumerate(contexts, first)

@@ -6,6 +6,7 @@ from typing import Any
 from robo_al.dataset.clock import Clock
 from robo_al.dataset.dataset import Dataset
 from robo_al.dataset.ledger import EvaluationRow, FitRow, RolloutRow
+from robo_al.dataset.stored import evaluation_id
 from robo_al.errors import IntegrityError
 
 
@@ -17,7 +18,7 @@ def failures(dataset: Dataset, row: EvaluationRow) -> dict[str, str]:
         kept = dataset.evaluation(row)
     except IntegrityError:
         return {}  # of a file that was damaged since; that is told elsewhere
-    ids = [f"e{row.round:04d}-{i:02d}" for i in range(len(kept))]
+    ids = [evaluation_id(row.round, i) for i in range(len(kept))]
     return {id: reason for id, (_, _, reason) in zip(ids, kept, strict=True) if reason is not None}
 
 

@@ -34,7 +34,7 @@ from robo_al.config.components import (
 from robo_al.config.ranges import Count
 from robo_al.config.settings import ENTRIES, Settings, entries_of
 from robo_al.errors import PluginError
-from robo_al.types import ChannelKind
+from robo_al.types import ChannelKind, PictureCodec
 
 
 def as_strategy(value: object) -> object:
@@ -173,6 +173,11 @@ class Config(Settings):
     """Names of the numbers that are observed, with unit and kind; None: the env's own."""
     encoder: Part | None = None
     """Makes numbers of what is observed; None: `flatten`, unless it is one flat array already."""
+    encoder_sha256: str | None = None
+    """Of the numbers that the encoder has learned, if it says so; written when a run is created."""
+    pictures: PictureCodec = "png"
+    """How pictures are kept that an encoder makes numbers of: `png` loses nothing, `h264` takes
+    much less room."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models, policies and imagined rollouts are; `auto`: a GPU where torch finds one."""
 

@@ -18,6 +18,7 @@ from robo_al.dataset.files import (
     sync_folder,
     write_atomically,
 )
+from robo_al.dataset.films import keep
 from robo_al.dataset.folders import CONFIG, LEDGER, RUN_FOLDERS, need_new, need_run
 from robo_al.dataset.ledger import (
     ConfigurationRow,
@@ -29,7 +30,7 @@ from robo_al.dataset.ledger import (
 )
 from robo_al.dataset.lock import lock_folder
 from robo_al.dataset.rollouts import Rollouts
-from robo_al.dataset.stored import evaluation_path, read_evaluation
+from robo_al.dataset.stored import evaluation_id, evaluation_path, read_evaluation
 from robo_al.errors import StorageError
 from robo_al.types import Context, Failure, Outcome, Trajectory
 
@@ -148,6 +149,10 @@ class Dataset(Rollouts):
         good = [value for value in returns if value is not None]
         with np.errstate(over="ignore"):
             mean = float(np.mean(good)) if len(good) == len(returns) else None
+        results = [
+            keep(self.folder, evaluation_id(round_index, start), result)
+            for start, result in enumerate(results)
+        ]
         kept = [(r.partial or nothing) if isinstance(r, Failure) else r for r in results]
         sha256 = write_atomically(evaluation_path(self.folder, round_index), encode(kept, metadata))
         fit = self.ledger.last(FitRow)

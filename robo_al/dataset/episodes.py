@@ -9,6 +9,7 @@ signal is a column beside these; one of more than one axis is flattened, row by 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 
 from robo_al.dataset.measured import EPISODE_COLUMNS
 from robo_al.dataset.signals import read_signals, signal_columns
-from robo_al.types import Failure, Task, Trajectory
+from robo_al.types import Failure, Film, Task, Trajectory
 
 _FORMAT = "robo-al episodes 1"
 
@@ -43,6 +44,7 @@ def encode(trajectories: Sequence[Trajectory], metadata: Mapping[str, Any]) -> b
     signals = signal_columns([trajectory.signals for trajectory in trajectories], lengths)
     vector = pa.list_(pa.float64())
     truncated = [bool(t.truncated) for t in trajectories]
+    films = [t.film and t.film.sha256 for t in trajectories]
     schema = pa.schema(
         [("trajectory", pa.int32())]
         + [(name, pa.float64() if name == "reward" else vector) for name in EPISODE_COLUMNS]
@@ -54,7 +56,8 @@ def encode(trajectories: Sequence[Trajectory], metadata: Mapping[str, Any]) -> b
         }
         # Only where it says something: a file of an older version is the same, byte for byte.
         | ({"truncated": json.dumps(truncated)} if any(truncated) else {})
-        | ({"signals": signals.layout} if signals.arrays else {}),
+        | ({"signals": signals.layout} if signals.arrays else {})
+        | ({"films": json.dumps(films)} if any(films) else {}),
     )
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns | signals.arrays, schema=schema), sink)
@@ -62,7 +65,10 @@ def encode(trajectories: Sequence[Trajectory], metadata: Mapping[str, Any]) -> b
 
 
 def decode(data: bytes) -> tuple[list[Trajectory], dict[str, Any]]:
-    """Return the trajectories and metadata of a file that `encode` made."""
+    """Return the trajectories and metadata of a file that `encode` made.
+
+    A film has its hash alone: the file does not know where it is.
+    """
     table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
     metadata = table.schema.metadata
     terminated = json.loads(metadata[b"terminated"])
@@ -70,6 +76,7 @@ def decode(data: bytes) -> tuple[list[Trajectory], dict[str, Any]]:
     index = table["trajectory"].to_numpy()
     starts = np.searchsorted(index, np.arange(len(terminated) + 1))
     layout = json.loads(metadata.get(b"signals", b"null")) or [{}] * len(terminated)
+    films = json.loads(metadata.get(b"films", b"null")) or [None] * len(terminated)
     trajectories = []
     for i, ended in enumerate(terminated):
         part = table.slice(starts[i], starts[i + 1] - starts[i])
@@ -77,7 +84,8 @@ def decode(data: bytes) -> tuple[list[Trajectory], dict[str, Any]]:
         rewards = np.array(part["reward"].drop_null().to_numpy())
         arrays = observations, actions, proposed, rewards
         signals = read_signals(part, layout[i])
-        trajectories.append(Trajectory(*arrays, ended, truncated[i], signals))
+        film = None if films[i] is None else Film(Path(), films[i])
+        trajectories.append(Trajectory(*arrays, ended, truncated[i], signals, film))
     return trajectories, json.loads(metadata[b"robo_al"])
 
 
@@ -111,8 +119,8 @@ def examine(
         return Failure("quarantined", reason)
     observations, actions, proposed, rewards = arrays
     ends = bool(trajectory.terminated), bool(trajectory.truncated)
-    signals = trajectory.signals
-    trajectory = Trajectory(observations, actions, proposed, rewards, *ends, signals)
+    measured = trajectory.signals, trajectory.film
+    trajectory = Trajectory(observations, actions, proposed, rewards, *ends, *measured)
     if isinstance(result, Failure):
         return replace(result, partial=trajectory)
     found = fault(trajectory, len(task.channels), len(task.action_low), horizon)

@@ -21,9 +21,7 @@ def storage(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        what = "the disk is full; make room" if full else f"{error.strerror or error}"
-        raise StorageError(f"{path}: cannot be written: {what}") from error
+        raise StorageError.of_write(path, error) from error
     except sqlite3.DatabaseError as error:
         full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
         what = "the disk is full; make room" if full else str(error)
@@ -79,6 +77,23 @@ def append(path: Path, data: bytes) -> None:
             raise
 
 
+def move(source: Path, path: Path) -> None:
+    """Give a file its place, in which it is whole and on the disk, or not at all.
+
+    Args:
+        source: in the same file system.
+        path: where it is to be, in place of what is there.
+
+    Raises:
+        StorageError: the disk is full or refuses.
+    """
+    with storage(path):
+        with source.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(source, path)
+        sync_folder(path.parent)
+
+
 def is_there(path: Path) -> bool:
     """Return whether there is such a file or folder.
 
@@ -109,17 +124,37 @@ def read_verified(path: Path, sha256: str | None, what: str) -> bytes:
         IntegrityError: it is missing, truncated or altered.
         StorageError: it cannot be read now, which says nothing about what is in it.
     """
-    try:
+    with _reading(path, what):
         data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise _altered(path, what, len(data))
+    return data
+
+
+def verify(path: Path, sha256: str, what: str) -> None:
+    """Compare a file that may be large with what was written; see `read_verified`."""
+    with _reading(path, what), path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size = file.tell()
+    if digest != sha256:
+        raise _altered(path, what, size)
+
+
+@contextmanager
+def _reading(path: Path, what: str) -> Iterator[None]:
+    """Turn what a disk answers to a read into a message."""
+    try:
+        yield
     except FileNotFoundError as error:
         if not path.parent.is_dir():
             raise _away(path, what, "its folder is not there") from error
         raise IntegrityError(f"{what}: there is no {path} any more") from error
     except OSError as error:
         raise _away(path, what, error.strerror or str(error)) from error
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise IntegrityError(f"{what}: {path} is not what was written ({len(data)} bytes now)")
-    return data
+
+
+def _altered(path: Path, what: str, size: int) -> IntegrityError:
+    return IntegrityError(f"{what}: {path} is not what was written ({size} bytes now)")
 
 
 def _away(path: Path, what: str, why: str) -> StorageError:

@@ -8,7 +8,7 @@ import numpy as np
 
 from robo_al.dataset.measured import checked_details, checked_label, checked_signals
 from robo_al.errors import UserError
-from robo_al.types import Failure, FailureKind, Outcome, Scalar, Trajectory
+from robo_al.types import Failure, FailureKind, Film, Outcome, Scalar, Trajectory
 
 _LONGEST = 1e9
 """Seconds that no rollout takes."""
@@ -61,6 +61,10 @@ def _checked_trajectory(
         raise UserError(
             f"tell: terminated of rollout {name} is {trajectory.terminated!r:.80}; it must be true "
             "or false"
+        )
+    if not isinstance(trajectory.film, Film | None):
+        raise UserError(
+            f"tell: film of rollout {name} is {trajectory.film!r:.80}; it must be a Film, or None"
         )
     signals = checked_signals(name, trajectory)
     both = details.keys() & signals.keys()

@@ -9,6 +9,7 @@ import numpy as np
 
 from robo_al.dataset.episodes import encode
 from robo_al.dataset.files import is_there, write_atomically
+from robo_al.dataset.films import keep, verify_film
 from robo_al.dataset.ledger import LabelRow, Ledger, RolloutRow, RolloutState, to_json
 from robo_al.dataset.measured import checked_label, summary_of
 from robo_al.dataset.stored import episode_file, episode_path, read_episode
@@ -46,7 +47,7 @@ class Rollouts:
         information: float | None,
         wall_seconds: float | None,
     ) -> RolloutRow:
-        """Make an outcome durable: first the episode's file, then the row and its labels.
+        """Make an outcome durable: first its film, then the episode's file, then row and labels.
 
         Args:
             row: of the rollout.
@@ -58,9 +59,10 @@ class Rollouts:
             The row as it is now.
 
         Raises:
+            IntegrityError: its film is not what it says; the rollout is as it was before.
             StorageError: the disk is full or refuses; the rollout is as it was before.
         """
-        result = outcome.result
+        result = keep(self.folder, row.id, outcome.result)
         data, trajectory = episode_file(row.id, result)
         with np.errstate(all="ignore"):  # of what is not to be trusted; the ledger has null then
             total_reward = None if trajectory is None else trajectory.total_reward
@@ -135,7 +137,9 @@ class Rollouts:
 
     def _trajectory(self, rollout: str, sha256: str | None) -> Trajectory:
         if rollout not in self._trajectories:
-            self._trajectories[rollout] = read_episode(self.folder, rollout, sha256)
+            trajectory = read_episode(self.folder, rollout, sha256)
+            verify_film(rollout, trajectory)
+            self._trajectories[rollout] = trajectory
         return self._trajectories[rollout]
 
     def recorded(self) -> list[RolloutRow]:

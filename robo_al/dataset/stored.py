@@ -5,6 +5,7 @@ from pathlib import Path
 from robo_al.dataset.candidates import context_from
 from robo_al.dataset.episodes import decode, encode
 from robo_al.dataset.files import read_verified
+from robo_al.dataset.films import placed
 from robo_al.dataset.rows import EvaluationRow
 from robo_al.types import Context, Failure, Trajectory
 
@@ -17,6 +18,11 @@ def episode_path(folder: Path, rollout: str) -> Path:
 def evaluation_path(folder: Path, index: int) -> Path:
     """Return where the file of the evaluation after a round is."""
     return folder / "evaluations" / f"round-{index:04d}.parquet"
+
+
+def evaluation_id(index: int, start: int) -> str:
+    """Return the id of a rollout of the evaluation after a round, from one of its starts."""
+    return f"e{index:04d}-{start:02d}"
 
 
 def episode_file(
@@ -36,7 +42,7 @@ def read_episode(folder: Path, rollout: str, sha256: str | None) -> Trajectory:
     """
     data = read_verified(episode_path(folder, rollout), sha256, f"rollout {rollout}")
     (trajectory,) = decode(data)[0]
-    return trajectory
+    return placed(folder, rollout, trajectory)
 
 
 def read_evaluation(
@@ -50,5 +56,9 @@ def read_evaluation(
     path = evaluation_path(folder, row.round)
     data = read_verified(path, row.sha256, f"evaluation of round {row.round}")
     trajectories, metadata = decode(data)
+    trajectories = [
+        placed(folder, evaluation_id(row.round, start), trajectory)
+        for start, trajectory in enumerate(trajectories)
+    ]
     contexts = [context_from(content) for content in metadata["contexts"]]
     return list(zip(contexts, trajectories, metadata["failures"], strict=True))

@@ -12,6 +12,7 @@ from robo_al.dataset import frames
 from robo_al.dataset.clock import ACTIVITIES
 from robo_al.dataset.event_log import Happened, read_events
 from robo_al.dataset.events import Decided, Evaluated, RolloutDone, RoundDone
+from robo_al.dataset.films import pictures_of
 from robo_al.dataset.folders import LEDGER, read_config_text
 from robo_al.dataset.ledger import Ledger
 from robo_al.dataset.measured import parsed_details
@@ -28,6 +29,7 @@ from robo_al.dataset.rows import (
     solved_at,
 )
 from robo_al.dataset.stored import read_episode, read_evaluation
+from robo_al.encoding.film import Pictures
 from robo_al.errors import UserError
 from robo_al.types import Context, Scalar, Trajectory
 
@@ -201,6 +203,18 @@ class RunView:
             StorageError: it cannot be read now.
         """
         return read_evaluation(self.folder, row)
+
+    def pictures(self, rollout: str) -> dict[str, Pictures]:
+        """Return what each camera saw in a rollout, by its name; empty where none was kept.
+
+        Pictures are decoded when they are asked for: one by one, or any by its index.
+
+        Raises:
+            UserError: there is no such rollout, or nothing of it was measured.
+            IntegrityError: a file is missing, truncated or altered.
+            StorageError: one cannot be read now.
+        """
+        return pictures_of(rollout, self.episode(rollout))
 
     # ------------------------------------------------------------ tables
 

@@ -9,10 +9,11 @@ from gymnasium import spaces
 from jaxtyping import Shaped
 
 from robo_al.encoding.actions import FlatActions, is_bounded
+from robo_al.encoding.camera import Camera, camera_of, pictures_in
 from robo_al.encoding.flatten import Flatten, has_pictures, is_plain
 from robo_al.errors import EnvFault, PluginError
-from robo_al.protocols import Encoder
-from robo_al.types import Channel, EnvSpec
+from robo_al.protocols import Encoder, SupportsHash
+from robo_al.types import Channel, EnvSpec, PictureCodec
 
 Env: TypeAlias = gymnasium.Env[Any, Any]
 MakeEncoder: TypeAlias = Callable[[spaces.Space[Any]], Encoder]
@@ -25,21 +26,36 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
         env: any.
         encoder: of its observations; None: they are a flat box already.
         actions: of its action space; None: it is a bounded flat box already.
+        pictures: how they are kept, where there are any.
 
     Raises:
         PluginError: the encoder does not say its channels.
     """
 
-    def __init__(self, env: Env, encoder: Encoder | None, actions: FlatActions | None) -> None:
+    def __init__(
+        self,
+        env: Env,
+        encoder: Encoder | None,
+        actions: FlatActions | None,
+        pictures: PictureCodec = "png",
+    ) -> None:
         super().__init__(env)
         self._encoder = encoder
         self._actions = actions
+        self.camera: Camera | None = None
+        """Sees the pictures that are encoded."""
         if actions is not None:
             self.action_space = actions.box
         if encoder is not None:
             self.channels = _channels_of(encoder)
+            self.camera = camera_of(env.observation_space, pictures)
             size = (len(self.channels),)
             self.observation_space = spaces.Box(-np.inf, np.inf, size, np.float64)
+
+    @property
+    def learned(self) -> str | None:
+        """Hash of the numbers that its encoder has learned, if it has and says so."""
+        return learned_by(self._encoder)
 
     @property
     def only_limits(self) -> bool:
@@ -60,6 +76,8 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Start a rollout; raises `EnvFault` where its start cannot be encoded."""
+        if self.camera is not None:
+            self.camera.drop()
         observation, info = self.env.reset(seed=seed, options=options)
         return self.encoded(observation), info
 
@@ -73,10 +91,14 @@ class Adapted(gymnasium.Wrapper[Any, Any, Any, Any]):
         """Return what everybody else sees of an observation, [O].
 
         Raises:
-            EnvFault: the encoder raises, or returns something else than a number a channel.
+            EnvFault: the encoder raises, or returns something else than a number a channel; or a
+                picture is not what the env's space says.
+            StorageError: a picture cannot be filmed.
         """
         if self._encoder is None:
             return observation
+        if self.camera is not None:
+            self.camera.see(pictures_in(self.env.observation_space, observation))
         name = type(self._encoder).__name__
         try:
             encoded = np.array(self._encoder.encode(observation), dtype=np.float64)
@@ -119,7 +141,15 @@ def adapted(env: Env, spec: EnvSpec, make_encoder: MakeEncoder | None) -> Env:
     if isinstance(sent, spaces.Space) and is_plain(sent):
         if limits is not None or (is_bounded(sent) and not _is_flat(sent)):
             actions = FlatActions(sent, limits, spec.name)
-    return env if encoder is None and actions is None else Adapted(env, encoder, actions)
+    if encoder is None and actions is None:
+        return env
+    return Adapted(env, encoder, actions, spec.facts.pictures)
+
+
+def learned_by(encoder: Encoder | None) -> str | None:
+    """Return the hash of the numbers that an encoder has learned; None where it has none."""
+    sha256 = encoder.sha256 if isinstance(encoder, SupportsHash) else None
+    return sha256 if isinstance(sha256, str) else None
 
 
 def _is_flat(space: spaces.Space[Any]) -> bool:

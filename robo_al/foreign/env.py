@@ -13,7 +13,7 @@ from robo_al.errors import EnvFault
 from robo_al.foreign.process import WorkerLost, WorkerProcess
 from robo_al.types import Channel, EnvSpec
 from robo_al.worker.frames import Frame
-from robo_al.worker.spaces import packed, unpacked
+from robo_al.worker.spaces import joined, packed
 
 Array = NDArray[Any]
 
@@ -131,7 +131,7 @@ class ForeignEnv(DescribedEnv):
         return answer
 
     def _observed(self, answer: Frame) -> Any:
-        return unpacked(self.observation_space, answer.arrays[0])
+        return joined(self.observation_space, iter(answer.arrays))
 
 
 def _end(process: WorkerProcess) -> None:

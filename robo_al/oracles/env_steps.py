@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from robo_al.errors import EnvFault
+from robo_al.errors import EnvFault, StorageError
 from robo_al.oracles.recording import Fault, Step
 from robo_al.tasks import Env
 from robo_al.types import Context
@@ -33,10 +33,16 @@ def reset_fault(began: float, time: float) -> Fault:
 
 
 def reset_env(env: Env, context: Context) -> Array | Fault:
-    """Reset an env; return its first observation [O], or why there is none."""
+    """Reset an env; return its first observation [O], or why there is none.
+
+    Raises:
+        StorageError: what it shows cannot be kept; that is no fault of the env's, here and below.
+    """
     try:
         observation, _ = env.reset(seed=context.seed, options=dict(context.options) or None)
         first = np.array(observation, dtype=np.float64)
+    except StorageError:
+        raise
     except Exception as error:
         return raised_fault(error)
     if first.shape != env.observation_space.shape:
@@ -52,6 +58,8 @@ def step_env(env: Env, watch: Watch, action: Float[np.ndarray, "A"]) -> Step | F
     try:
         observation, reward, terminated, truncated, told = env.step(action)
         observation, reward = np.array(observation, dtype=np.float64), float(reward)
+    except StorageError:
+        raise
     except Exception as error:
         return raised_fault(error)
     if (wrong := watch.wrong()) is not None:

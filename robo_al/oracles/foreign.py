@@ -1,16 +1,19 @@
 """What is made, on this side of a pipe, of what an env in a Python of its own answers."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 
 from robo_al.encoding.adapted import Adapted
+from robo_al.encoding.camera import Camera
 from robo_al.errors import EnvFault
 from robo_al.foreign.env import DescribedEnv
 from robo_al.oracles.recording import ActionLimits, Fault
 from robo_al.plugins import adapted
 from robo_al.types import EnvSpec
-from robo_al.worker.spaces import packed, unpacked
+from robo_al.worker.spaces import joined, packed
 from robo_al.worker.watch import first_not_finite
 
 Array = NDArray[np.float64]
@@ -41,12 +44,17 @@ class ForeignSpaces:
         restored = self._adapted.restored
         return np.array([packed(self._sent, restored(action)) for action in actions])
 
-    def seen(self, numbers: Float[np.ndarray, "P"]) -> Array | Fault:
-        """Return the observation [O] whose numbers came, or why it cannot be used."""
+    @property
+    def camera(self) -> Camera | None:
+        """Sees the pictures that are encoded, if there are any."""
+        return None if self._adapted is None else self._adapted.camera
+
+    def seen(self, parts: Sequence[Shaped[np.ndarray, "..."]]) -> Array | Fault:
+        """Return the observation [O] whose parts came, or why it cannot be used."""
         if self._adapted is None:
-            return numbers
+            return np.asarray(parts[0], dtype=np.float64)
         try:
-            seen: Array = self._adapted.encoded(unpacked(self._observed, numbers))
+            seen: Array = self._adapted.encoded(joined(self._observed, iter(parts)))
         except EnvFault as error:
             return Fault(error.kind, str(error))
         if not np.isfinite(seen).all():

@@ -8,22 +8,32 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
 from robo_al.config.ranges import Positive, Width
-from robo_al.errors import OracleError, UserError
+from robo_al.encoding.camera import Camera
+from robo_al.errors import OracleError, StorageError, UserError
 from robo_al.foreign.env import DescribedEnv
 from robo_al.foreign.process import WorkerLost, WorkerProcess
 from robo_al.oracles.connection import unconnected
 from robo_al.oracles.foreign import ForeignSpaces
-from robo_al.oracles.recording import ActionLimits, Fault, Recordings, Step, Steps
+from robo_al.oracles.recording import (
+    ActionLimits,
+    Fault,
+    Recordings,
+    Step,
+    Steps,
+    film_path,
+)
 from robo_al.oracles.steppers import START_GONE, StartKey, start_key
 from robo_al.protocols import Actor, Resolver
 from robo_al.torch_defaults import one_thread
-from robo_al.types import Candidate, ClosedLoop, Context, EnvSpec, OpenLoop, Outcome
+from robo_al.types import Candidate, ClosedLoop, Context, EnvSpec, Film, OpenLoop, Outcome
 from robo_al.worker.frames import Frame
 
 Array = NDArray[np.float64]
@@ -69,6 +79,8 @@ class GymnasiumOracle:
         self._policies = threading.Lock()
         """Policies and models are not asked from two threads at once."""
         self._closed = False
+        self.films: Path | None = None
+        """Where pictures are kept until they are recorded; see `SupportsFilms`."""
         self.resolve: Resolver = unconnected
         """Finds the policies that candidates name."""
         first = self._spawn()
@@ -190,11 +202,11 @@ class GymnasiumOracle:
             result: Outcome | Exception
             try:
                 worker = worker or self._spawn()
-                self._roll(worker, recording)
-                result = recording.outcome(0)
-            except WorkerLost as lost:
-                recording.fail(0, Fault("failed", str(lost)))
-                result = recording.outcome(0)
+                try:
+                    self._roll(worker, recording)
+                except WorkerLost as lost:
+                    recording.fail(0, Fault("failed", str(lost)))
+                result = recording.outcome(0, worker.cut())
             except Exception as error:  # a policy's, or no worker can be had: for who polls
                 result = error
             if worker is not None and worker.broken:
@@ -224,6 +236,8 @@ class GymnasiumOracle:
         recording.begin([worker.begin(candidate.context, timeout)])
         if recording.done[0]:
             return
+        if self.films is not None:
+            worker.film(film_path(self.films, candidate.id))
         if isinstance(candidate.controller, OpenLoop):
             asked = candidate.controller.actions
             finite = int(np.logical_and.accumulate(np.isfinite(asked).all(axis=1)).sum())
@@ -275,6 +289,8 @@ class _Worker:
         self.limits: ActionLimits
         self._foreign: ForeignSpaces | None = None
         """What is made here of what an env in a Python of its own answers."""
+        self._camera: Camera | None = None
+        """Sees the pictures that the env shows, if it does."""
         self._standing: StartKey | None = None
         """Where the env was found, and is still."""
 
@@ -284,9 +300,12 @@ class _Worker:
         if self._env.python is None:
             (low, high), fields = ready.arrays, ready.fields
             self.limits = ActionLimits(low, high, fields["dtype"], fields["control_period"])
+            if fields["pictures"]:
+                self._camera = Camera(fields["pictures"], self._env.facts.pictures)
         else:
             self._foreign = ForeignSpaces(DescribedEnv(ready), self._env)
             self.limits = self._foreign.limits
+            self._camera = self._foreign.camera
 
     def look(self, seed: int, timeout: float) -> Context:
         """Reset the env and leave it there; raises `OracleError` where it cannot be reset."""
@@ -304,7 +323,18 @@ class _Worker:
         there = standing == start_key(context.seed, context.observation)
         return context.observation.copy() if there else START_GONE
 
+    def film(self, path: Path) -> None:
+        """Begin to keep the pictures that the env shows, if it does; raises `StorageError`."""
+        if self._camera is not None:
+            self._camera.begin(path, self.limits.control_period)
+
+    def cut(self) -> Film | None:
+        """Return the film of what was seen, if one was begun; raises `StorageError`."""
+        return None if self._camera is None else self._camera.end()
+
     def _reset(self, context: Context, timeout: float) -> Array | Fault:
+        if self._camera is not None:
+            self._camera.drop()
         fields = {"seed": context.seed, "options": dict(context.options)}
         self._send(Frame("reset", fields), timeout)
         answer = self._answer(timeout)
@@ -336,16 +366,28 @@ class _Worker:
 
     def free(self) -> None:
         """Close the pipes."""
+        if self._camera is not None:
+            self._camera.drop()
         self._process.free()
 
     def _seen(self, answer: Frame) -> Array | Fault:
-        """Return an observation [O], or why there is none."""
-        if self._foreign is None:
-            return answer.arrays[0]
-        seen = self._foreign.seen(answer.arrays[0])
+        """Return an observation [O], or why there is none; raises `StorageError`."""
+        try:
+            seen = self._shown(answer.arrays)
+        except StorageError:
+            self.broken = True
+            raise
         # the process goes on with the steps that it was asked for: it is of no further use
         self.broken = self.broken or isinstance(seen, Fault)
         return seen
+
+    def _shown(self, arrays: Sequence[NDArray[Any]]) -> Array | Fault:
+        if self._foreign is not None:
+            return self._foreign.seen(arrays)
+        numbers, *pictures = arrays
+        if self._camera is not None:
+            self._camera.see(dict(zip(self._camera.shapes, pictures, strict=True)))
+        return numbers
 
     def _answer(self, timeout: float) -> Frame | Fault:
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from robo_al.types import (
     EnvSpec,
     Failure,
     FailureKind,
+    Film,
     OpenLoop,
     Outcome,
     Scalar,
@@ -131,6 +133,11 @@ class Steps(NamedTuple):
         return cls(observations, rewards, terminated, np.zeros_like(terminated), faults)
 
 
+def film_path(folder: Path, candidate: str) -> Path:
+    """Return where the pictures of a rollout are written, until it is recorded."""
+    return folder / f".{candidate}.mp4.tmp"
+
+
 class Recordings:
     """B rollouts that are executed together, in columns; row b is `done` when it has ended.
 
@@ -223,8 +230,13 @@ class Recordings:
         self._faults[row] = Fault(fault.kind, f"rollout {name}: {where}: {fault.reason}")
         self.done[row] = True
 
-    def outcome(self, row: int) -> Outcome:
-        """Return the trajectory of a row, or the failure with what was recorded before it."""
+    def outcome(self, row: int, film: Film | None = None) -> Outcome:
+        """Return the trajectory of a row, or the failure with what was recorded before it.
+
+        Args:
+            row: that is done.
+            film: of the pictures that were seen.
+        """
         steps, name, trajectory = int(self.steps[row]), self.candidates[row].id, None
         if steps:
             trajectory = Trajectory(
@@ -234,6 +246,7 @@ class Recordings:
                 rewards=self._rewards[:steps, row].copy(),
                 terminated=bool(self._terminated[row]),
                 truncated=bool(self._truncated[row]),
+                film=film,
             )
         seconds, details = steps * self._limits.control_period, self._details[row]
         if row in self._faults:

@@ -6,6 +6,7 @@ each rollout is, bit for bit, what its env stepped alone would have given.
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from robo_al.config.ranges import Threads, Width
 from robo_al.errors import OracleError, UserError
 from robo_al.oracles.connection import unconnected
-from robo_al.oracles.recording import Recordings
+from robo_al.oracles.recording import Recordings, film_path
 from robo_al.oracles.steppers import Separate, make_stepper
 from robo_al.protocols import Actor, Resolver
 from robo_al.torch_defaults import one_thread
@@ -30,7 +31,8 @@ class SimulationOracle:
         env: what to simulate.
         threads: of MuJoCo's physics; 0 for one a core. Results do not depend on it.
         envs: instances of an env that are stepped together, where each rollout has one of its own;
-            None: as many as there are rollouts, 64 at most, or as one process can have.
+            None: as many as there are rollouts, 64 at most (8 that show pictures), or as one
+            process can have.
 
     Raises:
         UserError: the env cannot be made, or is none that a rollout can run in.
@@ -48,6 +50,8 @@ class SimulationOracle:
         self._closed = False
         self.resolve: Resolver = unconnected
         """Finds the policies that candidates name."""
+        self.films: Path | None = None
+        """Where pictures are kept until they are recorded; see `SupportsFilms`."""
         self.advanced: Callable[[int, int], None] = lambda step, steps: None
         """Told after each tick how many of how many there are."""
 
@@ -100,6 +104,7 @@ class SimulationOracle:
         firsts = self._stepper.reset([candidate.context for candidate in candidates])
         recordings = Recordings(candidates[: len(firsts)], self._limits)
         recordings.begin(firsts)
+        self._film(recordings)
         groups, longest = (
             _groups(recordings, self.resolve),
             max(each.horizon for each in recordings.candidates),
@@ -109,7 +114,18 @@ class SimulationOracle:
             if len(rows):
                 recordings.add(rows, self._stepper.step(rows, sent))
                 self.advanced(int(recordings.steps.max()), longest)
-        return [recordings.outcome(row) for row in range(len(firsts))]
+        films = self._stepper.cut() if isinstance(self._stepper, Separate) else {}
+        return [recordings.outcome(row, films.get(row)) for row in range(len(firsts))]
+
+    def _film(self, recordings: Recordings) -> None:
+        """Begin to keep the pictures that the envs show, if they do and somebody wants them."""
+        if self.films is None or not isinstance(self._stepper, Separate):
+            return
+        paths = {
+            row: film_path(self.films, recordings.candidates[row].id)
+            for row in recordings.running.tolist()
+        }
+        self._stepper.film(paths, self._limits.control_period)
 
     def _asked(
         self, recordings: Recordings, groups: "Sequence[_Group]"

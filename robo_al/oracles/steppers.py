@@ -1,10 +1,11 @@
 """Ways to step B rollouts of one env, each bit for bit what stepping them alone gives."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -22,10 +23,10 @@ from robo_al.oracles.env_steps import (
 from robo_al.oracles.recording import ActionLimits, Fault, Steps
 from robo_al.plugins import known_answer
 from robo_al.tasks import Env
-from robo_al.tasks.layers import is_bare, time_limit
+from robo_al.tasks.layers import camera_in, is_bare, time_limit
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.shelf import borrowed, give_back, lend, lend_another
-from robo_al.types import AnswerFunction, Context, EnvSpec
+from robo_al.types import AnswerFunction, Context, EnvSpec, Film
 from robo_al.worker.watch import Watch, mujoco_env
 
 Array = NDArray[np.float64]
@@ -35,6 +36,8 @@ START_GONE = Fault(
 )
 MOST_ENVS = 64
 """Instances of an env that are stepped together, unless it is said how many."""
+MOST_FILMED = 8
+"""Of an env that shows pictures: encoding a film takes up to 10 MiB for each of its cameras."""
 
 
 def make_stepper(
@@ -106,7 +109,7 @@ class Separate:
 
     def __init__(self, spec: EnvSpec, envs: int | None = None) -> None:
         self._spec = spec
-        self._most = envs or MOST_ENVS
+        self._most = envs
         self._envs: list[Env] = []
         self._watches: list[Watch] = []
         self._standing: dict[StartKey, Env] = {}
@@ -119,7 +122,8 @@ class Separate:
     def _lend(self, count: int) -> list[Env]:
         """Return as many envs as can be had, at least one."""
         envs = [lend(self._spec)]
-        while len(envs) < min(count, self._most):
+        most = self._most or (MOST_FILMED if camera_in(envs[0]) else MOST_ENVS)
+        while len(envs) < min(count, most):
             env = lend_another(self._spec)
             if env is None:
                 break
@@ -175,10 +179,32 @@ class Separate:
             ]
         )
 
+    def film(self, paths: Mapping[int, Path], period: float) -> None:
+        """Begin to keep the pictures that envs show, if they do.
+
+        Args:
+            paths: of the files to write, by row; the rows were reset, and not stepped yet.
+            period: seconds between two steps.
+        """
+        for row, path in paths.items():
+            camera = camera_in(self._envs[row])
+            if camera is not None:
+                camera.begin(path, period)
+
+    def cut(self) -> dict[int, Film]:
+        """Return the films that were begun, by row."""
+        cameras = [camera_in(env) for env in self._envs]
+        films = {row: camera.end() for row, camera in enumerate(cameras) if camera is not None}
+        return {row: film for row, film in films.items() if film is not None}
+
     def release(self) -> None:
         """Give the envs back, the first one last: it is lent again first."""
         while self._envs:
-            give_back(self._spec, self._envs.pop())
+            env = self._envs.pop()
+            camera = camera_in(env)
+            if camera is not None:
+                camera.drop()  # where something was raised
+            give_back(self._spec, env)
         self._watches.clear()
 
 

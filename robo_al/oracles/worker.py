@@ -32,6 +32,7 @@ class OwnHost:
     def __init__(self, name: str, parameters: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         from robo_al.oracles.recording import ActionLimits
         from robo_al.plugins import make_env
+        from robo_al.tasks.layers import camera_in
         from robo_al.types import EnvFacts, EnvSpec
         from robo_al.worker.watch import Watch
 
@@ -39,11 +40,16 @@ class OwnHost:
         self._env = make_env(spec)
         self._limits = ActionLimits.of(self._env, spec)
         self._watch = Watch(self._env)
+        self._camera = camera_in(self._env)
 
     def ready(self) -> Frame:
         """Say what actions are clipped to, and how long one lasts."""
         limits = self._limits
-        fields = {"dtype": limits.dtype, "control_period": limits.control_period}
+        fields = {
+            "dtype": limits.dtype,
+            "control_period": limits.control_period,
+            "pictures": {} if self._camera is None else dict(self._camera.shapes),
+        }
         return Frame("ready", fields, [limits.low, limits.high])
 
     def reset(self, seed: int, options: Mapping[str, Any]) -> Frame:
@@ -51,13 +57,31 @@ class OwnHost:
         from robo_al.oracles.env_steps import reset_env
         from robo_al.types import Context
 
-        return _answer(reset_env(self._env, Context(np.zeros(0), seed, options)))
+        return self._answer(reset_env(self._env, Context(np.zeros(0), seed, options)))
 
     def step(self, action: Array) -> Frame:
         """Apply one action [A]."""
         from robo_al.oracles.env_steps import step_env
 
-        return _answer(step_env(self._env, self._watch, self._limits.clip(action)))
+        return self._answer(step_env(self._env, self._watch, self._limits.clip(action)))
+
+    def _answer(self, result: "Array | Step | Fault") -> Frame:
+        """Return what came of a reset or a step, with the pictures behind the numbers."""
+        from robo_al.oracles.recording import Fault, Step
+
+        if isinstance(result, Fault):
+            return fault(result.kind, result.reason)
+        pictures = () if self._camera is None else self._camera.last.values()
+        if not isinstance(result, Step):
+            return Frame("observation", {}, [result, *pictures])
+        ends = {"terminated": result.terminated, "truncated": result.truncated}
+        fields = {
+            "reward": result.reward,
+            **ends,
+            "over": any(ends.values()),
+            "success": result.success,
+        }
+        return Frame("observation", fields, [result.observation, *pictures])
 
 
 def _make(fields: Mapping[str, Any]) -> OwnHost | Frame:
@@ -71,23 +95,6 @@ def _make(fields: Mapping[str, Any]) -> OwnHost | Frame:
         return refusal(str(error), user=True)
     except Exception as error:
         return refusal(f"{type(error).__name__}: {error}", user=False)
-
-
-def _answer(result: "Array | Step | Fault") -> Frame:
-    from robo_al.oracles.recording import Fault, Step
-
-    if isinstance(result, Fault):
-        return fault(result.kind, result.reason)
-    if isinstance(result, Step):
-        ends = {"terminated": result.terminated, "truncated": result.truncated}
-        fields = {
-            "reward": result.reward,
-            **ends,
-            "over": any(ends.values()),
-            "success": result.success,
-        }
-        return Frame("observation", fields, [result.observation])
-    return Frame("observation", {}, [result])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Videos of recorded rollouts, made by executing their actions again from where they started.
+"""Videos of recorded rollouts: of the pictures that were observed, or of a repetition.
 
-It happens in a process of its own: where a machine has no OpenGL, drawing can end the process
-that tries it, and MuJoCo chooses how to draw when it is imported.
+A rollout without pictures is repeated, its actions executed again from where it started. It happens
+in a process of its own: where a machine has no OpenGL, drawing can end the process that tries it,
+and MuJoCo chooses how to draw when it is imported.
 """
 
 import json
@@ -10,16 +11,18 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from robo_al.encoding.film import Pictures, as_image
 from robo_al.errors import RoboALError
 from robo_al.types import Context, EnvFacts, EnvSpec, Trajectory
 
@@ -87,6 +90,26 @@ def film(spec: EnvSpec, rollouts: Sequence[tuple[Context, Trajectory]]) -> list[
             Video((folder / f"{index}.mp4").read_bytes(), **answer)
             for index, answer in enumerate(answers)
         ]
+
+
+def played(pictures: Pictures) -> Video:
+    """Return recorded pictures as a video that plays in real time.
+
+    Args:
+        pictures: what a camera saw in a rollout, one at least.
+    """
+    steps, period = len(pictures) - 1, pictures.period
+    stride = frame_stride(steps, period)
+    shown = min(steps, MAX_FRAMES * stride)
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "video.mp4"
+        images = (_in_colours(as_image(each)) for each in islice(pictures, 0, shown + 1, stride))
+        encode(path, images, Fraction(1 / (period * stride)).limit_denominator(1000))
+        return Video(path.read_bytes(), 0.0, period * shown, period * steps)
+
+
+def _in_colours(image: UInt8[np.ndarray, "H W *C"]) -> UInt8[np.ndarray, "H W 3"]:
+    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
 
 
 def _run(folder: Path) -> None:
@@ -158,7 +181,7 @@ def _replay(
     return frames, np.asarray(observations, dtype=np.float64)
 
 
-def encode(path: Path, frames: Sequence[UInt8[np.ndarray, "H W 3"]], rate: Fraction) -> None:
+def encode(path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], rate: Fraction) -> None:
     """Encode images as an H.264 MP4 that starts to play before all of it is loaded.
 
     Args:
@@ -168,11 +191,13 @@ def encode(path: Path, frames: Sequence[UInt8[np.ndarray, "H W 3"]], rate: Fract
     """
     import av
 
-    height, width = (size - size % 2 for size in frames[0].shape[:2])
+    images = iter(frames)
+    first = next(images)
+    height, width = (size - size % 2 for size in first.shape[:2])
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": "26"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for image in frames:
+        for image in chain([first], images):
             pixels = np.ascontiguousarray(image[:height, :width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))

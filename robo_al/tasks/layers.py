@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import wrappers
 
 from robo_al.encoding.adapted import Adapted
+from robo_al.encoding.camera import Camera
 
 Env = gymnasium.Env[Any, Any]
 
@@ -73,6 +74,12 @@ def own_layers(env: Env) -> Iterator[Env]:
         yield layer
         if isinstance(layer, Adapted) and not layer.only_limits and not layer.is_encoded:
             yield from own_layers(layer.env)
+
+
+def camera_in(env: Env) -> Camera | None:
+    """Return what sees the pictures that an env shows, if it does."""
+    cameras = (layer.camera for layer in layers(env) if isinstance(layer, Adapted))
+    return next(cameras, None)
 
 
 def is_bare(env: Env) -> bool:

@@ -1,7 +1,7 @@
 """Frames over two pipes: how a process talks to the one that holds its env.
 
-A frame is two little-endian 32-bit lengths, a JSON header, and the raw float64 arrays whose shapes
-the header gives.
+A frame is two little-endian 32-bit lengths, a JSON header, and the raw arrays whose types and
+shapes the header gives: bytes, which pictures are made of, or else float64.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _LENGTHS = struct.Struct("<II")
@@ -28,7 +27,7 @@ class Frame(NamedTuple):
 
     kind: str
     fields: Mapping[str, Any]
-    arrays: Sequence[NDArray[np.float64]] = ()
+    arrays: Sequence[NDArray[Any]] = ()
 
 
 class Channel:
@@ -77,29 +76,31 @@ class Channel:
 
 
 # A Python without NumPy can still say that it has none: it is imported for arrays only.
-def _packed(
-    arrays: Sequence[NDArray[np.float64]],
-) -> tuple[list[tuple[int, ...]], bytes]:
-    """Return the shapes of arrays, and their bytes one after the other."""
+def _packed(arrays: Sequence[NDArray[Any]]) -> tuple[list[list[Any]], bytes]:
+    """Return the type and shape of arrays, and their bytes one after the other."""
     if not arrays:
         return [], b""
     import numpy as np
 
-    whole = [np.ascontiguousarray(array, dtype="<f8") for array in arrays]
-    return [array.shape for array in whole], b"".join(array.tobytes() for array in whole)
+    whole = [
+        np.ascontiguousarray(array, dtype="|u1" if array.dtype == np.uint8 else "<f8")
+        for array in arrays
+    ]
+    told = [[array.dtype.str, *array.shape] for array in whole]
+    return told, b"".join(array.tobytes() for array in whole)
 
 
-def _unpacked(shapes: Sequence[Sequence[int]], payload: bytes) -> list[NDArray[np.float64]]:
-    if not shapes:
+def _unpacked(told: Sequence[Sequence[Any]], payload: bytes) -> list[NDArray[Any]]:
+    if not told:
         return []
     import numpy as np
 
-    values = np.frombuffer(payload, dtype="<f8")
     arrays, start = [], 0
-    for shape in shapes:
+    for kind, *shape in told:
         size = int(np.prod(shape))
-        arrays.append(values[start : start + size].reshape(shape).copy())
-        start += size
+        array = np.frombuffer(payload, dtype=kind, count=size, offset=start)
+        arrays.append(array.reshape(shape).copy())
+        start += array.nbytes
     return arrays
 
 

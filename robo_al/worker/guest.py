@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from .frames import Frame
 from .serving import fault, refusal, serve
-from .spaces import SpaceError, described, packed, unpacked
+from .spaces import SpaceError, described, parted, unpacked
 from .watch import (
     Watch,
     first_not_finite,
@@ -95,14 +95,14 @@ class Guest:
         import numpy as np
 
         try:
-            seen = packed(self._env.observation_space, self._first(seed, options))
+            seen = parted(self._env.observation_space, self._first(seed, options))
         except SpaceError as error:
             return fault("failed", str(error))
         except Exception as error:
             return _raised(error)
-        if self._finite and not np.isfinite(seen).all():
-            return fault("quarantined", first_not_finite(seen))
-        return Frame("observation", {"context": self._context()}, [seen])
+        if self._finite and not _are_finite(seen):
+            return fault("quarantined", first_not_finite(np.concatenate(list(map(np.ravel, seen)))))
+        return Frame("observation", {"context": self._context()}, seen)
 
     def step(self, action: NDArray[np.float64]) -> Frame:
         """Apply one action, whose numbers are given."""
@@ -117,19 +117,20 @@ class Guest:
                 observation, reward, done, info = answer
                 truncated = done and bool(info.get("TimeLimit.truncated", False))
                 terminated = done and not truncated
-            seen, reward = packed(self._env.observation_space, observation), float(reward)
+            seen, reward = parted(self._env.observation_space, observation), float(reward)
         except SpaceError as error:
             return fault("failed", str(error))
         except Exception as error:
             return _raised(error)
         if (wrong := self._watch.wrong()) is not None:
             return fault("quarantined", wrong)
-        trusted = np.isfinite(seen).all() or not self._finite
+        trusted = not self._finite or _are_finite(seen)
         if not (trusted and np.isfinite(reward)):
-            return fault("quarantined", not_finite(seen, reward))
+            whole = np.concatenate(list(map(np.ravel, seen)))
+            return fault("quarantined", not_finite(whole, reward))
         ends = {"terminated": bool(terminated), "truncated": bool(truncated)}
         said = {"over": any(ends.values()), "success": said_success(info)}
-        return Frame("observation", {"reward": reward, **ends, **said}, [seen])
+        return Frame("observation", {"reward": reward, **ends, **said}, seen)
 
     def _first(self, seed: int, options: Mapping[str, Any]) -> Any:
         """Reset the env; return its first observation."""
@@ -164,6 +165,13 @@ def make(fields: Mapping[str, Any]) -> Guest | Frame:
         return refusal(str(error), True)
     except (Exception, SystemExit) as error:
         return refusal(reason_of(error), True)
+
+
+def _are_finite(seen: list[Any]) -> bool:
+    """Whether an observation is, in all its parts; bytes are."""
+    import numpy as np
+
+    return all(array.dtype == np.uint8 or np.isfinite(array).all() for array in seen)
 
 
 def _raised(error: Exception) -> Frame:

@@ -95,6 +95,42 @@ def unpacked(space: Any, numbers: NDArray[np.float64]) -> Any:
     return np.asarray(numbers).astype(space.dtype).reshape(shape)
 
 
+def parted(space: Any, value: Any) -> list[NDArray[Any]]:
+    """Return an observation as an array for each part: bytes stay bytes, for pictures are large.
+
+    Raises:
+        SpaceError: a part has another shape than its space.
+        LookupError: a part is missing.
+    """
+    import numpy as np
+
+    if kind_of(space) in ("Dict", "Tuple"):
+        return [array for key, each in parts(space) for array in parted(each, value[key])]
+    array = np.asarray(value)
+    if array.dtype != np.uint8 or not is_bytes(space):
+        return [packed(space, value)]
+    shape = tuple(space.shape)
+    if array.shape != shape:
+        raise SpaceError(wrong_shape(array.shape, shape))
+    return [array]
+
+
+def joined(space: Any, arrays: Iterator[NDArray[Any]]) -> Any:
+    """Return the observation whose parts are next."""
+    kind = kind_of(space)
+    if kind == "Dict":
+        return {key: joined(each, arrays) for key, each in parts(space)}
+    if kind == "Tuple":
+        return tuple(joined(each, arrays) for _, each in parts(space))
+    array = next(arrays)
+    return unpacked(space, array.ravel())
+
+
+def is_bytes(space: Any) -> bool:
+    """Return whether a space is a box of bytes."""
+    return kind_of(space) == "Box" and str(space.dtype) == "uint8"
+
+
 def size_of(space: Any) -> int:
     """Return how many numbers a value has."""
     import numpy as np

@@ -16,17 +16,37 @@ import time
 import traceback
 from pathlib import Path
 
+import numpy as np
+
 from robo_al.campaign.campaign import Campaign
-from robo_al.dataset import dataset, files, rollouts
+from robo_al.dataset import dataset, files, films, rollouts
 from robo_al.dataset.events import RolloutDone
 from robo_al.dataset.ledger import Ledger
 from robo_al.dataset.rows import RolloutRow
+from robo_al.encoding.film import FilmWriter
 from robo_al.loop.sequential import run
 from robo_al.testing import FakeOracle
 from robo_al.testing.campaign import fake_parts, fake_settings
 
 SETTINGS = fake_settings(rounds=2)
 fsync, os_replace, connect = os.fsync, os.replace, sqlite3.connect
+
+
+class Filming(FakeOracle):
+    """Films the first rollout of each batch."""
+
+    films: Path | None = None
+
+    def poll(self, timeout=None):
+        return [self._filmed(outcome) for outcome in super().poll(timeout)]
+
+    def _filmed(self, outcome):
+        name = outcome.candidate_id
+        if self.films is None or not name.endswith("-00"):
+            return outcome
+        writer = FilmWriter(self.films / f".{name}.mp4.tmp", {"eye": (2, 2)}, "png", 0.1)
+        writer.add({"eye": np.full((2, 2), int(name[4]), np.uint8)})
+        return replace(outcome, result=replace(outcome.result, film=writer.end()))
 
 
 class Disk:
@@ -133,7 +153,14 @@ def commit_first() -> None:
     rollouts.Rollouts.record = late
 
 
-VARIANTS = {f.__name__: f for f in (no_file_sync, no_folder_sync, no_rename, commit_first)}
+def no_film_sync() -> None:
+    """Give a film its place without having synced it."""
+    films.move = os.replace
+
+
+VARIANTS = {
+    f.__name__: f for f in (no_file_sync, no_folder_sync, no_rename, commit_first, no_film_sync)
+}
 
 
 def campaign(folder: Path, acknowledged: Path) -> Campaign:
@@ -152,7 +179,7 @@ def campaign(folder: Path, acknowledged: Path) -> Campaign:
         else Campaign.create(folder, parts, SETTINGS, "x")
     )
     with made:
-        run(made, FakeOracle(), note)
+        run(made, Filming(), note)
     return made
 
 
@@ -208,7 +235,7 @@ def inspect(folder: Path) -> dict:
     hashes = {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix in (".parquet", ".safetensors", ".tmp")
+        if path.is_file() and path.suffix in (".parquet", ".mp4", ".safetensors", ".tmp")
     }
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     return {

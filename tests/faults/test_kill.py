@@ -109,6 +109,7 @@ def test_killed_again_while_resuming(server, undisturbed, trials):
         ("no_folder_sync", True),
         ("no_rename", True),
         ("commit_first", False),
+        ("no_film_sync", True),
     ],
 )
 def test_broken_order_of_writes_is_caught(server, undisturbed, variant, power_cut):

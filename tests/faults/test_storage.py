@@ -5,10 +5,12 @@ import os
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from robo_al.campaign.campaign import Campaign
 from robo_al.dataset import files, lock
+from robo_al.encoding.film import FilmWriter
 from robo_al.errors import StorageError
 from robo_al.loop.sequential import run
 from robo_al.testing import FakeOracle
@@ -96,6 +98,17 @@ def test_a_disk_that_is_really_full(tmp_path, small_disk):
         assert finish(folder) == expected, f"{free} pages were free"
         subprocess.run(["rm", "-r", str(folder)], check=True)
     assert stopped > 5
+
+
+@pytest.mark.parametrize("codec", ["png", "h264"])
+def test_a_film_on_a_disk_that_is_really_full(small_disk, codec):
+    rng, path = np.random.default_rng(0), small_disk / "film"
+    (small_disk / "ballast").write_bytes(b"x" * (_free(small_disk) - 50_000))
+    with pytest.raises(StorageError, match="film: cannot be written: the disk is full"):
+        writer = FilmWriter(path, {"eye": (48, 64, 3)}, codec, 0.1)
+        for _ in range(200):
+            writer.add({"eye": rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)})
+    assert not path.exists() and _free(small_disk) >= 45_000
 
 
 def _free(disk: Path) -> int:

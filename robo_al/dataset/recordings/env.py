@@ -27,6 +27,8 @@ class RecordedEnv(gymnasium.Env[Array, Array]):
         sha256: of the recording; by default its content is not compared with anything.
         split: another number holds out other rollouts, the same ones in all campaigns.
         leave_out: names of rollouts that are not used, as messages tell them.
+        column: of a LeRobot dataset, what is observed: `observation.embedding`, say, that an
+            encoder of its pictures has written; by default `observation.state`.
 
     Raises:
         UserError: the recording cannot be used, is too small, or is not the one of the hash.
@@ -41,10 +43,11 @@ class RecordedEnv(gymnasium.Env[Array, Array]):
         sha256: str | None = None,
         split: int = 0,
         leave_out: Sequence[str] = (),
+        column: str | None = None,
     ) -> None:
         if split < 0:
             raise UserError(f"split is {split}; a number from 0 is needed")
-        recording = read_recording(Path(path), leave_out)
+        recording = read_recording(Path(path), leave_out, column)
         if sha256 not in (None, recording.sha256):
             raise UserError(f"{path}: its sha256 is {recording.sha256}, not {sha256}: it changed")
         self.episodes, self.held_out = _split(recording.episodes, held_out, split, path)

@@ -25,22 +25,27 @@ _REWARDS = ("next.reward", "reward")
 _TIME = "timestamp"
 
 
-def read_lerobot(path: Path, leave_out: Collection[str] = ()) -> Recording:
-    """Read `observation.state`, `action` and `next.reward` of the episodes, and their time stamps.
+def read_lerobot(
+    path: Path, leave_out: Collection[str] = (), column: str | None = None
+) -> Recording:
+    """Read what is observed, `action` and `next.reward` of the episodes, and their time stamps.
 
     Args:
         path: of the dataset.
         leave_out: indices of episodes that are not wanted.
+        column: of what is observed, such as an embedding of its pictures; None:
+            `observation.state`.
 
     Raises:
         UserError: another version, or files that are missing or cannot be used.
     """
-    info = _info(path)
+    observed = column or _STATE
+    info = _info(path, observed)
     features = info["features"]
     reward = next((name for name in _REWARDS if name in features), None)
     stamped = _TIME in features
-    table = _table(path, [_STATE, _ACTION, *([reward] if reward else []), *([_TIME] * stamped)])
-    states, actions = (vectors(table, name, str(path)) for name in (_STATE, _ACTION))
+    table = _table(path, [observed, _ACTION, *([reward] if reward else []), *([_TIME] * stamped)])
+    states, actions = (vectors(table, name, str(path)) for name in (observed, _ACTION))
     rewards = vectors(table, reward, str(path))[:, 0] if reward else np.zeros(len(actions))
     seconds = vectors(table, _TIME, str(path))[:, 0] if stamped else None
     episodes = {}
@@ -56,12 +61,12 @@ def read_lerobot(path: Path, leave_out: Collection[str] = ()) -> Recording:
             "some are missing"
         )
     episodes = without(path, episodes, leave_out)
-    channels = _channels(features[_STATE].get("names"), states.shape[1])
+    channels = _channels(observed, features[observed].get("names"), states.shape[1])
     task = task_of(path, channels, 1.0 / info["fps"], reward is not None, episodes)
     return Recording.of(path, task, episodes)
 
 
-def _info(path: Path) -> dict[str, Any]:
+def _info(path: Path, observed: str) -> dict[str, Any]:
     """Return a dataset's description, with all that is needed of it."""
     try:
         info = json.loads((path / INFO).read_text())
@@ -76,7 +81,7 @@ def _info(path: Path) -> dict[str, Any]:
     assert isinstance(info, dict)
     features = info.get("features")
     features = features if isinstance(features, dict) else {}
-    for name in (_STATE, _ACTION):
+    for name in (observed, _ACTION):
         if not isinstance(features.get(name), dict):
             raise UserError(f"{path}: no feature {name!r}; it has {', '.join(features) or 'none'}")
     fps = info.get("fps")
@@ -124,12 +129,12 @@ def _frames(table: Any, path: Path, leave_out: Collection[str]) -> dict[str, np.
     return found
 
 
-def _channels(names: Any, size: int) -> tuple[Channel, ...]:
+def _channels(observed: str, names: Any, size: int) -> tuple[Channel, ...]:
     """Name the components of the state: datasets list names, or map a group to its names."""
     if isinstance(names, Mapping):
         groups = names.values()
         lists = all(isinstance(group, list) for group in groups)
         names = [name for group in groups for name in group] if lists else list(names)
     if not isinstance(names, list) or len(names) != size:
-        names = [f"{_STATE}[{i}]" for i in range(size)]
+        names = [f"{observed}[{i}]" for i in range(size)]
     return tuple(Channel(str(name), "1") for name in names)

@@ -10,21 +10,27 @@ from robo_al.dataset.recordings.runs import read_runs, run_folders
 from robo_al.errors import UserError
 
 
-def read_recording(path: Path, leave_out: Collection[str] = ()) -> Recording:
+def read_recording(
+    path: Path, leave_out: Collection[str] = (), column: str | None = None
+) -> Recording:
     """Read what was recorded: the format is told by the files that are there.
 
     Args:
         path: a run folder of ours, a folder of run folders, a LeRobot v3 or a Minari dataset.
         leave_out: names of rollouts that are not wanted, as messages tell them.
+        column: of a LeRobot dataset, what is observed; None: its state.
 
     Raises:
-        UserError: no such folder, none of these, or one that cannot be used.
+        UserError: no such folder, none of these, or one that cannot be used; or a column of
+            another format.
     """
     path = path.expanduser()
     if not path.is_dir():
         raise UserError(f"{path}: there is no such folder")
     if (path / INFO).is_file():
-        return read_lerobot(path, leave_out)
+        return read_lerobot(path, leave_out, column)
+    if column is not None:
+        raise UserError(f"{path}: column {column!r} is read of LeRobot datasets alone")
     if (path / METADATA).is_file():
         return read_minari(path, leave_out)
     if run_folders(path):

@@ -7,7 +7,8 @@ import pytest
 
 from robo_al.dataset.recordings.lerobot import read_lerobot
 from robo_al.errors import UserError
-from robo_al.types import Channel
+from robo_al.plugins import make_env
+from robo_al.types import Channel, EnvSpec
 
 RNG = np.random.default_rng(0)
 LENGTHS = (4, 6, 3)
@@ -162,3 +163,22 @@ def test_what_is_left_out_is_there(write_lerobot):
     folder = write_lerobot(STATES, ACTIONS)
     with pytest.raises(UserError, match="leave_out: there is no rollout '7'; there are 0, 1, 2$"):
         read_lerobot(folder, ["7"])
+
+
+def test_another_column_may_be_what_is_observed(write_lerobot):
+    folder = write_lerobot(STATES, ACTIONS, REWARDS)
+    info = json.loads((folder / "meta/info.json").read_text())
+    info["features"]["observation.embedding"] = {"dtype": "float32", "shape": [3], "names": None}
+    (folder / "meta/info.json").write_text(json.dumps(info))
+    for file in folder.glob("data/*/*.parquet"):
+        table = pq.read_table(file)
+        rows = np.arange(3.0 * len(table)).reshape(-1, 3) ** 2
+        pq.write_table(table.append_column("observation.embedding", [rows.tolist()]), file)
+    env = make_env(EnvSpec("replay", {"path": str(folder), "column": "observation.embedding"}))
+    assert [channel.name for channel in env.channels] == [
+        f"observation.embedding[{i}]" for i in range(3)
+    ]
+    shown = [episode.observations for episode in (*env.episodes, *env.held_out)]
+    assert sorted(map(len, shown)) == sorted(LENGTHS) and shown[0].shape[1] == 3
+    with pytest.raises(UserError, match="no feature 'observation.code'; it has .*embedding"):
+        make_env(EnvSpec("replay", {"path": str(folder), "column": "observation.code"}))
