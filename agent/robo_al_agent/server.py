@@ -29,7 +29,8 @@ from typing import NoReturn
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from robo_al_agent.agent import Agent, Robot, Shift
+from robo_al_agent.agent import Agent
+from robo_al_agent.answers.served import Robot, Shift
 from robo_al_agent.config import AgentConfig, load_config
 from robo_al_agent.devices.door import Door
 from robo_al_agent.devices.pulse import Pulse
@@ -209,7 +210,7 @@ class Server:
             return f"{name} was not connected: whether it holds or moves is not known"
         if fault is not None:
             return f"{name} was left with its fault {fault.code}: see that it stands still"
-        if self._agent.motion.released:
+        if self._agent.motion.device.released:
             return f"{name} was released: its torque is off, and nothing watches it any more"
         return (
             f"{name} is stopped and holds where it is, torque on unless its driver is set "

@@ -24,13 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from robo_al_agent.agent import Agent, Robot
+from robo_al_agent.agent import Agent
+from robo_al_agent.answers.served import Robot
 from robo_al_agent.devices.calibration import Rate
 from robo_al_agent.devices.door import Door
 from robo_al_agent.envelope.envelope import Envelope
 from robo_al_agent.journal import Records, Rollout
 from robo_al_agent.protocol import wire
-from robo_al_agent.protocol.client import Job, Session
+from robo_al_agent.protocol.session import Job, Session
 from robo_al_agent.protocol.wire import Message
 from robo_al_agent.queue.approval import Approval
 from robo_al_agent.robot import Joint, RobotSpec, Sample

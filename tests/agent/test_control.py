@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from robo_al_agent.agent import Agent, Robot
+from robo_al_agent.agent import Agent
+from robo_al_agent.answers.served import Robot
 from robo_al_agent.devices.calibration import Rate
 from robo_al_agent.devices.door import Door
 from robo_al_agent.envelope.envelope import Envelope

@@ -20,7 +20,7 @@ from robo_al.types import (
     Outcome,
     Trajectory,
 )
-from robo_al_agent.protocol.client import Job
+from robo_al_agent.protocol.session import Job
 
 Asked = Mapping[int, Array]
 """What a policy at the host answered [A], by step."""

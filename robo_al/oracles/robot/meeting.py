@@ -1,7 +1,8 @@
 """The first words with an agent: which robot it has, and whether it may be commanded."""
 
 from robo_al.errors import OracleError
-from robo_al_agent.protocol.client import Client, Session
+from robo_al_agent.protocol.client import Client
+from robo_al_agent.protocol.session import Session
 from robo_al_agent.protocol.wire import Message
 
 

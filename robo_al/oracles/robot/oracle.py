@@ -47,7 +47,8 @@ from robo_al_agent.envelope.envelope import check_candidates, from_fields
 from robo_al_agent.errors import AgentError
 from robo_al_agent.motion.execution import filled
 from robo_al_agent.motion.tables import measured
-from robo_al_agent.protocol.client import Client, Session
+from robo_al_agent.protocol.client import Client
+from robo_al_agent.protocol.session import Session
 from robo_al_agent.robot import Sample
 
 logger = logging.getLogger("robo_al")
