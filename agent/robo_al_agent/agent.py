@@ -22,8 +22,8 @@ from robo_al_agent.control import Motion
 from robo_al_agent.errors import AgentError, JournalError, WireError
 from robo_al_agent.journal import Journal
 from robo_al_agent.motion.device import Device
-from robo_al_agent.motion.execution import Ending, Recorded
 from robo_al_agent.motion.latch import Latch
+from robo_al_agent.motion.recorded import Ending, Recorded
 from robo_al_agent.motion.recording import end_interrupted
 from robo_al_agent.protocol import requests
 from robo_al_agent.protocol.wire import Message

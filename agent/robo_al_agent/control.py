@@ -16,8 +16,9 @@ from robo_al_agent.journal import Journal
 from robo_al_agent.motion.device import Device
 from robo_al_agent.motion.endings import OwedEndings
 from robo_al_agent.motion.errands import Errands
-from robo_al_agent.motion.execution import Ending, Execution, sample_message
+from robo_al_agent.motion.execution import Execution
 from robo_al_agent.motion.latch import Latch
+from robo_al_agent.motion.recorded import Ending, sample_message
 from robo_al_agent.motion.recording import Recorder
 from robo_al_agent.motion.stops import Stops
 from robo_al_agent.motion.watching import kind_of

@@ -45,7 +45,7 @@ from robo_al_agent.config import is_loopback, split_address
 from robo_al_agent.devices.calibration import Rate
 from robo_al_agent.envelope.envelope import check_candidates, from_fields
 from robo_al_agent.errors import AgentError
-from robo_al_agent.motion.execution import filled
+from robo_al_agent.motion.paths import filled
 from robo_al_agent.motion.tables import measured
 from robo_al_agent.protocol.client import Client
 from robo_al_agent.protocol.session import Session

@@ -29,7 +29,7 @@ from robo_al.types import (
     Trajectory,
 )
 from robo_al_agent.devices.calibration import Rate
-from robo_al_agent.motion.execution import Ending, Recorded
+from robo_al_agent.motion.recorded import Ending, Recorded
 from robo_al_agent.protocol import requests, wire
 from robo_al_agent.protocol.session import Job
 from robo_al_agent.protocol.wire import Message
