@@ -20,7 +20,7 @@ from robo_al_agent.answers.operator import OperatorAnswers
 from robo_al_agent.answers.served import Robot
 from robo_al_agent.control import Motion
 from robo_al_agent.errors import AgentError, JournalError, WireError
-from robo_al_agent.journal import Journal
+from robo_al_agent.journal.records import Journal
 from robo_al_agent.motion.device import Device
 from robo_al_agent.motion.latch import Latch
 from robo_al_agent.motion.recorded import Ending, Recorded

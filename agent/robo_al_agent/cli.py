@@ -22,7 +22,7 @@ from robo_al_agent.envelope.draft import write_draft
 from robo_al_agent.envelope.envelope import Envelope, load_envelope
 from robo_al_agent.errors import AgentError, BusyError, SetupError
 from robo_al_agent.guard import Faulted
-from robo_al_agent.journal import lock
+from robo_al_agent.journal.locking import lock
 from robo_al_agent.motion.leading import jog_goal, lead, park_goal, park_pose
 from robo_al_agent.motion.recovery import misplaced, recover
 from robo_al_agent.operator import conversation, finding, servo_setup

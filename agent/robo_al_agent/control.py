@@ -12,7 +12,7 @@ from collections.abc import Callable
 from robo_al_agent.envelope.envelope import Envelope
 from robo_al_agent.errors import JournalError, WireError
 from robo_al_agent.guard import Call, Faulted
-from robo_al_agent.journal import Journal
+from robo_al_agent.journal.records import Journal
 from robo_al_agent.motion.device import Device
 from robo_al_agent.motion.endings import OwedEndings
 from robo_al_agent.motion.errands import Errands

@@ -29,7 +29,7 @@ from robo_al_agent.answers.served import Robot
 from robo_al_agent.devices.calibration import Rate
 from robo_al_agent.devices.door import Door
 from robo_al_agent.envelope.envelope import Envelope
-from robo_al_agent.journal import Records, Rollout
+from robo_al_agent.journal.records import Records, Rollout
 from robo_al_agent.protocol import wire
 from robo_al_agent.protocol.session import Job, Session
 from robo_al_agent.protocol.wire import Message

@@ -7,7 +7,7 @@ from typing import Any
 from robo_al_agent.answers.served import Robot
 from robo_al_agent.control import Motion
 from robo_al_agent.errors import AgentError, NotYetError, WireError
-from robo_al_agent.journal import Journal
+from robo_al_agent.journal.records import Journal
 from robo_al_agent.motion.errands import Errand
 from robo_al_agent.motion.latch import Latch
 from robo_al_agent.motion.leading import jog_goal, park_goal

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from robo_al_agent.envelope.envelope import Envelope
 from robo_al_agent.errors import AgentError, NotYetError, WireError
 from robo_al_agent.guard import Faulted
-from robo_al_agent.journal import Journal
+from robo_al_agent.journal.records import Journal
 from robo_al_agent.motion.device import Device
 from robo_al_agent.motion.endings import OwedEndings
 from robo_al_agent.motion.latch import Latch

@@ -5,7 +5,7 @@ import dataclasses
 import threading
 
 from robo_al_agent.errors import JournalError
-from robo_al_agent.journal import Journal
+from robo_al_agent.journal.records import Journal
 from robo_al_agent.robot import Fault
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from robo_al_agent.errors import LeaseError, WireError
-from robo_al_agent.journal import Journal
+from robo_al_agent.journal.records import Journal
 from robo_al_agent.protocol import requests
 
 LEASE_SECONDS = 0.5

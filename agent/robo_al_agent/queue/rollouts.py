@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from robo_al_agent.devices.calibration import Rate
 from robo_al_agent.errors import WireError
-from robo_al_agent.journal import Journal
+from robo_al_agent.journal.records import Journal
 from robo_al_agent.motion.plan import Plan
 from robo_al_agent.protocol import requests
 from robo_al_agent.protocol.wire import Message, content_hash

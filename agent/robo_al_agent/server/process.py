@@ -27,7 +27,8 @@ from robo_al_agent.devices.pulse import Pulse
 from robo_al_agent.driver import RobotDriver
 from robo_al_agent.envelope.envelope import as_fields, load_envelope
 from robo_al_agent.errors import JournalError
-from robo_al_agent.journal import FileJournal, lock
+from robo_al_agent.journal.folder import FileJournal
+from robo_al_agent.journal.locking import lock
 from robo_al_agent.motion.leading import park_pose
 from robo_al_agent.operator.conversation import operator
 from robo_al_agent.robot import Fault

@@ -10,7 +10,8 @@ import pytest
 from robo_al_agent.devices.calibration import Rate
 from robo_al_agent.envelope.envelope import Envelope
 from robo_al_agent.errors import AgentError, LeaseError, NotYetError, WireError
-from robo_al_agent.journal import FileJournal, Rollout
+from robo_al_agent.journal.folder import FileJournal
+from robo_al_agent.journal.records import Rollout
 from robo_al_agent.protocol import requests
 from robo_al_agent.protocol.wire import Message
 from robo_al_agent.queue import approval, waiting
