@@ -77,7 +77,14 @@ class Agent:
             keep,
         )
         self._operator = OperatorAnswers(robot, journal, self._latch, self._queue, self.motion)
-        self._answers: dict[str, Callable[[Any, Message, int], Message]] = {
+        self._answers = self._by_kind()
+        with contextlib.suppress(JournalError):  # a full disk is told once it keeps a rollout
+            journal.note(what="session", **dataclasses.asdict(robot.session))
+        self._recover()
+
+    def _by_kind(self) -> dict[str, Callable[[Any, Message, int], Message]]:
+        """Return what answers each kind of request: told its fields, the message and the time."""
+        return {
             "hello": self._hello,
             "lease": self._grant,
             "unlease": self._unlease,
@@ -94,9 +101,6 @@ class Agent:
             "pause": self._operator.pause,
             "resume": self._operator.resume,
         }
-        with contextlib.suppress(JournalError):  # a full disk is told once it keeps a rollout
-            journal.note(what="session", **dataclasses.asdict(robot.session))
-        self._recover()
 
     def tick(self, now_ns: int) -> int:
         """Do what is due of the robot's motion; return when to call again (ns)."""

@@ -31,38 +31,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+class _Commands:
+    """The commands of a parser, as they are added."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(self, name: str, do: Any, text: str) -> argparse.ArgumentParser:
+        """Add a command, which `do` executes."""
+        made = self._parsers.add_parser(name, help=text, description=text)
+        made.set_defaults(do=do)
+        return made
+
+    def add_for_agent(
+        self, name: str, do: Any, text: str, note: bool = False
+    ) -> argparse.ArgumentParser:
+        """Add a command on AGENT.yaml, perhaps with a note on the session."""
+        made = self.add(name, do, text)
+        made.add_argument("config", type=Path, metavar="AGENT.yaml")
+        if note:
+            made.add_argument("--note", default="", metavar="TEXT", help="of this session, to keep")
+        return made
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="robo-al-agent", description="Executes a robo-al campaign's rollouts on a robot."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = _Commands(parser)
+    commands.add_for_agent("serve", serving.serve, "serve the robot until Ctrl-C", note=True)
+    _add_setting_up(commands)
+    _add_motions(commands)
+    _add_words(commands)
+    _add_recordings(commands)
+    tell = conversation.tell
+    pause = "let what runs end, and start nothing until `resume`"
+    commands.add_for_agent("pause", tell, pause)
+    commands.add_for_agent("resume", tell, "let rollouts start again after `pause`")
+    commands.add_for_agent("abort", tell, "stop the robot, and drop what waits")
+    return parser
 
-    def command(name: str, do: Any, text: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=text)
-        made.set_defaults(do=do)
-        return made
 
-    def with_config(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        made.add_argument("config", type=Path, metavar="AGENT.yaml")
-        return made
-
-    def with_note(made: argparse.ArgumentParser) -> None:
-        made.add_argument("--note", default="", metavar="TEXT", help="of this session, to keep")
-
-    with_note(with_config(command("serve", serving.serve, "serve the robot until Ctrl-C")))
-    keys = command("keys", _keys, "make CURVE keys for an agent and a host")
+def _add_setting_up(commands: _Commands) -> None:
+    """Add what is used before a robot is served."""
+    keys = commands.add("keys", _keys, "make CURVE keys for an agent and a host")
     keys.add_argument("folder", type=Path, metavar="FOLDER")
-    finding.add_arguments(
-        command("find", finding.find, "list serial ports and what answers; moves nothing")
-    )
-    servo_setup.add_arguments(
-        command("setup", servo_setup.setup, "show and set what serial servos keep")
-    )
-    envelope = command(
-        "envelope",
-        checking.envelope,
-        "write a first envelope, from what a driver says of its robot",
-    )
+    found = "list serial ports and what answers; moves nothing"
+    finding.add_arguments(commands.add("find", finding.find, found))
+    setup = "show and set what serial servos keep"
+    servo_setup.add_arguments(commands.add("setup", servo_setup.setup, setup))
+    text = "write a first envelope, from what a driver says of its robot"
+    envelope = commands.add("envelope", checking.envelope, text)
     envelope.add_argument("--from", dest="what", required=True, metavar="AGENT.yaml|FILE.py:DRIVER")
     envelope.add_argument(
         "--out", type=Path, help="file to write (the one AGENT.yaml names, or envelope.yaml)"
@@ -70,70 +89,63 @@ def _parser() -> argparse.ArgumentParser:
     envelope.add_argument(
         "--model", type=Path, metavar="MJCF", help="of a twin, which is started to be asked"
     )
-    check = command(
-        "check",
-        checking.check,
-        "connect, read and measure the rate; or say whether a driver keeps its contract",
-    )
+    text = "connect, read and measure the rate; or say whether a driver keeps its contract"
+    check = commands.add("check", checking.check, text)
     check.add_argument("what", metavar="AGENT.yaml|FILE.py:DRIVER")
     for made in (envelope, check):
         made.add_argument(
             "--parameters", default="{}", metavar="JSON", help="of the driver's constructor"
         )
     check.add_argument("--move", action="store_true", help="a driver: let the robot move a little")
-    twin = command("twin", serving.twin, "serve a MuJoCo twin, in real time, through the same code")
-    with_note(with_config(twin))
+    text = "serve a MuJoCo twin, in real time, through the same code"
+    twin = commands.add_for_agent("twin", serving.twin, text, note=True)
     twin.add_argument(
         "--model", type=Path, required=True, metavar="MJCF", help="of robot and scene"
     )
-    with_config(
-        command(
-            "recover", moving.recover, "bring joints slowly back into their limits; Ctrl-C stops"
-        )
-    )
-    with_config(
-        command(
-            "park", moving.lead, "bring it slowly to the pose `park` of AGENT.yaml; Ctrl-C stops"
-        )
-    )
-    jog = with_config(
-        command("jog", moving.lead, "move one joint slowly by a little; Ctrl-C stops")
-    )
+
+
+def _add_motions(commands: _Commands) -> None:
+    """Add what moves the robot slowly."""
+    recover = "bring joints slowly back into their limits; Ctrl-C stops"
+    commands.add_for_agent("recover", moving.recover, recover)
+    park = "bring it slowly to the pose `park` of AGENT.yaml; Ctrl-C stops"
+    commands.add_for_agent("park", moving.lead, park)
+    text = "move one joint slowly by a little; Ctrl-C stops"
+    jog = commands.add_for_agent("jog", moving.lead, text)
     jog.add_argument("joint", metavar="JOINT")
     jog.add_argument(
         "delta", metavar="DELTA", type=_finite, help="rad, m or %%, as the joint has it"
     )
-    with_config(command("status", conversation.status, "tell what runs, waits, and is faulty"))
+
+
+def _add_words(commands: _Commands) -> None:
+    """Add what a person asks of the agent, and says to it."""
+    commands.add_for_agent("status", conversation.status, "tell what runs, waits, and is faulty")
     for name, text in (
         ("approve", "let the waiting rollout run"),
         ("reject", "do not let the waiting rollout run"),
     ):
-        made = with_config(command(name, conversation.say, text))
+        made = commands.add_for_agent(name, conversation.say, text)
         made.add_argument("id", nargs="?", help="of the rollout (the first that waits)")
-    with_config(command("clear", conversation.errand, "clear a fault, after looking at the robot"))
-    with_config(command("release", conversation.release, "torque off: THE ARM FALLS; hold it"))
-    record = with_config(
-        command(
-            "record", conversation.record, "record a motion led by hand: THE ARM FALLS; hold it"
-        )
-    )
-    with_note(record)
+    clear = "clear a fault, after looking at the robot"
+    commands.add_for_agent("clear", conversation.errand, clear)
+    release = "torque off: THE ARM FALLS; hold it"
+    commands.add_for_agent("release", conversation.release, release)
+
+
+def _add_recordings(commands: _Commands) -> None:
+    """Add what makes recordings, and shows and keeps them."""
+    text = "record a motion led by hand: THE ARM FALLS; hold it"
+    record = commands.add_for_agent("record", conversation.record, text, note=True)
     record.add_argument(
         "--seconds", type=_finite, default=600.0, help="after which it ends (600); Enter ends it"
     )
     record.add_argument("--out", type=Path, metavar="FILE.safetensors", help="write it there too")
-    kept = with_config(
-        command("recordings", conversation.recordings, "list the recordings that are kept")
-    )
+    text = "list the recordings that are kept"
+    kept = commands.add_for_agent("recordings", conversation.recordings, text)
     kept.add_argument("id", nargs="?", metavar="RECORDING")
     kept.add_argument("--out", type=Path, metavar="FILE.safetensors", help="write it there")
     kept.add_argument("--drop", action="store_true", help="let the agent forget it")
-    with_config(
-        command("pause", conversation.tell, "let what runs end, and start nothing until `resume`")
-    )
-    with_config(command("resume", conversation.tell, "let rollouts start again after `pause`"))
-    with_config(command("abort", conversation.tell, "stop the robot, and drop what waits"))
-    return parser
 
 
 def _finite(text: str) -> float:

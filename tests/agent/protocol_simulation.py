@@ -363,7 +363,7 @@ class Simulation:
             if job.stage == "done" and job.id not in self.recorded:
                 kind = "lost" if job.state is None else str(job.state.fields["kind"])
                 if job.refused:
-                    kind = "lost" if "acknowledged" in job.refused else "refused"
+                    kind = "lost" if job.gone else "refused"
                 steps = 0 if job.result is None else len(job.result.arrays.get("sent", ()))
                 self.recorded[job.id] = (kind, steps)
             if job.stage == "done":
