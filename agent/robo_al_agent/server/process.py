@@ -1,10 +1,12 @@
-"""The agent's process: sockets and threads around `Agent`.
+"""The agent's process: threads around `Agent` and `Network`, which is its sockets.
 
-main thread       beats, watches the others, hears signals; never waits for anything else
-control thread    moves the robot: makes every call of the driver, sleeps until the next step
-network thread    answers requests, sends samples, watches trajectories
-abort thread      hears aborts on a socket of its own, whatever else is going on
-writing thread    appends samples to the journal
+    main thread       beats, watches the others, hears signals; never waits for anything else
+    control thread    moves the robot: makes every call of the driver, sleeps until the next step
+    network thread    answers requests, sends samples, watches trajectories
+    abort thread      hears aborts on a socket of its own, whatever else is going on
+    writing thread    appends samples to the journal
+
+Its parent stops the robot when this process ends in any other way than by itself.
 """
 
 import contextlib
