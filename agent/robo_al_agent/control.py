@@ -7,50 +7,32 @@ words, and waits for a person, connected or not.
 """
 
 import traceback
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from robo_al_agent.envelope.envelope import Envelope
-from robo_al_agent.errors import AgentError, JournalError, NotYetError, WireError
+from robo_al_agent.errors import JournalError, WireError
 from robo_al_agent.guard import Call, Faulted
-from robo_al_agent.journal import Journal
+from robo_al_agent.journal.records import Journal
 from robo_al_agent.motion.device import Device
-from robo_al_agent.motion.execution import Ending, Execution, Plan, sample_message
+from robo_al_agent.motion.endings import OwedEndings
+from robo_al_agent.motion.errands import Errands
+from robo_al_agent.motion.execution import Execution
 from robo_al_agent.motion.latch import Latch
-from robo_al_agent.motion.leading import Goal, lead
+from robo_al_agent.motion.recorded import Ending, sample_message
 from robo_al_agent.motion.recording import Recorder
-from robo_al_agent.motion.recovery import ABORTED, recover
+from robo_al_agent.motion.stops import Stops
 from robo_al_agent.motion.watching import kind_of
-from robo_al_agent.protocol.requests import Record
 from robo_al_agent.protocol.wire import Message
-from robo_al_agent.queue.approval import Approvals
-from robo_al_agent.queue.lease import LEASE_SECONDS, Lease
-from robo_al_agent.queue.waiting import Waiting
+from robo_al_agent.queue.lease import LEASE_SECONDS
+from robo_al_agent.queue.rollouts import RolloutQueue, Turn
 from robo_al_agent.robot import Array, Fault, Sample
 
 IDLE_NS = 10_000_000
 """How often an idle agent looks around."""
 LOOK_NS = 500_000_000
 """How often an idle robot is read, to see whether it is still there."""
-MOVING = {"recover", "park", "jog"}
-"""Errands that move the robot."""
 STOP_AGAIN_NS = 5_000_000_000
 """For how long a stop that failed is tried again."""
-
-
-@dataclass(frozen=True)
-class Errand:
-    """Something that a person asks of the device, and who is told what came of it."""
-
-    kind: str
-    """One of `requests.ERRANDS`."""
-    operator: str
-    answer: Callable[[Message | AgentError], None]
-    goal: Goal | None = None
-    """Of `park` and `jog`."""
-    record: Record | None = None
-    """Of `record`."""
 
 
 class Motion:
@@ -61,8 +43,7 @@ class Motion:
         envelope: what every motion must keep to.
         journal: what was written before.
         latch: the fault.
-        waiting: rollouts.
-        approvals: who lets them run.
+        rollouts: that wait for their turn, and who has the lease.
         push: told samples of streamed rollouts, for the host of the lease.
         keep: told each step of a rollout, to be written by another thread: id, row.
     """
@@ -73,36 +54,27 @@ class Motion:
         envelope: Envelope,
         journal: Journal,
         latch: Latch,
-        waiting: Waiting,
-        approvals: Approvals,
+        rollouts: RolloutQueue,
         push: Callable[[str, Message], None],
         keep: Callable[[str, bytes], None],
     ) -> None:
         self.door = device.door
         self.execution: Execution | None = None
-        self.lease: Lease | None = None
-        """Who may command the robot: replaced by the thread that answers requests."""
-        self.errands: deque[Errand] = deque()
-        self.released = False
-        """Whether torque was switched off on a person's word, and nothing has moved since."""
-        self._device = device
+        self.device = device
         self._envelope = envelope
         self._journal = journal
         self._latch = latch
-        self._waiting = waiting
-        self._approvals = approvals
+        self._rollouts = rollouts
         self._push = push
         self._keep = keep
-        self.recorder = Recorder(device, envelope, journal, latch, keep, self._write)
-        self._errand: Errand | None = None
-        self._aborts: deque[tuple[str, str | None]] = deque()
-        """Who has said stop, and to which rollout (None: to everything), since the last tick."""
+        self._stops = Stops()
+        self._endings = OwedEndings(latch)
+        self.recorder = Recorder(device, envelope, journal, latch, keep, self._endings.write)
+        self.errands = Errands(
+            device, envelope, journal, latch, self._stops, self._endings, self.recorder
+        )
         self._tried = False
         self._look_ns = 0
-        self._moves_until_ns = 0
-        """Until when a stop that failed is tried again."""
-        self._owed: list[Callable[[], None]] = []
-        """Endings that a full disk did not take."""
 
     # ------------------------------------------------------------ from any thread
 
@@ -113,7 +85,7 @@ class Motion:
             who: for the journal.
             id: only this rollout; None: all of them.
         """
-        self._aborts.append((who, id))
+        self._stops.say(who, id)
 
     def watch(self, now_ns: int) -> None:
         """Cancel a trajectory that its controller executes and that must not go on.
@@ -136,14 +108,9 @@ class Motion:
         person, who is told. The caller is the thread that watches, for the loop itself hangs.
         """
         self._latch.latch(fault)
-        errand, self._errand = self._errand, None
-        if errand is not None:
-            errand.answer(WireError(f"{errand.kind}: {fault.message}"))
-        while (behind := self._next_errand()) is not None:  # asked again, it ends this process
-            behind.answer(NotYetError(f"{behind.kind}: {fault.message}"))
-        busy = self.execution is not None or self.recorder.take is not None
-        moves = busy or self.door.now_ns() < self._moves_until_ns
-        if not (moves or (errand is not None and errand.kind in MOVING)):
+        moves = self.errands.abandon(fault)
+        busy = self.is_busy or self.door.now_ns() < self.device.unstopped_until_ns
+        if not (busy or moves):
             return False
         if not self.door.condemn(call):
             return False
@@ -203,13 +170,13 @@ class Motion:
 
     def _interruption(self, execution: Execution, now_ns: int) -> Ending | None:
         """Return why a rollout must not go on, whatever the robot says."""
-        fault, lease = self._latch.fault, self.lease
+        fault = self._latch.fault
         if fault is not None:
             return Ending(kind_of(fault), fault.message)
-        for who, id in tuple(self._aborts):
-            if id in (None, execution.plan.id):
-                return Ending("ABORTED_OPERATOR", f"{who} stopped it")
-        if lease is None or now_ns >= lease.until_ns:
+        who = self._stops.of(execution.plan.id)
+        if who is not None:
+            return Ending("ABORTED_OPERATOR", f"{who} stopped it")
+        if self._rollouts.leases.held(now_ns) is None:
             return Ending("LINK_LOST", f"the host was silent for {LEASE_SECONDS:g} s")
         return None
 
@@ -219,8 +186,8 @@ class Motion:
         if not self._tried:
             self._tried = True
             self._first_time()
-        elif (errand := self._next_errand()) is not None:
-            self._run(errand)
+        elif (errand := self.errands.next()) is not None:
+            self.errands.run(errand)
         elif now_ns >= self._look_ns:
             self._look_ns = now_ns + LOOK_NS
             self._look(now_ns)
@@ -230,114 +197,31 @@ class Motion:
     def _first_time(self) -> None:
         """Connect; where that fails the agent serves nevertheless, and says so."""
         try:
-            self._device.connect()
+            self.device.connect()
             if self._latch.fault is not None:  # nobody knows what the agent before this one left
                 self.door.stop()
-            self._device.see_ready()
+            self.device.see_ready()
         except Faulted as error:
             self._latch.latch(error.fault)
 
     def _look(self, now_ns: int) -> None:
         """See whether an idle robot is still there; try again to stop one that did not stop."""
         if self._latch.fault is not None:
-            if now_ns < self._moves_until_ns and self._device.stop() is None:
-                self._moves_until_ns = 0
+            if now_ns < self.device.unstopped_until_ns and self.device.stop() is None:
+                self.device.unstopped_until_ns = 0
             return
-        fault = self._device.look()
+        fault = self.device.look()
         if fault is not None:
             self._latch.latch(fault)
 
-    # ------------------------------------------------------------ what a person asks
-
-    def _next_errand(self) -> Errand | None:
-        """Take an errand; two threads do, once a call hangs."""
-        try:
-            return self.errands.popleft()
-        except IndexError:
-            return None
-
-    def _run(self, errand: Errand) -> None:
-        self._errand = errand
-        do = {
-            "clear": self._clear,
-            "release": self._release,
-            "recover": self._recover,
-            "end_recording": self._nothing_to_end,
-        }
-        answer: Message | AgentError = Message("ok")
-        try:
-            if errand.goal is not None:
-                self._lead(errand, errand.goal)
-            elif errand.record is not None:
-                answer = self._begin_recording(errand.record)
-            else:
-                do[errand.kind](errand.operator)
-        except AgentError as error:
-            answer = WireError(f"{errand.kind}: {error}")
-        if self._errand is errand:  # not answered yet
-            self._errand = None
-            errand.answer(answer)
-
-    def _clear(self, operator: str) -> None:
-        """Let the device forget its fault, and see that the cause is gone before it counts."""
-        self._latch.begin_clearing()
-        while self._owed:
-            self._owed[0]()
-            self._owed.pop(0)
-        self._device.revive(operator)
-        self._device.see_ready()
-        self._moves_until_ns = 0
-        self._latch.clear(operator)
-        later = self._latch.fault
-        if later is not None:
-            raise WireError(f"another fault came meanwhile, {later.code}: {later.message}")
-
-    def _release(self, operator: str) -> None:
-        self._journal.note(what="released", operator=operator)
-        self.door.release()
-        self.released = True
-
-    def _recover(self, operator: str) -> None:
-        self._journal.note(what="recovered", operator=operator)
-        self.released = False
-        recover(self.door, self._envelope, lambda: bool(self._aborts))
-
-    def _need_ready(self) -> None:
-        """Raise `WireError` unless the robot is connected and well."""
-        if not self.may_start:
-            raise WireError(
-                "the robot has a fault, or is not connected: see to that first, `clear`"
-            )
-
-    def _lead(self, errand: Errand, goal: Goal) -> None:
-        self._need_ready()
-        self._journal.note(what=errand.kind, operator=errand.operator)
-        self.released = False
-        try:
-            lead(self.door, self._envelope, goal, lambda: bool(self._aborts))
-        except Faulted as error:
-            if error.fault.code != ABORTED:
-                self._latch.latch(error.fault)
-            raise
-
     # ------------------------------------------------------------ recordings
-
-    def _begin_recording(self, asked: Record) -> Message:
-        self._need_ready()
-        self.released = False
-        return self.recorder.begin(asked)
-
-    def _nothing_to_end(self, operator: str) -> None:
-        raise WireError("nothing is being recorded")
 
     def _record(self, now_ns: int) -> int:
         """Do what is due of a recording; return when to call again (ns)."""
-        said, take = None, self.recorder.take
+        take = self.recorder.take
         assert take is not None
-        for who, id in tuple(self._aborts):
-            if id in (None, take.id):
-                said = Ending("ABORTED_OPERATOR", f"{who} stopped it")
-        errand = self._next_errand()
+        who, errand = self._stops.of(take.id), self.errands.next()
+        said = None if who is None else Ending("ABORTED_OPERATOR", f"{who} stopped it")
         if errand is not None and errand.kind == "end_recording":
             said = said or Ending("SUCCEEDED", f"{errand.operator} ended it")
         next_ns = self.recorder.advance(now_ns, said)
@@ -351,53 +235,43 @@ class Motion:
 
     def _drop(self) -> None:
         """Let nothing begin that was asked for before a person said stop."""
-        while self._aborts:
-            who, id = self._aborts.popleft()
-            told = f"{who} stopped it before it began"
-            while id is None and (errand := self._next_errand()) is not None:
-                errand.answer(WireError(f"{errand.kind}: {told}"))
-            for plan in [plan for plan in self._waiting if id in (None, plan.id)]:
-                self._waiting.refuse(plan, "ABORTED_OPERATOR", told)
+        for who, id in self._stops.taken():
+            if id is None:
+                self.errands.drop(f"{who} stopped it before it began")
+            self._rollouts.withdraw(who, id)
 
     def _begin(self, now_ns: int) -> None:
         """Start the next rollout that may start."""
         self._drop()
-        plan, lease = self._waiting.first, self.lease
-        if plan is None:
-            return
-        if now_ns > plan.not_after_ns:
-            self._waiting.refuse(plan, "EXPIRED", "it was to begin earlier")
-        elif self._journal.paused is not None:
-            return
-        elif self.may_start and lease is not None and now_ns < lease.until_ns:
-            word = self._approvals.word(plan.id, plan.hash, now_ns)
-            asked = self._approvals.needed(plan.commands)
-            if asked and word is not None and not word.approved:
-                self._waiting.refuse(plan, "REJECTED_OPERATOR", f"{word.operator} said no")
-            elif not asked or word is not None:
-                self._start(plan, now_ns, asked)
+        turn = self._rollouts.next(now_ns, self.may_start)
+        if turn is not None:
+            self._start(turn, now_ns)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a rollout runs, or a recording is made."""
+        return self.execution is not None or self.recorder.take is not None
 
     @property
     def may_start(self) -> bool:
         """Whether the robot is connected and well."""
-        return self._device.is_ready and self._latch.fault is None
+        return self.device.is_ready and self._latch.fault is None
 
-    def _start(self, plan: Plan, now_ns: int, approved: bool) -> None:
+    def _start(self, turn: Turn, now_ns: int) -> None:
         fault = self.door.fault()
         if fault is not None:
             self._latch.latch(fault)
             return
-        self._journal.start(plan.id, approved)
-        self.released = False
-        self._waiting.remove(plan.id)
-        self._approvals.ran(plan.commands, approved)
+        self._rollouts.begin(turn)
+        self.device.released = False
+        plan = turn.plan
 
         def push(step: int, sample: Sample, target: Array, deadline_ns: int) -> None:
-            lease = self.lease
+            lease = self._rollouts.leases.latest
             if lease is not None:
                 self._push(lease.client, sample_message(plan.id, step, sample, target, deadline_ns))
 
-        rate = self._device.rate
+        rate = self.device.rate
         assert rate is not None
         self.door.sensing.begin(plan.id)
         self.execution = Execution(
@@ -412,13 +286,13 @@ class Motion:
 
     def _end(self, execution: Execution, ending: Ending) -> None:
         """Stop the robot, then write down what happened."""
-        wrong = self._device.stop()
+        wrong = self.device.stop()
         if wrong is not None:
             failed = f"THE STOP FAILED: {wrong.message}"
             fault = ending.fault or Fault(wrong.code, f"{ending.kind} {ending.reason}".strip())
             told = Fault(fault.code, f"{fault.message}; {failed}")
             ending = Ending("FAULTED", f"{ending.reason}; {failed}".removeprefix("; "), told)
-            self._moves_until_ns = self.door.now_ns() + STOP_AGAIN_NS
+            self.device.unstopped_until_ns = self.door.now_ns() + STOP_AGAIN_NS
         if ending.fault is not None:
             self._latch.latch(ending.fault)
         self._write_end(execution, ending)
@@ -434,12 +308,4 @@ class Motion:
             self._journal.end(plan.id, ending.kind, ending.reason, fraction, result)
 
         self.execution = None
-        self._write(write)
-
-    def _write(self, write: Callable[[], None]) -> None:
-        """Write an ending down: now, or when there is room on the disk again."""
-        try:
-            write()
-        except JournalError as error:
-            self._owed.append(write)
-            self._latch.latch(Fault("journal", f"{error}: see to the disk"))
+        self._endings.write(write)

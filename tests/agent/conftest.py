@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 from robo_al_agent.errors import AgentError
-from robo_al_agent.protocol.client import Client, Job, ask
+from robo_al_agent.protocol.client import Client, ask
 from robo_al_agent.protocol.keys import make_keys
+from robo_al_agent.protocol.session import Job
 from robo_al_agent.protocol.wire import Message
 
 ROBOTS = Path(__file__).with_name("robots.py")

@@ -24,13 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from robo_al_agent.agent import Agent, Robot
+from robo_al_agent.agent import Agent
+from robo_al_agent.answers.served import Robot
 from robo_al_agent.devices.calibration import Rate
 from robo_al_agent.devices.door import Door
 from robo_al_agent.envelope.envelope import Envelope
-from robo_al_agent.journal import Records, Rollout
+from robo_al_agent.journal.records import Records, Rollout
 from robo_al_agent.protocol import wire
-from robo_al_agent.protocol.client import Job, Session
+from robo_al_agent.protocol.session import Job, Session
 from robo_al_agent.protocol.wire import Message
 from robo_al_agent.queue.approval import Approval
 from robo_al_agent.robot import Joint, RobotSpec, Sample
@@ -362,7 +363,7 @@ class Simulation:
             if job.stage == "done" and job.id not in self.recorded:
                 kind = "lost" if job.state is None else str(job.state.fields["kind"])
                 if job.refused:
-                    kind = "lost" if "acknowledged" in job.refused else "refused"
+                    kind = "lost" if job.gone else "refused"
                 steps = 0 if job.result is None else len(job.result.arrays.get("sent", ()))
                 self.recorded[job.id] = (kind, steps)
             if job.stage == "done":

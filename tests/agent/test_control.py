@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from robo_al_agent.agent import Agent, Robot
+from robo_al_agent.agent import Agent
+from robo_al_agent.answers.served import Robot
 from robo_al_agent.devices.calibration import Rate
 from robo_al_agent.devices.door import Door
 from robo_al_agent.envelope.envelope import Envelope
-from robo_al_agent.journal import FileJournal
+from robo_al_agent.journal.folder import FileJournal
 from robo_al_agent.motion.recovery import recover
 from robo_al_agent.protocol.wire import Message
 from robo_al_agent.queue.approval import Approval

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from robo_al_agent.errors import JournalError
-from robo_al_agent.journal import FileJournal, Rollout
+from robo_al_agent.journal.folder import FileJournal
+from robo_al_agent.journal.records import Rollout
 from robo_al_agent.protocol.wire import Message
 
 REQUEST = Message("submit", {"id": "run/r1"}, {"actions": np.eye(2)})
@@ -96,7 +97,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_line(tmp_path: Path) -> None:
     code = f"""
 import resource, signal
 from pathlib import Path
-from robo_al_agent.journal import FileJournal
+from robo_al_agent.journal.folder import FileJournal
 from robo_al_agent.errors import JournalError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 journal = FileJournal(Path({str(tmp_path)!r}))

@@ -26,6 +26,10 @@ class Device:
     def __init__(self, door: Door, envelope: Envelope, rate: Rate | None) -> None:
         self.door = door
         self.rate = rate
+        self.released = False
+        """Whether torque was switched off on a person's word, and nothing has moved since."""
+        self.unstopped_until_ns = 0
+        """Until when a stop that failed is tried again; the robot may move meanwhile."""
         self._envelope = envelope
 
     @property

@@ -9,26 +9,21 @@ rollout with a safe stop.
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from robo_al_agent.devices.door import Door
 from robo_al_agent.devices.rest import rest_rates
 from robo_al_agent.envelope.envelope import Envelope, Stream, check_trajectory
-from robo_al_agent.envelope.rules import Violation
-from robo_al_agent.motion.policy import OnnxPolicy
-from robo_al_agent.motion.tables import arrays_of, measured, numbers, rows, samples_of
-from robo_al_agent.motion.watching import deviation, kind_of
-from robo_al_agent.protocol.requests import Content
-from robo_al_agent.protocol.wire import Message
+from robo_al_agent.motion.paths import approach, filled
+from robo_al_agent.motion.plan import Plan
+from robo_al_agent.motion.recorded import Ending, Recorded
+from robo_al_agent.motion.watching import deviation
 from robo_al_agent.robot import (
     Array,
     Ended,
     Fault,
     JointTrajectory,
-    OutcomeKind,
-    RobotSpec,
     Sample,
     Tolerance,
 )
@@ -37,89 +32,6 @@ SETTLE_NS = 10**9
 """How long the robot may take to be at rest at the start of a rollout."""
 GOAL_SECONDS = 2.0
 """How long after its planned end a trajectory may take to be at its goal."""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a rollout ended."""
-
-    kind: OutcomeKind
-    reason: str = ""
-    fault: Fault | None = None
-    """What is wrong with the robot: it does not move again until a person has cleared it."""
-
-    @classmethod
-    def of(cls, fault: Fault, where: str = "") -> "Ending":
-        """Return the ending that a fault makes, at a place that is said in words."""
-        message = f"{where}{fault.message}"
-        return cls(kind_of(fault), f"{fault.code}: {message}", Fault(fault.code, message))
-
-
-@dataclass
-class Recorded:
-    """What was measured and sent, step by step."""
-
-    spec: RobotSpec
-    samples: list[Sample] = field(default_factory=list)
-    proposed: list[Array] = field(default_factory=list)
-    """What the controller asked for."""
-    sent: list[Array] = field(default_factory=list)
-    """What the driver said it sent."""
-    misses: int = 0
-    """Steps that came late, or a host's answer that did."""
-
-    def row(self) -> bytes:
-        """Return the last step, for the journal."""
-        parts = [*numbers(self.samples[-1]), self.proposed[-1], self.sent[-1]]
-        return np.concatenate(parts).astype("<f8").tobytes()
-
-    def result(self, id: str, hash: str, ending: Ending, horizon: int) -> Message:
-        """Return everything, with how it ended."""
-        joints, samples = len(self.spec.joints), self.samples
-        commands = {"proposed": self.proposed, "sent": self.sent}
-        return Message(
-            "result",
-            {
-                "id": id,
-                "hash": hash,
-                "kind": ending.kind,
-                "reason": ending.reason,
-                "fraction": len(self.sent) / horizon,
-                "misses": self.misses,
-            },
-            {
-                **arrays_of(self.spec, samples),
-                **{name: rows(values, joints) for name, values in commands.items()},
-            },
-        )
-
-    @classmethod
-    def of_rows(cls, spec: RobotSpec, data: bytes) -> "Recorded":
-        """Return what a journal kept of a rollout that was interrupted; a torn row is left out."""
-        joints, (samples, further) = len(spec.joints), samples_of(spec, data, 2 * len(spec.joints))
-        proposed, sent = list(further[:, :joints]), list(further[:, joints:])
-        return cls(spec, samples, proposed, sent)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A rollout that was accepted."""
-
-    id: str
-    hash: str
-    content: Content
-    not_after_ns: int
-    commands: Array | None
-    """[T, J] of an open-loop rollout."""
-    policy: OnnxPolicy | None
-    """Of a rollout whose policy travelled."""
-
-    def violation(self, envelope: Envelope, start: Array) -> Violation | None:
-        """Return what of an open-loop rollout from a pose [J] is not allowed."""
-        assert self.commands is not None
-        substeps = self.content.substeps
-        path = filled(start, self.commands, substeps)
-        return check_trajectory(envelope, path, self.content.period / substeps, start)
 
 
 class Execution:
@@ -401,56 +313,3 @@ class Execution:
     def _count(self, missed: bool) -> None:
         self.recorded.misses += missed
         self._misses_in_a_row = self._misses_in_a_row + 1 if missed else 0
-
-
-def sample_message(id: str, step: int, sample: Sample, target: Array, deadline_ns: int) -> Message:
-    """Return what the host is told at each step of a streamed rollout."""
-    return Message(
-        "sample",
-        {
-            "id": id,
-            "step": step,
-            "time_ns": sample.time_ns,
-            "sequence": sample.sequence,
-            "deadline_ns": deadline_ns,
-        },
-        {**measured(sample), "targets": target},
-    )
-
-
-def approach(
-    now: Array, start: Array, envelope: Envelope, period: float, velocities: Array
-) -> Array:
-    """Return a minimum-jerk way [n, J] from one pose to another.
-
-    It keeps to velocities [J] that are given, and to half the envelope's other limits.
-
-    For a distance d in time T its largest velocity is 1.875 d / T, acceleration 5.774 d / T^2 and
-    jerk 60 d / T^3 (Flash & Hogan 1985, "The coordination of arm movements").
-    """
-    distance = np.abs(start - now)
-    seconds = max(
-        float((1.875 * distance / velocities).max()),
-        float(np.sqrt(5.774 * distance / (0.5 * envelope.accelerations)).max()),
-        float(np.cbrt(60 * distance / (0.5 * envelope.jerks)).max()),
-    )
-    steps = int(np.ceil(seconds / period))
-    s = (np.arange(1, steps + 1) / max(steps, 1))[:, None]
-    way: Array = now + (start - now) * (10 * s**3 - 15 * s**4 + 6 * s**5)
-    return way
-
-
-def filled(start: Array, commands: Array, substeps: int) -> Array:
-    """Return the commands [T * substeps, J] on the lines from each command to the next.
-
-    Args:
-        start: [J] where the first line begins.
-        commands: [T, J] where the lines end.
-        substeps: how many each line has.
-    """
-    before = np.concatenate([start[None], commands[:-1]])[:, None]
-    share = (np.arange(1, substeps + 1) / substeps)[None, :, None]
-    path = before + (commands[:, None] - before) * share
-    path[:, -1] = commands  # exactly
-    flat: Array = path.reshape(-1, commands.shape[-1])
-    return flat

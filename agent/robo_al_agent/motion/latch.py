@@ -1,10 +1,11 @@
 """The fault that keeps the robot from moving until a person clears it."""
 
 import contextlib
+import dataclasses
 import threading
 
 from robo_al_agent.errors import JournalError
-from robo_al_agent.journal import Journal
+from robo_al_agent.journal.records import Journal
 from robo_al_agent.robot import Fault
 
 
@@ -29,6 +30,11 @@ class Latch:
     def fault(self) -> Fault | None:
         """Return what is latched."""
         return self._fault
+
+    def fields(self) -> dict[str, str] | None:
+        """Return what is latched as JSON has it, for whoever asks."""
+        fault = self._fault
+        return None if fault is None else dataclasses.asdict(fault)
 
     def latch(self, fault: Fault) -> None:
         """Latch a fault, unless there is one; it holds even where it cannot be written."""

@@ -12,7 +12,7 @@ from robo_al_agent.devices.door import Door
 from robo_al_agent.envelope.envelope import Envelope, check_trajectory
 from robo_al_agent.errors import SetupError
 from robo_al_agent.guard import Faulted
-from robo_al_agent.motion.execution import approach
+from robo_al_agent.motion.paths import approach
 from robo_al_agent.motion.recovery import follow, misplaced, slow
 from robo_al_agent.robot import Array, RobotSpec
 

@@ -18,10 +18,10 @@ from robo_al_agent.devices.readings import too_old
 from robo_al_agent.envelope.envelope import Envelope
 from robo_al_agent.errors import WireError
 from robo_al_agent.guard import Faulted
-from robo_al_agent.journal import Journal, Rollout
+from robo_al_agent.journal.records import Journal, Rollout
 from robo_al_agent.motion.device import Device
-from robo_al_agent.motion.execution import Ending
 from robo_al_agent.motion.latch import Latch
+from robo_al_agent.motion.recorded import Ending
 from robo_al_agent.motion.recovery import misplaced
 from robo_al_agent.motion.tables import arrays_of, numbers, samples_of
 from robo_al_agent.motion.watching import kind_of

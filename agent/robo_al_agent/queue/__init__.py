@@ -1,1 +1,1 @@
-"""Rollouts that wait: accepted, previewed, approved, and whose lease still holds."""
+"""Rollouts that wait: accepted from whoever has the lease, previewed, approved, in their turn."""

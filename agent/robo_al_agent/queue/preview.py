@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from robo_al_agent.envelope.envelope import Envelope
-from robo_al_agent.motion.execution import Plan
+from robo_al_agent.motion.plan import Plan
 from robo_al_agent.robot import RobotSpec
 
 _UNKNOWN = "a policy decides at each step: nothing is known beforehand but the envelope"

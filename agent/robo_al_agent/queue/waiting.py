@@ -10,8 +10,8 @@ import numpy as np
 from robo_al_agent.devices.calibration import Rate
 from robo_al_agent.envelope.envelope import Envelope
 from robo_al_agent.errors import NotYetError, WireError
-from robo_al_agent.journal import Journal, Rollout
-from robo_al_agent.motion.execution import Plan
+from robo_al_agent.journal.records import Journal, Rollout
+from robo_al_agent.motion.plan import Plan
 from robo_al_agent.motion.policy import OnnxPolicy
 from robo_al_agent.protocol import requests
 from robo_al_agent.protocol.requests import Content

@@ -17,7 +17,7 @@ from robo_al_agent.drivers.mujoco_twin import MujocoTwin
 from robo_al_agent.envelope.draft import draft
 from robo_al_agent.envelope.envelope import check_candidates, load_envelope
 from robo_al_agent.errors import SetupError
-from robo_al_agent.motion.execution import filled
+from robo_al_agent.motion.paths import filled
 from robo_al_agent.robot import Joint, RobotSpec
 from robo_al_policies.random import Random
 

@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from robo_al_agent.journal import FileJournal
+from robo_al_agent.journal.folder import FileJournal
 from robo_al_agent.motion.latch import Latch
 from robo_al_agent.robot import Fault
 

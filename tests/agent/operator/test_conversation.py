@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robo_al.oracles.waiting import cause
+from robo_al.oracles.robot.waiting import cause
 from robo_al_agent.errors import WireError
 from robo_al_agent.protocol.client import ask
 from robo_al_agent.protocol.wire import Message

@@ -18,11 +18,11 @@ from robo_al.build import create_campaign, load_run_config, make_oracle, open_ca
 from robo_al.config.load import load_config
 from robo_al.dataset.ledger import EvaluationRow, RolloutRow
 from robo_al.errors import OracleError, UserError
-from robo_al.oracles import robot
 from robo_al.oracles.robot import RobotOracle
+from robo_al.oracles.robot import oracle as room
 from robo_al.types import Candidate, Context, EnvSpec, Failure, OpenLoop, Trajectory
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 _agent = runpy.run_path(str(ROOT / "tests" / "agent" / "conftest.py"))
 serve = _agent["serve"]
 ARM = f"{Path(__file__).with_name('restless_arm.py')}:RestlessArm"
@@ -153,7 +153,7 @@ def test_a_goal_is_drawn_and_the_pose_is_measured(serve: Callable[..., Any]) -> 
 def test_it_looks_once_the_robot_is_at_rest_and_says_what_it_waits_for(
     serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(robot, "_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(room, "_PATIENCE_SECONDS", 0.5)
     agent = serve(envelope=SLOW)
     with RobotOracle(SLIDER, agent.address) as oracle:
         said, moving = list[str](), threading.Event()

@@ -24,7 +24,7 @@ from robo_al.tasks import contexts_from, describe
 from robo_al.testing import FakeModel, FakePolicy, resolver
 from robo_al.types import MEAN, Candidate, ClosedLoop, EnvSpec, Failure, OpenLoop, Trajectory
 
-_agent = runpy.run_path(str(Path(__file__).parents[1] / "agent" / "conftest.py"))
+_agent = runpy.run_path(str(Path(__file__).parents[2] / "agent" / "conftest.py"))
 serve = _agent["serve"]
 TASK = EnvSpec(f"{Path(__file__).with_name('slider_env.py')}:SliderEnv", {})
 SLOW = {"missed_deadlines": 100}
@@ -139,7 +139,7 @@ def test_what_the_robot_broke_off_is_as_long_as_it_was(
     serve: Callable[..., Any], tmp_path: Path
 ) -> None:
     files = {which: str(tmp_path / which) for which in ("faults", "log")}
-    robots = Path(__file__).parents[1] / "agent" / "robots.py"
+    robots = Path(__file__).parents[2] / "agent" / "robots.py"
     agent = serve(envelope=SLOW, driver={"name": f"{robots}:Fenced", **files})
     (candidate,) = candidates(1, scale=0.0)
     with RobotOracle(TASK, agent.address) as oracle:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Collection
 
-from robo_al_agent.protocol.client import Session
+from robo_al_agent.protocol.session import Session
 
 GONE_SECONDS = 1.5
 """Without a word from the agent, after which it is said to be gone."""

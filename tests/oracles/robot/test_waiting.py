@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from robo_al.oracles.waiting import AGAIN_SECONDS, Notices
+from robo_al.oracles.robot.waiting import AGAIN_SECONDS, Notices
 
-_agent = runpy.run_path(str(Path(__file__).parents[1] / "agent" / "conftest.py"))
+_agent = runpy.run_path(str(Path(__file__).parents[2] / "agent" / "conftest.py"))
 serve = _agent["serve"]
 TASK = f"{Path(__file__).with_name('slider_env.py')}:SliderEnv"
 

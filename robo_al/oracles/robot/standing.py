@@ -9,7 +9,7 @@ import numpy as np
 from robo_al_agent.devices.readings import measured_rates
 from robo_al_agent.devices.rest import REST
 from robo_al_agent.motion.tables import MEASURED
-from robo_al_agent.protocol.client import Session
+from robo_al_agent.protocol.session import Session
 from robo_al_agent.robot import Sample
 
 

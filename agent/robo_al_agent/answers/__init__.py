@@ -1,0 +1,1 @@
+"""What the agent answers whoever asks, and what it serves."""

@@ -1,0 +1,1 @@
+"""The agent's process, which `robo_al_agent.parent` starts and watches."""
