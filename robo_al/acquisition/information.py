@@ -62,6 +62,8 @@ def noisy_cholesky(covariance: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*b
     Raises:
         ModelError: the covariance is not finite or not positive semi-definite.
     """
+    if not covariance.shape[-1]:
+        return covariance  # nothing is observed, and of nothing there is no largest variance
     identity = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
     observed = identity + (covariance + covariance.mT) / 2
     largest = observed.diagonal(dim1=-2, dim2=-1).amax(-1)[..., None, None]

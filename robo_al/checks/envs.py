@@ -64,7 +64,8 @@ def check_env(env: Env, spec: EnvSpec) -> CheckReport:
         again = after
         if terminated or truncated:
             break
-    report = subject.report("render", notes=(*reused, *found, *task.notes))
+    # how many sensors a robot has, only its agent says: its oracle tries `robot_observation`
+    report = subject.report("render", "robot_observation", notes=(*reused, *found, *task.notes))
     offered = [name for name in _CAPABILITIES if getattr(offers_of(env), name) is not None]
     return replace(report, tried=(*report.tried, *offered))
 

@@ -14,6 +14,7 @@ import sqlite3
 import sys
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np

@@ -117,6 +117,26 @@ class Embodiment:
         )
         return observed
 
+    def try_observing(self, options: Mapping[str, Any]) -> None:
+        """Try what the task observes, on one reading and on two, before anything moves.
+
+        Args:
+            options: of a context of the task.
+
+        Raises:
+            ValueError: it is not what the task's env observes.
+        """
+        size, joints = len(self.task.channels), len(self.joints)
+        for several in ((), (2,)):
+            shapes = {"positions": joints, "velocities": joints, "sensors": len(self.sensors)}
+            arrays = {name: np.zeros((*several, width)) for name, width in shapes.items()}
+            shape = np.shape(self.observe(arrays, np.zeros((*several, joints)), options))
+            if shape != (*several, size):
+                raise ValueError(
+                    f"of readings of shape {(*several, joints)} it observes {shape}; the env "
+                    f"observes {(*several, size)}"
+                )
+
     def measured_rewards(self, sensors: Array) -> Array | None:
         """Return the rewards [T] that the robot measures; None where it measures none."""
         if "reward" not in self.sensors:

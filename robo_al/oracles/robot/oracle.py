@@ -74,6 +74,7 @@ class RobotOracle:
     Raises:
         UserError: the agent's robot is not one that the task can use, or a key is missing.
         OracleError: no agent answers.
+        PluginError: the env observes the robot as no other of its observations is.
     """
 
     def __init__(
@@ -112,6 +113,10 @@ class RobotOracle:
             self._spec = said["spec"]
             self._envelope = from_fields(said["envelope"])
             self._embodiment = Embodiment(self._task, robot, self._spec, Rate(**said["rate"]))
+            with borrowed(env) as made:
+                (drawn,) = contexts_from(made, [0])
+                with trying(made, "robot_observation"):
+                    self._embodiment.try_observing(drawn.options)
         except BaseException:
             self._client.close()
             raise

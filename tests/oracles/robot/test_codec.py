@@ -227,3 +227,20 @@ def test_a_robot_that_the_task_cannot_use_is_refused() -> None:
         embodiment_of(other)
     with pytest.raises(UserError, match=r"commands every 0.1 s; this robot takes commands 0\.2"):
         embodiment_of(SPEC, Rate(0.1, 0.2, 0.3, 0, 500, 0.2))
+
+
+@pytest.mark.parametrize(("sizes", "told"), [((3, 4), r"observes \(3,\)"), ((4, 3), "2, 3")])
+def test_a_task_that_observes_the_robot_otherwise_than_its_env_is_found(sizes, told) -> None:
+    one, several = sizes
+
+    class Wrong:
+        joints, robot_command, robot_substeps = ("left", "right"), "velocity", 1
+
+        def robot_observation(self, positions, velocities, sensors, targets, options):
+            return np.zeros((*positions.shape[:-1], one if positions.ndim == 1 else several))
+
+    embodiment = embodiment_of(SPEC)
+    embodiment.try_observing({"goal": np.zeros(2)})
+    embodiment._robot = Wrong()
+    with pytest.raises(ValueError, match=told):
+        embodiment.try_observing({"goal": np.zeros(2)})
