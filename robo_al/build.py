@@ -21,7 +21,7 @@ from robo_al.acquisition.strategy import Strategy
 from robo_al.campaign.campaign import Campaign
 from robo_al.campaign.settings import Parts
 from robo_al.checks import check_env
-from robo_al.checks.rehearsal import try_oracle, try_parts
+from robo_al.checks.dry_run import try_oracle, try_parts
 from robo_al.config.changes import continued
 from robo_al.config.components import GROUPS, Component, arguments
 from robo_al.config.load import load_config, resolve
@@ -48,7 +48,7 @@ SLOW_SECONDS = 0.5
 """An env that takes longer to be made is made once, and its rollouts follow one another."""
 
 
-class Rehearsal(NamedTuple):
+class DryRun(NamedTuple):
     """What was tried of a configuration, so that nothing of it is made again to be looked at."""
 
     config: Config
@@ -75,17 +75,17 @@ def create_campaign(config: Config, folder: str | Path, oracle: Oracle | None = 
         RunFolderError: the folder is not empty; nothing was written.
     """
     with ExitStack() as opened:
-        rehearsal = rehearse(config, oracle)
+        tried = dry_run(config, oracle)
         if oracle is None:
-            opened.enter_context(closing(rehearsal.oracle))
-        return begin(rehearsal, folder)
+            opened.enter_context(closing(tried.oracle))
+        return begin(tried, folder)
 
 
 @one_thread
-def begin(rehearsal: Rehearsal, folder: str | Path) -> Campaign:
+def begin(tried: DryRun, folder: str | Path) -> Campaign:
     """Begin a campaign, of parts that have learned nothing yet; raises like `create_campaign`."""
-    config = rehearsal.config
-    parts = _parts(config, rehearsal.parts.task, _device(config))
+    config = tried.config
+    parts = _parts(config, tried.parts.task, _device(config))
     campaign = Campaign.create(Path(folder), parts, config, config.text())
     try:
         note_start_folder(campaign.dataset.folder)
@@ -166,7 +166,7 @@ def make_oracle(config: Config) -> closing[Oracle]:
 
 
 @one_thread
-def rehearse(config: Config, oracle: Oracle | None = None) -> Rehearsal:
+def dry_run(config: Config, oracle: Oracle | None = None) -> DryRun:
     """Try all parts together on a few steps, so that none fails after the first rollout.
 
     An oracle that cannot undo what it does executes nothing here.
@@ -176,7 +176,7 @@ def rehearse(config: Config, oracle: Oracle | None = None) -> Rehearsal:
         oracle: to be tried, and left open; None: one is made.
 
     Returns:
-        The parts, and the oracle, which whoever asks for a rehearsal closes.
+        The parts, and the oracle, which whoever asks for a dry run closes.
 
     Raises:
         ConfigError: the configuration asks for what cannot be.
@@ -195,7 +195,7 @@ def rehearse(config: Config, oracle: Oracle | None = None) -> Rehearsal:
             oracle = opened.enter_context(make_oracle(config))
         try_oracle(oracle, parts, explored)
         opened.pop_all()
-    return Rehearsal(config, parts, oracle)
+    return DryRun(config, parts, oracle)
 
 
 def _known(config: Config, task: Task) -> Config:

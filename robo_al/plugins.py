@@ -27,7 +27,13 @@ from robo_al.errors import ConfigError, PluginError, UserError
 if TYPE_CHECKING:
     import gymnasium
 
-    from robo_al.types import AnswerFunction, EnvFacts, EnvSpec, RewardFunction, TerminationFunction
+    from robo_al.types import (
+        BatchedStepFunction,
+        EnvFacts,
+        EnvSpec,
+        RewardFunction,
+        TerminationFunction,
+    )
 
 GYMNASIUM = "gymnasium:"
 """Before the id of an env that is registered with Gymnasium, as `gymnasium.make` takes it: an id of
@@ -186,12 +192,12 @@ def known_termination(spec: EnvSpec) -> TerminationFunction | None:
     return termination
 
 
-def known_answer(spec: EnvSpec, env: gymnasium.Env[Any, Any]) -> AnswerFunction | None:
+def known_answer(spec: EnvSpec, env: gymnasium.Env[Any, Any]) -> BatchedStepFunction | None:
     """Return what `step` of a `gymnasium:` MuJoCo env makes of n simulations, where it is known.
 
     Like `known_reward`, of the group `robo_al.answers`, and of the env before its parameters.
     """
-    answer: AnswerFunction | None = _known("answers", spec, env)
+    answer: BatchedStepFunction | None = _known("answers", spec, env)
     return answer
 
 

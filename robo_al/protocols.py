@@ -25,8 +25,8 @@ import numpy as np
 from jaxtyping import Float
 
 from robo_al.types import (
-    AnswerFunction,
     BatchBudget,
+    BatchedStepFunction,
     Candidate,
     Channel,
     ClosedLoop,
@@ -102,7 +102,7 @@ class SupportsDynamics(Protocol):
 class SupportsAnswer(Protocol):
     """A MuJoCo env that can be simulated many at a time, if its subclass leaves it so."""
 
-    answer: AnswerFunction | None
+    answer: BatchedStepFunction | None
     """What `step` makes of n simulations; None where it does more than this can say."""
 
 

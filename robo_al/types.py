@@ -135,7 +135,7 @@ TerminationFunction: TypeAlias = Callable[[Any, Any, Any], Any]
 
 For NumPy arrays and torch tensors, like a `RewardFunction`."""
 
-AnswerFunction: TypeAlias = Callable[[Any, Any, Any, Any], tuple[Any, Any, Any]]
+BatchedStepFunction: TypeAlias = Callable[[Any, Any, Any, Any], tuple[Any, Any, Any]]
 """(observation [n,O] and qpos [n,Q] before a step, action [n,A], data after it) -> (observation
 [n,O], reward [n], terminated [n]): what `step` of a MuJoCo env makes of n simulations at once.
 

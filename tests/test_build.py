@@ -7,10 +7,10 @@ import pytest
 from robo_al import loop
 from robo_al.build import (
     create_campaign,
+    dry_run,
     load_run_config,
     make_oracle,
     open_campaign,
-    rehearse,
 )
 from robo_al.config.changes import differences
 from robo_al.config.components import Component, arguments
@@ -157,7 +157,7 @@ def test_auto_is_the_accelerator_where_there_is_one(tmp_path: Path) -> None:
         assert campaign.parts.device == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-# ---------------------------------------------------------------- rehearsal
+# ---------------------------------------------------------------- dry run
 
 
 BROKEN = """
@@ -256,11 +256,11 @@ class Robot(FakeOracle):
     repeatable = False
 
     def submit(self, candidate: Any) -> None:
-        raise AssertionError("nothing is to be executed in a rehearsal")
+        raise AssertionError("nothing is to be executed in a dry run")
 
 
 def test_a_rehearsal_moves_no_robot() -> None:
-    rehearse(fakes(oracle=f"{__file__}:Robot"))
+    dry_run(fakes(oracle=f"{__file__}:Robot"))
 
 
 def test_a_rehearsal_leaves_the_number_of_threads_as_it_was() -> None:
@@ -269,7 +269,7 @@ def test_a_rehearsal_leaves_the_number_of_threads_as_it_was() -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        rehearse(fakes())
+        dry_run(fakes())
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -278,7 +278,7 @@ def test_a_rehearsal_leaves_the_number_of_threads_as_it_was() -> None:
 def test_the_default_parts_go_together(tmp_path: Path) -> None:
     path = tmp_path / "minimal.yaml"
     path.write_text("env: pendulum")
-    rehearse(load_config(path))
+    dry_run(load_config(path))
 
 
 # ---------------------------------------------------------------- parameters

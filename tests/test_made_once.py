@@ -63,7 +63,7 @@ def test_run_and_resume_make_one(
     ("parameters", "beside"),
     [
         (["--env.seconds", "0.6"], []),  # one that takes longer than half a second is the only one
-        ([], ["here"]),  # of a quick one, rollouts have an instance each: the rehearsal has two
+        ([], ["here"]),  # of a quick one, rollouts have an instance each: the dry run has two
     ],
 )
 def test_one_is_made_until_the_first_ask(

@@ -200,7 +200,7 @@ class Agent:
         return Message(
             "lease",
             {
-                "fencing": lease.fencing,
+                "fencing_token": lease.fencing_token,
                 "seconds": LEASE_SECONDS,
                 "time_ns": now_ns,
                 "epoch": self._epoch,
@@ -209,7 +209,7 @@ class Agent:
         )
 
     def _unlease(self, fields: requests.Unlease, message: Message, now_ns: int) -> Message:
-        self._queue.leases.give_back(fields.fencing, now_ns)
+        self._queue.leases.give_back(fields.fencing_token, now_ns)
         return Message("ok")
 
     def _submit(self, fields: requests.Submit, message: Message, now_ns: int) -> Message:
@@ -267,7 +267,7 @@ class Agent:
         return self._state_of(fields.id, now_ns)
 
     def _tick(self, fields: requests.Tick, message: Message, now_ns: int) -> Message:
-        self._queue.leases.need(fields.fencing, now_ns)
+        self._queue.leases.need(fields.fencing_token, now_ns)
         command = requests.one_command(message, len(self._robot.door.spec.joints))
         execution = self.motion.execution
         wanted = execution is not None and execution.plan.id == fields.id

@@ -1,8 +1,9 @@
 """What `step` of Gymnasium's own MuJoCo tasks makes of many simulations at once.
 
 Each takes the env and those of its parameters for which that is known, and returns the function
-(`robo_al.types.AnswerFunction`). Sums and lengths are computed by the operations that Gymnasium
-uses, in its order and types, since a batch is to be what each env alone is to the last bit.
+(`robo_al.types.BatchedStepFunction`). Sums and lengths are computed by the operations that
+Gymnasium uses, in its order and types, since a batch is to be what each env alone is to the last
+bit.
 """
 
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 
-from robo_al.types import AnswerFunction
+from robo_al.types import BatchedStepFunction
 from robo_al_envs.physics import body
 
 INFINITY = float("inf")
@@ -19,7 +20,7 @@ INFINITY = float("inf")
 
 def reacher_v5(
     env: Any, reward_dist_weight: float = 1, reward_control_weight: float = 1
-) -> AnswerFunction:
+) -> BatchedStepFunction:
     """Return what Reacher-v5 answers."""
     tip, goal = (body(env.unwrapped.model, name) for name in ("fingertip", "target"))
 
@@ -37,7 +38,7 @@ def pusher_v5(
     reward_near_weight: float = 0.5,
     reward_dist_weight: float = 1,
     reward_control_weight: float = 0.1,
-) -> AnswerFunction:
+) -> BatchedStepFunction:
     """Return what Pusher-v5 answers."""
     tip, thing, goal = (body(env.unwrapped.model, name) for name in ("tips_arm", "object", "goal"))
 
@@ -58,7 +59,7 @@ def half_cheetah_v5(
     ctrl_cost_weight: float = 0.1,
     frame_skip: int = 5,
     exclude_current_positions_from_observation: bool = True,
-) -> AnswerFunction:
+) -> BatchedStepFunction:
     """Return what HalfCheetah-v5 answers."""
     period, first = env.unwrapped.dt, int(exclude_current_positions_from_observation)
 
@@ -78,7 +79,7 @@ def hopper_v5(
     terminate_when_unhealthy: bool = True,
     frame_skip: int = 4,
     exclude_current_positions_from_observation: bool = True,
-) -> AnswerFunction:
+) -> BatchedStepFunction:
     """Return what Hopper-v5 answers, within its usual limits of health."""
     period, first = env.unwrapped.dt, int(exclude_current_positions_from_observation)
 

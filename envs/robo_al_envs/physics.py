@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from robo_al.errors import UserError
 from robo_al.plugins import render_offscreen
-from robo_al.types import AnswerFunction, Channel
+from robo_al.types import BatchedStepFunction, Channel
 from robo_al_envs.arrays import namespace
 from robo_al_envs.simulations import Simulator, make_simulator
 from robo_al_envs.starts import chosen, finite_action
@@ -142,7 +142,7 @@ class PhysicsEnv(MujocoEnv):
         return after, float(reward), False, False, {}
 
     @property
-    def answer(self) -> AnswerFunction | None:
+    def answer(self) -> BatchedStepFunction | None:
         """What `step` makes of n simulations, of a class that says that it is `batched`."""
         return self._answer if vars(type(self)).get("batched") else None
 

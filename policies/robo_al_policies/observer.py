@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from robo_al.models.inputs import Inputs
+from robo_al.models.feature_map import FeatureMap
 from robo_al.types import Task
 
 
@@ -17,7 +17,7 @@ class Observer:
     """
 
     def __init__(self, task: Task, raw: bool = False) -> None:
-        inputs = Inputs.of(task)
+        inputs = FeatureMap.of(task)
         everything = tuple(range(inputs.observation_size))
         self.linear: tuple[int, ...] = everything if raw else inputs.linear
         """Channels that are features as they are; they come first."""

@@ -14,8 +14,8 @@ from robo_al.campaign.selection import NUMERICAL_ERRORS
 from robo_al.dataset.episodes import examine
 from robo_al.dataset.ledger import EvaluationRow, FitRow
 from robo_al.dataset.stored import evaluation_id
+from robo_al.models.feature_map import FeatureMap
 from robo_al.models.held_out import held_out_error
-from robo_al.models.inputs import Inputs
 from robo_al.protocols import Model
 from robo_al.seeds import Purpose, generator, integer
 from robo_al.types import MEAN, Candidate, ClosedLoop, Outcome, Task
@@ -166,7 +166,7 @@ def held_out_scores(model: Model, task: Task) -> list[float | None]:
     for trajectory in task.held_out:
         try:
             found = held_out_error(model, task, [trajectory])
-            error = torch.tensor(found.error, dtype=torch.float64)
+            error = torch.tensor(found.rmse, dtype=torch.float64)
         except NUMERICAL_ERRORS:
             scores.append(None)
             continue
@@ -177,7 +177,7 @@ def held_out_scores(model: Model, task: Task) -> list[float | None]:
 
 def _spread_of_change(task: Task) -> torch.Tensor:
     """Return the standard deviation [D] of each output's change in the held-out rollouts."""
-    inputs = Inputs.of(task)
+    inputs = FeatureMap.of(task)
     changes = [
         inputs.targets(observations[:-1], observations[1:], torch.as_tensor(trajectory.rewards))
         for trajectory in task.held_out

@@ -67,16 +67,16 @@ def _run(options: argparse.Namespace) -> None:
 
 def _begun(config: "Config", folder: Path) -> "tuple[Campaign, closing[Oracle], str]":
     """Begin a campaign; return it, the oracle that was tried, and how long a round will take."""
-    from robo_al.build import begin, rehearse
+    from robo_al.build import begin, dry_run
     from robo_al.report.forecast import foresee
 
-    rehearsal = rehearse(config)
+    tried = dry_run(config)
     with ExitStack() as opened:
-        opened.enter_context(closing(rehearsal.oracle))
-        campaign = opened.enter_context(begin(rehearsal, folder))
-        told = foresee(rehearsal, campaign.parts.device)
+        opened.enter_context(closing(tried.oracle))
+        campaign = opened.enter_context(begin(tried, folder))
+        told = foresee(tried, campaign.parts.device)
         opened.pop_all()
-    return campaign, closing(rehearsal.oracle), told
+    return campaign, closing(tried.oracle), told
 
 
 def _resume(options: argparse.Namespace) -> None:

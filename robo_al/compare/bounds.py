@@ -132,7 +132,7 @@ class AllKnowing:
         seed = generator(self._campaign.settings.seed, Purpose.TRAIN, self._campaign.rounds, 2)
         try:
             model.fit(data, seed)
-            return float(np.mean(held_out_error(model, parts.task, matters).density))
+            return float(np.mean(held_out_error(model, parts.task, matters).nlpd))
         except NUMERICAL_ERRORS:
             return np.inf
 

@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
 from robo_al.compare.plan import Plan, Run
-from robo_al.compare.runner import Rehearsing, TaskNote, Update
+from robo_al.compare.runner import DryRunning, TaskNote, Update
 from robo_al.report.terminal import GAP, Listing, Prose, say
 from robo_al.report.words import count, duration, noun, number
 from robo_al_agent.operator.terminal import tolerate
@@ -74,9 +74,9 @@ class Progress:
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
 
-    def __call__(self, event: Rehearsing | TaskNote | Update) -> None:
+    def __call__(self, event: DryRunning | TaskNote | Update) -> None:
         """Take in one event."""
-        if isinstance(event, Rehearsing):
+        if isinstance(event, DryRunning):
             self._doing = f"trying whether {event.strategy} can be run on {event.task}"
             return
         self._doing = ""

@@ -154,7 +154,7 @@ def load_plan(source: str | Path) -> Plan:
         except RoboALError as error:
             lines.append(str(error))
     for name in entries.strategies if tasks else ():
-        try:  # on any of the tasks: whether they go together is for the rehearsal
+        try:  # on any of the tasks: whether they go together is for the dry run
             task = next(iter(tasks))
             _arm(tasks[task], entries.tasks[task].budget, name, entries)
         except ConfigError as error:
@@ -180,7 +180,7 @@ def load_plan(source: str | Path) -> Plan:
     )
 
 
-def rehearse(
+def dry_run(
     plan: Plan, begun: Collection[tuple[str, str]], tell: Callable[[str, str], None]
 ) -> dict[str, tuple[str, ...]]:
     """Create one campaign of each task and strategy, in a scratch folder.

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
 
 from robo_al.compare.folder import check_folder, continued, lock
-from robo_al.compare.plan import Plan, Run, rehearse
+from robo_al.compare.plan import Plan, Run, dry_run
 from robo_al.compare.records import FAILED, RunRecord, read_record, write_failure
 from robo_al.dataset.files import storage, write_atomically
 from robo_al.dataset.folders import COMPARISON
@@ -37,7 +37,7 @@ State: TypeAlias = Literal["kept", "running", "done", "failed"]
 
 
 @dataclass(frozen=True)
-class Rehearsing:
+class DryRunning:
     """A task and a strategy are tried together."""
 
     task: str
@@ -67,7 +67,7 @@ class Update:
     """Why it failed."""
 
 
-Listener: TypeAlias = Callable[[Rehearsing | TaskNote | Update], None]
+Listener: TypeAlias = Callable[[DryRunning | TaskNote | Update], None]
 
 
 def run_comparison(
@@ -91,7 +91,7 @@ def run_comparison(
     check_folder(plan, folder, resume)
     records = read_records(folder, plan)
     begun = {(r.task, r.strategy) for r in records.values() if r.failed is None or r.evaluations}
-    notes = rehearse(plan, begun, lambda task, strategy: listener(Rehearsing(task, strategy)))
+    notes = dry_run(plan, begun, lambda task, strategy: listener(DryRunning(task, strategy)))
     with storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with lock(folder) as held:

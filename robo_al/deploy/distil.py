@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from robo_al.campaign.settings import Parts
 from robo_al.deploy.onnx import Graph
 from robo_al.errors import UserError
-from robo_al.models.inputs import Inputs
+from robo_al.models.feature_map import FeatureMap
 from robo_al.protocols import Actor, SupportsAct
 from robo_al.seeds import integer
 from robo_al.tasks.layers import Env
@@ -94,7 +94,7 @@ class Student:
     """
 
     def __init__(self, task: Task) -> None:
-        inputs = Inputs.of(task)
+        inputs = FeatureMap.of(task)
         self._linear = inputs.linear
         self._angles = inputs.angles
         self._low = task.action_low

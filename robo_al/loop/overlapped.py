@@ -28,7 +28,7 @@ from robo_al.campaign.weights import load_weights
 from robo_al.dataset.candidates import weights
 from robo_al.dataset.ledger import FitRow, RolloutRow, RoundRow
 from robo_al.errors import IntegrityError, OracleError
-from robo_al.loop.rounds import acknowledge, complete, left, repeated
+from robo_al.loop.rounds import acknowledge, complete, repeated, unfinished
 from robo_al.protocols import Acting, Oracle, SupportsClosedLoop
 from robo_al.types import Candidate, ClosedLoop, Failure, Outcome
 
@@ -69,7 +69,7 @@ class _Overlapped:
         """Turn the loop."""
         campaign = self._campaign
         for index in self._open_rounds():
-            self._wait(left(campaign, self._oracle, index))
+            self._wait(unfinished(campaign, self._oracle, index))
         while True:
             self._submit()
             self._keep_busy()

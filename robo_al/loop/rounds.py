@@ -11,7 +11,7 @@ from robo_al.protocols import Oracle, SupportsRecall, SupportsRepeat
 from robo_al.types import Candidate, Outcome
 
 
-def left(campaign: Campaign, oracle: Oracle, index: int) -> list[Candidate]:
+def unfinished(campaign: Campaign, oracle: Oracle, index: int) -> list[Candidate]:
     """Return what is to be executed of a round that was interrupted.
 
     An oracle without lasting effects repeats the whole batch, since what a rollout comes to may

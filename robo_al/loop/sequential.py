@@ -8,7 +8,7 @@ from robo_al.dataset.events import Observer
 from robo_al.dataset.ledger import RoundRow
 from robo_al.errors import OracleError
 from robo_al.loop.overlapped import run_overlapped
-from robo_al.loop.rounds import complete, execute, left, repeated
+from robo_al.loop.rounds import complete, execute, repeated, unfinished
 from robo_al.protocols import (
     Oracle,
 )
@@ -54,7 +54,9 @@ def _turn(campaign: Campaign, oracle: Oracle) -> None:
 def _run_in_turn(campaign: Campaign, oracle: Oracle) -> None:
     """Execute one round after the other."""
     for row in campaign.dataset.ledger.rows(RoundRow, record=None):
-        _execute_round(campaign, oracle, left(campaign, oracle, row.round), repeated(campaign))
+        _execute_round(
+            campaign, oracle, unfinished(campaign, oracle, row.round), repeated(campaign)
+        )
     while not campaign.enough:
         campaign.learn()
         _execute_round(campaign, oracle, campaign.select(), campaign.tell)

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from robo_al.models.inputs import Inputs
+from robo_al.models.feature_map import FeatureMap
 from robo_al.models.resident import Steps
 from robo_al.protocols import Model, SupportsEnds
 from robo_al.types import Task, TerminationFunction
@@ -42,7 +42,7 @@ def termination_of(task: Task, model: Model) -> TerminationFunction | None:
     return model.termination if isinstance(model, SupportsEnds) else None
 
 
-def learn_ends(inputs: Inputs, steps: Steps) -> dict[str, Tensor]:
+def learn_ends(inputs: FeatureMap, steps: Steps) -> dict[str, Tensor]:
     """Return tensors to keep with a model's state, of which `LearnedEnds.of` makes a function.
 
     Args:
@@ -87,12 +87,12 @@ class LearnedEnds:
         state: with the tensors of `learn_ends`.
     """
 
-    def __init__(self, inputs: Inputs, state: Mapping[str, Tensor]) -> None:
+    def __init__(self, inputs: FeatureMap, state: Mapping[str, Tensor]) -> None:
         self._inputs = inputs
         self._tensors = [state[name] for name in _NAMES]
 
     @classmethod
-    def of(cls, inputs: Inputs, state: Mapping[str, Tensor]) -> "LearnedEnds | None":
+    def of(cls, inputs: FeatureMap, state: Mapping[str, Tensor]) -> "LearnedEnds | None":
         """Return what a model's state knows of ends; None where it knows of none."""
         return cls(inputs, state) if _NAMES[0] in state else None
 
@@ -114,7 +114,7 @@ class LearnedEnds:
 
 
 def _observed(
-    inputs: Inputs, observations: Float[Tensor, "*batch O"], actions: Float[Tensor, "*batch A"]
+    inputs: FeatureMap, observations: Float[Tensor, "*batch O"], actions: Float[Tensor, "*batch A"]
 ) -> Float[Tensor, "*batch F"]:
     """Return the features of observations, without those of actions, which come last."""
     return inputs.features(observations, actions)[..., : inputs.size - len(inputs.center)]

@@ -24,8 +24,8 @@ from torch import Tensor
 from robo_al.config.ranges import Count, NonNegative, Width
 from robo_al.errors import ConfigError, ModelError
 from robo_al.models.ends import LearnedEnds, learn_ends
+from robo_al.models.feature_map import FeatureMap
 from robo_al.models.formulas import RewardFormula, earned, learn_formula, standardised
-from robo_al.models.inputs import Inputs
 from robo_al.models.networks import (
     FLOAT,
     Weights,
@@ -85,7 +85,7 @@ class Ensemble:
         wrong += [f"{name} is {value}, below 0" for name, value in rates.items() if value < 0]
         if wrong:
             raise ConfigError(f"ensemble: {'; '.join(wrong)}")
-        self.inputs = Inputs.of(task)
+        self.inputs = FeatureMap.of(task)
         self.device = torch.device(device)
         self.training = Training(max_steps, batch_size, learning_rate, weight_decay)
         self.widths = (self.inputs.size, *[hidden] * layers, 2 * self.inputs.outputs)

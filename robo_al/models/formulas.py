@@ -15,7 +15,7 @@ weights. An end adds e where ends earn something else than the formula says of a
 it leaves over is the model's to learn, with its uncertainty.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from robo_al.models.inputs import Inputs
+from robo_al.models.feature_map import FeatureMap
 from robo_al.models.pursuit import EXACT, pursue
 from robo_al.models.resident import Steps
 from robo_al.types import TerminationFunction
@@ -77,7 +77,7 @@ class RewardFormula:
 
     def __init__(
         self,
-        inputs: Inputs,
+        inputs: FeatureMap,
         state: Mapping[str, Tensor],
         termination: TerminationFunction | None = None,
     ) -> None:
@@ -91,7 +91,7 @@ class RewardFormula:
     @classmethod
     def of(
         cls,
-        inputs: Inputs,
+        inputs: FeatureMap,
         state: Mapping[str, Tensor],
         termination: TerminationFunction | None = None,
     ) -> "RewardFormula | None":
@@ -124,7 +124,7 @@ class RewardFormula:
         return total if ended is None else total + self._end * ended.to(total)
 
 
-def learn_formula(inputs: Inputs, steps: Steps) -> dict[str, Tensor]:
+def learn_formula(inputs: FeatureMap, steps: Steps) -> dict[str, Tensor]:
     """Return tensors to keep with a model's state, of which `RewardFormula` makes a function.
 
     Nothing is drawn: the data alone decide.
@@ -143,8 +143,12 @@ def learn_formula(inputs: Inputs, steps: Steps) -> dict[str, Tensor]:
     terms = _library(inputs)
     columns = torch.stack([term(z) for term in terms], dim=1)
     enough = ENOUGH if len(torch.unique(going_on.rollouts)) > 1 else EXACT
-    folds = _folds(going_on.rollouts)
-    chosen, weights, bias = pursue(columns, going_on.rewards, folds, enough)
+    some = len(going_on.rewards) > 1  # of one step, none is left to judge a formula by
+    chosen: Sequence[int] = []
+    weights, bias = columns.new_zeros(0), columns.new_zeros(())
+    if some:
+        folds = _folds(going_on.rollouts)
+        chosen, weights, bias = pursue(columns, going_on.rewards, folds, enough)
     state = {
         "formula_terms": torch.tensor([terms[i] for i in chosen]).reshape(-1, 4).to(columns),
         "formula_weights": weights,
@@ -152,7 +156,7 @@ def learn_formula(inputs: Inputs, steps: Steps) -> dict[str, Tensor]:
         "formula_end": torch.zeros_like(bias),
     }
     ended = Steps(*(column[_rows(steps.terminated)].cpu() for column in steps))
-    if len(ended.rewards):
+    if some and len(ended.rewards):
         beyond = _left(inputs, state, ended).mean()
         if beyond.abs() > _left(inputs, state, going_on).abs().max():
             state["formula_end"] = beyond
@@ -160,7 +164,7 @@ def learn_formula(inputs: Inputs, steps: Steps) -> dict[str, Tensor]:
 
 
 def standardised(
-    inputs: Inputs, formula: Mapping[str, Tensor], steps: Steps, targets: Float[Tensor, "n D"]
+    inputs: FeatureMap, formula: Mapping[str, Tensor], steps: Steps, targets: Float[Tensor, "n D"]
 ) -> tuple[Float[Tensor, "n D"], dict[str, Tensor]]:
     """Return what a regression is to learn, standardised, with `y_mean` and `y_scale`.
 
@@ -184,7 +188,7 @@ def standardised(
     return torch.where(learned, (targets - mean) / scale, 0.0), {"y_mean": mean, "y_scale": scale}
 
 
-def _left(inputs: Inputs, state: Mapping[str, Tensor], steps: Steps) -> Float[Tensor, "n"]:
+def _left(inputs: FeatureMap, state: Mapping[str, Tensor], steps: Steps) -> Float[Tensor, "n"]:
     """Return what a formula does not say of recorded rewards."""
     formula = RewardFormula(inputs, state)
     transitions = steps.observations, steps.actions, steps.next_observations
@@ -219,7 +223,7 @@ def _folds(rollouts: Tensor) -> Tensor:
     return torch.as_tensor(index % FOLDS)
 
 
-def _library(inputs: Inputs) -> list[Term]:
+def _library(inputs: FeatureMap) -> list[Term]:
     """Return every term that there can be, the plain ones first."""
     observed, actions = inputs.observation_size, len(inputs.center)
     size = observed + 2 * len(inputs.angles) + actions

@@ -30,10 +30,10 @@ from torch import Tensor
 from robo_al.config.ranges import Width
 from robo_al.errors import ModelError
 from robo_al.models.ends import LearnedEnds, learn_ends
+from robo_al.models.feature_map import FeatureMap
 from robo_al.models.formulas import RewardFormula, earned, learn_formula, standardised
 from robo_al.models.gp_fit import fit_robustly
 from robo_al.models.gp_posterior import condition, kernel, planning_tensors, spread
-from robo_al.models.inputs import Inputs
 from robo_al.models.resident import Resident
 from robo_al.seeds import integer
 from robo_al.types import FitReport, Prediction, Task, TerminationFunction, Transitions
@@ -67,7 +67,7 @@ class GaussianProcess:
         max_points: Width = 300,
         fit_steps: Width = 60,
     ) -> None:
-        self.inputs = Inputs.of(task)
+        self.inputs = FeatureMap.of(task)
         self.device = torch.device(device)
         self.samples = samples
         self.frequencies = frequencies

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from robo_al.models.inputs import ROUNDING, TINY, Inputs
+from robo_al.models.feature_map import ROUNDING, TINY, FeatureMap
 from robo_al.protocols import Model
 from robo_al.types import Task, Trajectory
 
@@ -16,11 +16,11 @@ from robo_al.types import Task, Trajectory
 class HeldOutError:
     """How far a model is off on R rollouts."""
 
-    density: tuple[float, ...]
-    """[R] negative log predictive density, the mean over steps and outputs, nats."""
-    error: tuple[float, ...]
+    nlpd: tuple[float, ...]
+    """[R] negative log predictive nlpd, the mean over steps and outputs, nats."""
+    rmse: tuple[float, ...]
     """[D] root mean square error of each output, in the observation's unit."""
-    noise: tuple[float, ...]
+    noise_std: tuple[float, ...]
     """[D] standard deviation of the noise that the model believes in, likewise."""
     reward: tuple[float, ...] = ()
     """[R] mean squared error of the learned reward, in units of the variance of the rewards of all
@@ -36,9 +36,9 @@ def held_out_error(model: Model, task: Task, trajectories: Sequence[Trajectory])
         task: whose channels are predicted.
         trajectories: R of them, not trained on.
     """
-    inputs = Inputs.of(task)
+    inputs = FeatureMap.of(task)
     outputs = list(inputs.predicted)
-    density, squares, noises, rewards = [], [], [], []
+    nlpd, squares, noises, rewards = [], [], [], []
     for trajectory in trajectories:
         observations = torch.as_tensor(trajectory.observations)
         prediction = model.predict(observations[:-1], torch.as_tensor(trajectory.actions))
@@ -49,7 +49,7 @@ def held_out_error(model: Model, task: Task, trajectories: Sequence[Trajectory])
         noise = prediction.aleatoric.double().cpu()
         variance = noise + prediction.epistemic.double().cpu()
         nats = 0.5 * (torch.log(2 * torch.pi * variance) + error**2 / variance)
-        density.append(float(nats[:, outputs].mean()))
+        nlpd.append(float(nats[:, outputs].mean()))
         squares.append(error[:, outputs] ** 2)
         noises.append(noise[:, outputs])
         if inputs.learn_reward and prediction.reward is not None:
@@ -58,7 +58,7 @@ def held_out_error(model: Model, task: Task, trajectories: Sequence[Trajectory])
     earned = np.concatenate([trajectory.rewards for trajectory in trajectories])
     variance_of_rewards = max(float(earned.var()), (ROUNDING * float(abs(earned).max())) ** 2, TINY)
     return HeldOutError(
-        tuple(density),
+        tuple(nlpd),
         tuple(torch.cat(squares).mean(0).sqrt().tolist()),
         tuple(torch.cat(noises).mean(0).sqrt().tolist()),
         tuple(error / variance_of_rewards for error in rewards),
@@ -68,18 +68,18 @@ def held_out_error(model: Model, task: Task, trajectories: Sequence[Trajectory])
 def compare(old: HeldOutError, new: HeldOutError) -> dict[str, Any]:
     """Return both models' errors, and whether the new one is worse beyond doubt.
 
-    Worse: its density, or the squared error of the reward that it learned, is higher by more than
+    Worse: its nlpd, or the squared error of the reward that it learned, is higher by more than
     two standard errors of the paired difference over rollouts. Root mean square errors are in units
     of the new model's noise, for both, and that of the reward in units of its spread.
     """
     return {
         name: {
-            "density": float(np.mean(model.density)),
-            "error": np.divide(model.error, new.noise).tolist(),
+            "nlpd": float(np.mean(model.nlpd)),
+            "rmse": np.divide(model.rmse, new.noise_std).tolist(),
             "reward": float(np.sqrt(np.mean(model.reward))) if model.reward else None,
         }
         for name, model in (("old", old), ("new", new))
-    } | {"worse": _worse(old.density, new.density) or _worse(old.reward, new.reward)}
+    } | {"worse": _worse(old.nlpd, new.nlpd) or _worse(old.reward, new.reward)}
 
 
 def _worse(old: Sequence[float], new: Sequence[float]) -> bool:

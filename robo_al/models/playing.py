@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from robo_al.models.feature_map import FeatureMap
 from robo_al.models.graphs import Replayed
-from robo_al.models.inputs import Inputs
 from robo_al.models.networks import FLOAT, Layers, Weights, forward, mean_layers
 from robo_al.models.training import tensor_cores
 from robo_al.types import MEAN
@@ -31,13 +31,13 @@ class Player:
         layers: from what is left to changes in the observations' units.
     """
 
-    def __init__(self, inputs: Inputs, center: Float[Tensor, "I"], layers: Layers) -> None:
+    def __init__(self, inputs: FeatureMap, center: Float[Tensor, "I"], layers: Layers) -> None:
         self._inputs, self._center, self._layers = inputs, center, layers
         self._steps: MutableMapping[Tensor, tuple[int | None, Replayed]] = WeakTensorKeyDictionary()
         """By the tensor of members: its version and what plays in them."""
 
     @classmethod
-    def of(cls, inputs: Inputs, state: Weights) -> "Player":
+    def of(cls, inputs: FeatureMap, state: Weights) -> "Player":
         """Fold an ensemble's normalisers into its networks."""
         (weight, bias), *hidden, (last_weight, last_bias) = mean_layers(state)
         center = state["x_mean"].to(FLOAT)

@@ -26,7 +26,7 @@ from robo_al.tasks import Env
 from robo_al.tasks.layers import camera_in, is_bare, time_limit
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.shelf import borrowed, give_back, lend, lend_another
-from robo_al.types import AnswerFunction, Context, EnvSpec, Film
+from robo_al.types import BatchedStepFunction, Context, EnvSpec, Film
 from robo_al.worker.watch import Watch, mujoco_env
 
 Array = NDArray[np.float64]
@@ -262,7 +262,7 @@ def is_formula(env: Env) -> bool:
     return steps is None or steps >= (offers.horizon or steps) or steps == time_limit(env)
 
 
-def answer_of(env: Env, spec: EnvSpec) -> AnswerFunction | None:
+def answer_of(env: Env, spec: EnvSpec) -> BatchedStepFunction | None:
     """Return what a MuJoCo env makes of many simulations at once, where that is known."""
     if not is_bare(env) or spec.parameters.get("render_mode") == "human":
         return None
@@ -270,13 +270,13 @@ def answer_of(env: Env, spec: EnvSpec) -> AnswerFunction | None:
 
 
 class Simulations:
-    """A MuJoCo env whose `step` is known as formulas of a batch (`AnswerFunction`).
+    """A MuJoCo env whose `step` is known as formulas of a batch (`BatchedStepFunction`).
 
     Its physics run in one batch on threads, and nothing is done for each rollout in turn. The env
     itself only says where rollouts start.
     """
 
-    def __init__(self, env: Env, spec: EnvSpec, answer: AnswerFunction, threads: int) -> None:
+    def __init__(self, env: Env, spec: EnvSpec, answer: BatchedStepFunction, threads: int) -> None:
         import mujoco
 
         self._spec, self._answer, self._threads = spec, answer, threads

@@ -12,7 +12,7 @@ from statistics import median
 
 import numpy as np
 
-from robo_al.build import Rehearsal, parts_of
+from robo_al.build import DryRun, parts_of
 from robo_al.campaign.selection import NUMERICAL_ERRORS, owned
 from robo_al.campaign.settings import Parts
 from robo_al.config.settings import Settings
@@ -34,18 +34,18 @@ _ids = itertools.count()
 
 
 @one_thread
-def foresee(rehearsal: Rehearsal, device: str) -> str:
+def foresee(tried: DryRun, device: str) -> str:
     """Return in a sentence how long a round takes, how long all do, and what to write for less.
 
     Args:
-        rehearsal: of the campaign, whose parts and oracle are timed.
+        tried: of the campaign, whose parts and oracle are timed.
         device: where the campaign computes.
     """
-    parts, settings = rehearsal.parts, rehearsal.config
+    parts, settings = tried.parts, tried.config
     if device != parts.device:
-        parts = parts_of(rehearsal.config)
+        parts = parts_of(tried.config)
     try:
-        return sentence(parts, settings, measure(parts, settings, rehearsal.oracle))
+        return sentence(parts, settings, measure(parts, settings, tried.oracle))
     except NUMERICAL_ERRORS as error:
         return f"How long a round takes cannot be foreseen: {error}."
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from statistics import median
+from typing import Any
 
 from robo_al.dataset.rows import FitRow, RolloutRow
 from robo_al.report import charts
@@ -78,13 +79,19 @@ def compared(fits: Sequence[FitRow]) -> list[HeldOut]:
     return [
         HeldOut(
             fit,
-            errors["old"]["density"],
-            errors["new"]["density"],
+            _nlpd(errors["old"]),
+            _nlpd(errors["new"]),
             errors["worse"],
             errors["new"].get("reward"),
         )
         for fit, errors in found
     ]
+
+
+def _nlpd(errors: Mapping[str, Any]) -> float:
+    """Return the negative log predictive density; an earlier robo-al wrote `density`."""
+    value: float = errors["nlpd"] if "nlpd" in errors else errors["density"]
+    return value
 
 
 def held_out(errors: Sequence[HeldOut]) -> Picture | None:

@@ -1,4 +1,4 @@
-"""Names, units and kinds of what is observed: told, or found out by a rehearsal."""
+"""Names, units and kinds of what is observed: told, or found out by a dry run."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,12 +40,10 @@ def channels_of(env: Env, spec: EnvSpec, size: int) -> tuple[tuple[Channel, ...]
         raise ConfigError(f"env {spec.name}: {len(told)} channels for {size} observations")
     if told is not None and not _is_flattened(env):
         return told, ()
-    return _rehearsed(env, told or tuple(Channel(f"observation[{i}]", "1") for i in range(size)))
+    return _tried(env, told or tuple(Channel(f"observation[{i}]", "1") for i in range(size)))
 
 
-def _rehearsed(
-    env: Env, channels: tuple[Channel, ...]
-) -> tuple[tuple[Channel, ...], tuple[str, ...]]:
+def _tried(env: Env, channels: tuple[Channel, ...]) -> tuple[tuple[Channel, ...], tuple[str, ...]]:
     """Return channels that nobody chose, no constant one among them that changes in a rollout."""
     steady, differs = offers_of(env).steadiness
     notes = list[str]()

@@ -31,7 +31,7 @@ from robo_al.tasks.fits import (
 from robo_al.tasks.layers import Env, Lent, clear_layers, is_bare, layers, own_layers
 from robo_al.tasks.trial import Ending, Tried, ending, own_copy, play, trying
 from robo_al.types import (
-    AnswerFunction,
+    BatchedStepFunction,
     Channel,
     RewardFunction,
     TerminationFunction,
@@ -177,9 +177,11 @@ class Offers:
         return self._formula("dynamics", 2, lambda tried: tried.next_observations)
 
     @cached_property
-    def answer(self) -> AnswerFunction | None:
+    def answer(self) -> BatchedStepFunction | None:
         """What `step` makes of many simulations at once."""
-        found: AnswerFunction | None = self._take("answer", lambda value: no_function(value, 4))
+        found: BatchedStepFunction | None = self._take(
+            "answer", lambda value: no_function(value, 4)
+        )
         return found
 
     @cached_property

@@ -28,10 +28,10 @@ class FakeModel:
     ) -> None:
         import torch
 
-        from robo_al.models.inputs import Inputs
+        from robo_al.models.feature_map import FeatureMap
 
         self.task, self.noise, self._members = task, noise, members
-        self._inputs = Inputs.of(task)
+        self._inputs = FeatureMap.of(task)
         features = self._inputs.size + 1
         generator = torch.Generator().manual_seed(0)
         self._draws = torch.randn(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from robo_al.models.inputs import Inputs
+from robo_al.models.feature_map import FeatureMap
 from robo_al.testing import FakeModel, fake_task
 from robo_al.types import ImaginedRollouts
 
@@ -18,7 +18,7 @@ class SmoothModel(FakeModel):
     scales = (30.0, 4.0)
 
     def covariance(self, first, second):
-        inputs = Inputs.of(self.task)
+        inputs = FeatureMap.of(self.task)
         a, b = inputs.features(*first), inputs.features(*second)
         squared = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist") ** 2
         pairs = zip(self.lengths, self.scales, strict=True)

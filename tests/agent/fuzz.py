@@ -21,7 +21,17 @@ HISTORY._start_agent()
 ANSWERS = {"error", "robot", "lease", "ok", "state", "result", "late", "status", "recordings"}
 
 
-KEYS = ["request", "client", "fencing", "id", "not_after_ns", "content", "step", "who", "operator"]
+KEYS = [
+    "request",
+    "client",
+    "fencing_token",
+    "id",
+    "not_after_ns",
+    "content",
+    "step",
+    "who",
+    "operator",
+]
 KEYS += ["hash", "controller", "joints", "period", "substeps", "horizon", "start", "seed", "why"]
 
 

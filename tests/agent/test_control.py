@@ -78,11 +78,16 @@ def test_a_stop_before_its_turn_drops_what_was_asked_of_the_device(asked: Asked)
 
 
 def test_a_stop_is_not_forgotten_for_another_one(asked: Asked, helpers: Any) -> None:
-    fencing = asked.ask("lease", client="host").fields["fencing"]
+    fencing_token = asked.ask("lease", client="host").fields["fencing_token"]
     content = helpers.content()
     later = time.monotonic_ns() + 10**11
     asked.ask(
-        "submit", helpers.ramp(), fencing=fencing, id="a", not_after_ns=later, content=content
+        "submit",
+        helpers.ramp(),
+        fencing_token=fencing_token,
+        id="a",
+        not_after_ns=later,
+        content=content,
     )
     assert asked.ask("state", id="a").fields["queued"]
     asked.ask("abort", who="me")

@@ -277,7 +277,7 @@ def test_a_release_that_goes_wrong_leaves_the_agent_answering(
 def test_a_robot_that_goes_away_while_idle_is_missed(lab: Callable[..., Lab]) -> None:
     rig = lab()
     client = rig.agent.client()
-    assert client.wait(lambda s: s.fencing is not None, 20)
+    assert client.wait(lambda s: s.fencing_token is not None, 20)
     rig.misbehave(read="gone")
     assert client.wait(lambda s: s.fault is not None, 20)
     assert "the port is gone" in client.session.fault["message"]

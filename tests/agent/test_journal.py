@@ -31,7 +31,7 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     journal.note(what="approved", operator="me")
     journal.close()
     again = FileJournal(tmp_path)
-    assert again.fencing == 3 and again.fault == ("no_reply", "motor 3")
+    assert again.fencing_token == 3 and again.fault == ("no_reply", "motor 3")
     rollout = again.rollouts["run/r1"]
     assert (rollout.state, rollout.kind, rollout.hash) == ("ended", "SUCCEEDED", "abc")
     np.testing.assert_array_equal(again.request("run/r1").arrays["actions"], np.eye(2))

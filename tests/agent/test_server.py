@@ -201,14 +201,14 @@ time.sleep(60)
 def test_two_hosts_never_have_the_robot_at_once(serve: Callable[..., Any]) -> None:
     agent = serve()
     first, second = agent.client(), agent.client()
-    held = [client.wait(lambda s: s.fencing is not None, 5) for client in (first, second)]
+    held = [client.wait(lambda s: s.fencing_token is not None, 5) for client in (first, second)]
     assert sorted(held) == [False, True]
     holder, other = (first, second) if held[0] else (second, first)
     assert "has the robot" in str(other.session.problem)
-    was = holder.session.fencing
+    was = holder.session.fencing_token
     holder.close()
-    assert other.wait(lambda s: s.fencing is not None, 5)
-    assert other.session.fencing > was
+    assert other.wait(lambda s: s.fencing_token is not None, 5)
+    assert other.session.fencing_token > was
 
 
 def test_a_killed_agent_stops_the_robot_and_runs_nothing_again(
@@ -448,7 +448,7 @@ def test_with_keys_nobody_else_gets_in(
 ) -> None:
     agent = serve(with_keys=True)
     client = agent.client()
-    assert client.wait(lambda s: s.fencing is not None, 10)
+    assert client.wait(lambda s: s.fencing_token is not None, 10)
     make_keys(tmp_path / "others")
     (tmp_path / "others" / "agent.key").write_text((tmp_path / "keys" / "agent.key").read_text())
     question = Message("status", {"request": 1, "operator": "x"})
@@ -456,7 +456,7 @@ def test_with_keys_nobody_else_gets_in(
     for wrong in (None, tmp_path / "others"):
         with pytest.raises(WireError, match="no answer"):
             ask(agent.address, question, wrong, 1.0)
-    assert client.session.fencing is not None
+    assert client.session.fencing_token is not None
 
 
 def test_hostile_bytes_have_no_effect(serve: Callable[..., Any], helpers: Any) -> None:

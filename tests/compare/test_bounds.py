@@ -76,7 +76,7 @@ def test_it_picks_what_makes_the_best_model(
                 np.concatenate([data.terminated, result.ends]),
             )
             model.fit(both, np.random.default_rng(0))
-            errors.append(np.mean(held_out_error(model, parts.task, matters).density))
+            errors.append(np.mean(held_out_error(model, parts.task, matters).nlpd))
         row = campaign.dataset.ledger.row(RolloutRow, chosen.id)
         assert row is not None and row.strategy == row.selector == "all_knowing"
         assert len(set(errors)) == len(errors) == 4

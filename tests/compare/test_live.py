@@ -7,7 +7,7 @@ from rich.console import Console
 
 from robo_al.compare.live import Progress, outcome
 from robo_al.compare.plan import Plan, Run, load_plan
-from robo_al.compare.runner import Rehearsing, TaskNote, Update
+from robo_al.compare.runner import DryRunning, TaskNote, Update
 
 Write = Callable[..., Path]
 
@@ -48,7 +48,7 @@ def plan(write: Write, tmp_path: Path) -> Plan:
 def test_a_stream_gets_a_line_for_each_run_that_ended(plan: Plan) -> None:
     shown, file, _ = progress(plan)
     with shown:
-        shown(Rehearsing("pendulum", "random"))
+        shown(DryRunning("pendulum", "random"))
         shown(TaskNote("pendulum", "it is given 200 steps"))
         shown(Update(Run("pendulum", "random", 0), "kept", 10, -300.0))
         shown(Update(Run("pendulum", "random", 1), "running", 1, -800.0))
@@ -66,7 +66,7 @@ def test_a_stream_gets_a_line_for_each_run_that_ended(plan: Plan) -> None:
 
 def test_the_table_shows_every_task_and_strategy(plan: Plan) -> None:
     shown, _, clock = progress(plan)
-    shown(Rehearsing("pendulum", "random"))
+    shown(DryRunning("pendulum", "random"))
     assert panel(shown)[-1] == "trying whether random can be run on pendulum"
     shown(Update(Run("pendulum", "random", 0), "kept", 10, -300.0))
     shown(Update(Run("pendulum", "random", 1), "running", 4, -100.0))

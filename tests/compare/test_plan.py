@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from robo_al.compare.plan import Plan, Run, TaskPlan, content_hash, load_plan, rehearse
+from robo_al.compare.plan import Plan, Run, TaskPlan, content_hash, dry_run, load_plan
 from robo_al.config import plain_yaml
 from robo_al.config.load import check_config, load_config
 from robo_al.errors import ConfigError
@@ -108,7 +108,7 @@ def test_bounds_are_special_campaigns_that_come_last(write: Write) -> None:
     truth, knowing = (plan.config(Run("fake", name, 1)) for name in plan.bounds[::-1])
     assert (truth.model.name, truth.rounds, truth.seed) == ("true_dynamics", 2, 1)
     assert knowing.model.name == "robo_al.testing:FakeModel" and knowing.rounds == 3
-    rehearse(plan, (), lambda task, strategy: None)
+    dry_run(plan, (), lambda task, strategy: None)
 
 
 def test_the_content_is_whole_and_says_what_it_is(write: Write) -> None:
@@ -176,7 +176,7 @@ def test_everything_wrong_is_told_at_once(write: Write) -> None:
     ]
 
 
-# ---------------------------------------------------------------- rehearsal
+# ---------------------------------------------------------------- dry run
 
 
 BROKEN = """
@@ -198,9 +198,9 @@ def test_parts_that_do_not_go_together_are_found_before_anything_is_written(
     )
     tried = []
     with pytest.raises(ConfigError, match="task fake, strategy broken: .*scores has shape"):
-        rehearse(plan, (), lambda task, strategy: tried.append((task, strategy)))
+        dry_run(plan, (), lambda task, strategy: tried.append((task, strategy)))
     assert tried == [("fake", "random"), ("fake", "broken")]
-    rehearse(plan, [("fake", "broken")], lambda task, strategy: None)
+    dry_run(plan, [("fake", "broken")], lambda task, strategy: None)
 
 
 def test_what_is_to_be_said_of_a_task_is_found(write: Write, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_what_is_to_be_said_of_a_task_is_found(write: Write, tmp_path: Path) -> 
     )
     env = f"{tmp_path}/found.py:Wandering"
     plan = load_plan(write(tasks=fake(tmp_path, env=env, oracle="simulation")))
-    assert rehearse(plan, (), lambda task, strategy: None) == {"fake": (FOUND,)}
+    assert dry_run(plan, (), lambda task, strategy: None) == {"fake": (FOUND,)}
 
 
 def only_proposes(path: Path) -> Plan:
@@ -231,7 +231,7 @@ def only_proposes(path: Path) -> Plan:
 def test_a_policy_that_cannot_be_evaluated_is_found(write: Write, tmp_path: Path) -> None:
     plan = only_proposes(write(tasks=fake(tmp_path, policy=f"{tmp_path}/proposer.py:Proposer")))
     with pytest.raises(ConfigError, match="it cannot be evaluated"):
-        rehearse(plan, (), lambda task, strategy: None)
+        dry_run(plan, (), lambda task, strategy: None)
 
 
 def test_batch_size_and_candidates_may_be_a_strategy_s(write: Write) -> None:

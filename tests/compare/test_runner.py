@@ -11,7 +11,7 @@ import pytest
 
 from robo_al.compare.plan import Plan, Run, load_plan
 from robo_al.compare.records import FAILED
-from robo_al.compare.runner import Rehearsing, TaskNote, Update, read_records, run_comparison
+from robo_al.compare.runner import DryRunning, TaskNote, Update, read_records, run_comparison
 from robo_al.dataset.ledger import EvaluationRow, Ledger, RolloutRow
 from robo_al.dataset.stored import read_evaluation
 from robo_al.errors import ConfigError, RunFolderError
@@ -45,8 +45,8 @@ def files(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def compare(plan: Plan, out: Path, **options: Any) -> list[Rehearsing | TaskNote | Update]:
-    events: list[Rehearsing | TaskNote | Update] = []
+def compare(plan: Plan, out: Path, **options: Any) -> list[DryRunning | TaskNote | Update]:
+    events: list[DryRunning | TaskNote | Update] = []
     run_comparison(plan, out, 2, events.append, **options)
     return events
 
@@ -113,7 +113,7 @@ HERE = Path(__file__).parent
 
 class Acquisition(FakeAcquisition):
     def __call__(self, pool, rng):
-        if len(pool) == 4 and (HERE / "raise").exists():  # not in the rehearsal, which has 3
+        if len(pool) == 4 and (HERE / "raise").exists():  # not in the dry run, which has 3
             raise KeyError("joint 7")
         if len(pool) == 4 and (HERE / "die").exists():
             os.kill(os.getpid(), signal.SIGKILL)

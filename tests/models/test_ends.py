@@ -15,14 +15,14 @@ from robo_al.config.schema import Config
 from robo_al.dataset.ledger import RolloutRow
 from robo_al.models.ends import LearnedEnds, learn_ends, termination_of
 from robo_al.models.ensemble import Ensemble
+from robo_al.models.feature_map import FeatureMap
 from robo_al.models.gp import GaussianProcess
-from robo_al.models.inputs import Inputs
 from robo_al.models.resident import Resident
 from robo_al.testing import FakeModel, fake_task, random_transitions
 from robo_al.types import Channel, Transitions
 
 TASK = fake_task()
-INPUTS = Inputs.of(TASK)
+INPUTS = FeatureMap.of(TASK)
 CPU = torch.device("cpu")
 MODELS = {
     "gp": lambda: GaussianProcess(TASK, samples=2, frequencies=8, fit_steps=3),

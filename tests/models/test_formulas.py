@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from robo_al.models.ensemble import Ensemble
+from robo_al.models.feature_map import FeatureMap
 from robo_al.models.formulas import RewardFormula, learn_formula
 from robo_al.models.gp import GaussianProcess
-from robo_al.models.inputs import Inputs
 from robo_al.models.resident import Resident, Steps
 from robo_al.types import MEAN, Channel, EnvSpec, Task, Transitions
 
@@ -48,7 +48,7 @@ def recorded(transitions) -> Steps:
 
 
 def found(steps, termination=None, channels=PLANE) -> RewardFormula:
-    inputs = Inputs.of(task(channels))
+    inputs = FeatureMap.of(task(channels))
     return RewardFormula(inputs, learn_formula(inputs, steps), termination)
 
 
@@ -114,6 +114,14 @@ def test_a_reward_that_never_differs_and_one_step_more_than_one():
             said = found(given)(given.observations, given.actions, given.next_observations)
             assert torch.isfinite(said).all()
             assert (said - given.rewards).abs().max() <= given.rewards.std() * 2 + 1e-9
+
+
+@pytest.mark.parametrize(("kept", "ended"), [(1, False), (1, True), (3, True)])
+def test_of_next_to_nothing_no_formula_is_learned(kept, ended):
+    steps = Steps(*(column[:kept] for column in recorded(rollouts(2))))
+    steps = steps._replace(terminated=torch.full((kept,), ended))
+    said = found(steps)(steps.observations, steps.actions, steps.next_observations)
+    assert torch.isfinite(said).all()
 
 
 @pytest.mark.parametrize(

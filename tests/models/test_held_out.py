@@ -24,14 +24,14 @@ def test_density_and_error_are_those_of_the_normal_distribution():
     task, model = fake_task(), FakeModel(fake_task())
     model.fit(random_transitions(np.random.default_rng(0), 1), np.random.default_rng(0))
     found = held_out_error(model, task, rollouts())
-    for density, trajectory in zip(found.density, rollouts(), strict=True):
+    for nlpd, trajectory in zip(found.nlpd, rollouts(), strict=True):
         before = torch.as_tensor(trajectory.observations[:-1])
         p = model.predict(before, torch.as_tensor(trajectory.actions))
         deviation = (p.epistemic + p.aleatoric).sqrt().numpy()
         logs = stats.norm.logpdf(trajectory.observations[1:], p.mean.numpy(), deviation)
-        assert density == pytest.approx(-logs[:, :2].mean())  # the goal is not predicted
-    assert len(found.error) == len(found.noise) == 2
-    assert found.noise == pytest.approx((0.1, 0.1))
+        assert nlpd == pytest.approx(-logs[:, :2].mean())  # the goal is not predicted
+    assert len(found.rmse) == len(found.noise_std) == 2
+    assert found.noise_std == pytest.approx((0.1, 0.1))
 
 
 def test_angles_that_wrap_are_near_across_the_cut():
@@ -48,7 +48,7 @@ def test_angles_that_wrap_are_near_across_the_cut():
     observations[:, 0] = -np.pi + 0.02
     trajectory = Trajectory(observations, np.zeros((2, 2)), np.zeros((2, 2)), np.zeros(2))
     found = held_out_error(Constant(task), replace(task, channels=channels), [trajectory])
-    assert found.error[0] == pytest.approx(0.03)
+    assert found.rmse[0] == pytest.approx(0.03)
 
 
 def test_more_data_is_better_and_noise_is_not_worse():
@@ -60,7 +60,7 @@ def test_more_data_is_better_and_noise_is_not_worse():
         model.fit(data, np.random.default_rng(0))
         errors.append(held_out_error(model, task, held_out))
     better, worse = compare(*errors), compare(*errors[::-1])
-    assert better["new"]["density"] < better["old"]["density"]
+    assert better["new"]["nlpd"] < better["old"]["nlpd"]
     assert not better["worse"] and worse["worse"]
 
 
@@ -83,8 +83,8 @@ def test_a_learned_reward_is_held_out_too():
     assert not compare(spoilt, replace(spoilt, reward=errors))["worse"]
 
 
-def error(*density):
-    return HeldOutError(density, (1.0,), (2.0,))
+def error(*nlpd):
+    return HeldOutError(nlpd, (1.0,), (2.0,))
 
 
 @pytest.mark.parametrize(
@@ -100,5 +100,5 @@ def error(*density):
 def test_worse_is_beyond_doubt(old, new, worse):
     comparison = compare(error(*old), error(*new))
     assert comparison["worse"] is worse
-    assert comparison["old"]["error"] == [0.5]
+    assert comparison["old"]["rmse"] == [0.5]
     assert comparison["old"]["reward"] is None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box
 
-from robo_al.build import Rehearsal, rehearse
+from robo_al.build import DryRun, dry_run
 from robo_al.config.schema import Config
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.report.forecast import expected_steps, foresee, measure, said, sentence
@@ -66,68 +66,68 @@ class Slow(SimulationOracle):
 
 
 @pytest.fixture
-def rehearsed() -> Iterator[Callable[..., Rehearsal]]:
-    """Rehearse a campaign of fakes; its oracle is closed at the end."""
+def made() -> Iterator[Callable[..., DryRun]]:
+    """Try a campaign of fakes; its oracle is closed at the end."""
     with ExitStack() as opened:
 
-        def tried(**changes: Any) -> Rehearsal:
-            rehearsal = rehearse(Config.model_validate(FAKES | changes))
-            opened.enter_context(closing(rehearsal.oracle))
-            return rehearsal
+        def trial(**changes: Any) -> DryRun:
+            tried = dry_run(Config.model_validate(FAKES | changes))
+            opened.enter_context(closing(tried.oracle))
+            return tried
 
-        yield tried
-
-
-def measured(rehearsal: Rehearsal) -> dict[str, float]:
-    return measure(rehearsal.parts, rehearsal.config, rehearsal.oracle)
+        yield trial
 
 
-def say(rehearsal: Rehearsal, seconds: Mapping[str, float]) -> str:
-    return sentence(rehearsal.parts, rehearsal.config, seconds)
+def measured(tried: DryRun) -> dict[str, float]:
+    return measure(tried.parts, tried.config, tried.oracle)
 
 
-def test_every_part_of_a_round_is_really_timed(rehearsed: Callable[..., Rehearsal]) -> None:
-    rehearsal = rehearsed(horizon=1000, rollout_steps=20)
-    seconds = measured(rehearsal)
+def say(tried: DryRun, seconds: Mapping[str, float]) -> str:
+    return sentence(tried.parts, tried.config, seconds)
+
+
+def test_every_part_of_a_round_is_really_timed(made: Callable[..., DryRun]) -> None:
+    tried = made(horizon=1000, rollout_steps=20)
+    seconds = measured(tried)
     assert set(seconds) == {"retraining", "imagining", "executing", "evaluating", "resetting"}
     assert all(value > 0 for value in seconds.values())
-    assert foresee(rehearsal, "cpu").startswith("A round takes ")
+    assert foresee(tried, "cpu").startswith("A round takes ")
 
 
 def test_a_sentence_names_the_parts_the_longest_first_and_what_to_write_for_less(
-    rehearsed: Callable[..., Rehearsal],
+    made: Callable[..., DryRun],
 ) -> None:
-    rehearsal = rehearsed(horizon=1000, evaluation={"starts": 20})
+    tried = made(horizon=1000, evaluation={"starts": 20})
     seconds = {"evaluating": 31.2, "imagining": 5.04, "executing": 0.01, "retraining": 2.0}
     seconds["resetting"] = 0.0
-    assert say(rehearsal, seconds) == (
+    assert say(tried, seconds) == (
         "A round takes about 38 s at first (31 s for evaluating 20 starts x 1,000 steps, 5.0 s "
         "for imagining 4 candidates x 50 steps, 2.0 s for retraining), and longer as the model "
         "grows: 10 rounds in 6 min or more, unless the task is solved before; for less: "
         "--evaluation.starts 10 or --evaluation.every 5."
     )
     seconds |= {"imagining": 100.0}
-    assert say(rehearsal, seconds).endswith("for less: --candidates 2.")
+    assert say(tried, seconds).endswith("for less: --candidates 2.")
     seconds |= {"resetting": 200.0}
-    text = say(rehearsal, seconds)
+    text = say(tried, seconds)
     assert "(200 s for resetting the env, 100 s for imagining" in text
     assert text.endswith("for less: --evaluation.starts 10 or --evaluation.every 5.")
-    rehearsal = rehearsed(evaluation={"every": 0})
-    assert say(rehearsal, seconds).endswith("for less: --contexts 2.")
+    tried = made(evaluation={"every": 0})
+    assert say(tried, seconds).endswith("for less: --contexts 2.")
 
 
-def test_resets_count_as_often_as_a_round_has_them(rehearsed: Callable[..., Rehearsal]) -> None:
+def test_resets_count_as_often_as_a_round_has_them(made: Callable[..., DryRun]) -> None:
     numbers = {"contexts": 3, "rollouts_per_round": 2, "evaluation": {"starts": 4}}
-    rehearsal = rehearsed(env=f"{Path(__file__)}:Sluggish", **numbers)
-    assert measured(rehearsal)["resetting"] >= Sluggish.seconds * (3 + 2 + 4)
+    tried = made(env=f"{Path(__file__)}:Sluggish", **numbers)
+    assert measured(tried)["resetting"] >= Sluggish.seconds * (3 + 2 + 4)
 
 
 def test_an_env_that_ends_after_its_first_step_is_foreseen(
-    rehearsed: Callable[..., Rehearsal],
+    made: Callable[..., DryRun],
 ) -> None:
     model = {"name": "gp", "samples": 2, "frequencies": 16, "max_points": 20, "fit_steps": 3}
-    rehearsal = rehearsed(env=f"{Path(__file__)}:Short", model=model, rollout_steps=5)
-    assert foresee(rehearsal, "cpu").startswith("A round takes ")
+    tried = made(env=f"{Path(__file__)}:Short", model=model, rollout_steps=5)
+    assert foresee(tried, "cpu").startswith("A round takes ")
 
 
 @pytest.mark.parametrize(("ending", "rollouts"), [(0.0, 3), (0.2, 1), (0.05, 4), (1.0, 2)])
@@ -141,37 +141,37 @@ def test_the_steps_of_the_longest_rollout_are_those_of_many_that_were_drawn(
 
 
 def test_rollouts_that_end_by_themselves_are_not_taken_for_whole_horizons(
-    rehearsed: Callable[..., Rehearsal],
+    made: Callable[..., DryRun],
 ) -> None:
     oracle = f"{Path(__file__)}:Slow"  # whose control period of 1 s counts for each step
     for env, steps in (("Short", 1), ("Long", 600)):
-        rehearsal = rehearsed(env=f"{Path(__file__)}:{env}", oracle=oracle, horizon=600)
-        assert measured(rehearsal)["evaluating"] == steps * rehearsal.config.evaluation.starts
+        tried = made(env=f"{Path(__file__)}:{env}", oracle=oracle, horizon=600)
+        assert measured(tried)["evaluating"] == steps * tried.config.evaluation.starts
 
 
-def test_of_less_than_a_second_nothing_more_is_said(rehearsed: Callable[..., Rehearsal]) -> None:
-    rehearsal = rehearsed()
+def test_of_less_than_a_second_nothing_more_is_said(made: Callable[..., DryRun]) -> None:
+    tried = made()
     names = ("evaluating", "imagining", "executing", "retraining", "resetting")
     seconds = dict.fromkeys(names, 0.1)
-    assert say(rehearsal, seconds) == (
+    assert say(tried, seconds) == (
         "A round takes less than a second at first, and longer as the model grows: 10 rounds in "
         "4.8 s or more, unless the task is solved before."
     )
 
 
 def test_all_rounds_are_foreseen_with_the_evaluations_that_there_are(
-    rehearsed: Callable[..., Rehearsal],
+    made: Callable[..., DryRun],
 ) -> None:
     seconds = dict.fromkeys(("imagining", "executing", "retraining", "resetting"), 10.0)
     seconds["evaluating"] = 100.0
-    rehearsal = rehearsed(rounds=30, evaluation={"every": 5}, stop_when_solved=False)
-    text = say(rehearsal, seconds)
+    tried = made(rounds=30, evaluation={"every": 5}, stop_when_solved=False)
+    text = say(tried, seconds)
     assert "grows: 30 rounds in 30 min or more; for less" in text
 
 
-def test_without_evaluations_none_is_foreseen(rehearsed: Callable[..., Rehearsal]) -> None:
-    rehearsal = rehearsed(evaluation={"every": 0})
-    assert measured(rehearsal)["evaluating"] == 0.0
+def test_without_evaluations_none_is_foreseen(made: Callable[..., DryRun]) -> None:
+    tried = made(evaluation={"every": 0})
+    assert measured(tried)["evaluating"] == 0.0
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ def test_it_is_reset_for_each_rollout_and_each_start_that_is_looked_at(
     )
     with create_campaign(config, tmp_path / "run") as campaign, make_oracle(config) as oracle:
         before = counts("reset")
-        # the rehearsal: starts, a few steps, two rollouts, both again, and two to find constants
+        # the dry run: starts, a few steps, two rollouts, both again, and two to find constants
         assert before <= 17
         loop.run(campaign, oracle, lambda event: None)
     rollouts, evaluations, starts = 3, 3 * 2, 2

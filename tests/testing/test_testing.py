@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from robo_al.errors import OracleError
+from robo_al.models.feature_map import FeatureMap
 from robo_al.models.imagination import imagine
-from robo_al.models.inputs import Inputs
 from robo_al.tasks import sample_contexts
 from robo_al.testing import (
     FakeAcquisition,
@@ -67,7 +67,7 @@ def test_the_model_is_bayesian_linear_regression(rng):
     actions = torch.from_numpy(rng.uniform(-1, 1, (5, 2)))
 
     def features(o, a):
-        phi = Inputs.of(TASK).features(torch.as_tensor(o), torch.as_tensor(a)).numpy()
+        phi = FeatureMap.of(TASK).features(torch.as_tensor(o), torch.as_tensor(a)).numpy()
         return np.concatenate([phi, np.ones((len(phi), 1))], axis=1)
 
     seen, asked = (

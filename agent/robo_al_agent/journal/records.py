@@ -36,8 +36,8 @@ class Journal(Protocol):
     """By id, in the order of acceptance."""
     approved: int
     """How many rollouts began because a person approved them."""
-    fencing: int
-    """The highest fencing counter ever given."""
+    fencing_token: int
+    """The highest fencing token ever given."""
     fault: tuple[str, str] | None
     """Code and message of what is latched."""
     paused: str | None
@@ -57,8 +57,8 @@ class Journal(Protocol):
     def acknowledge(self, id: str) -> None:
         """Note that the host has the result; its files may go, its id stays."""
 
-    def lease(self, fencing: int) -> None:
-        """Note a fencing counter before it is given; durable."""
+    def lease(self, fencing_token: int) -> None:
+        """Note a fencing token before it is given; durable."""
 
     def latch(self, code: str, message: str) -> None:
         """Note a fault; durable."""
@@ -94,7 +94,7 @@ class Records(ABC):
     def __init__(self) -> None:
         self.rollouts: dict[str, Rollout] = {}
         self.approved = 0
-        self.fencing = 0
+        self.fencing_token = 0
         self.fault: tuple[str, str] | None = None
         self.paused: str | None = None
 
@@ -119,7 +119,7 @@ class Records(ABC):
         elif kind == "acknowledged":
             self.rollouts[id] = replace(self.rollouts[id], state="acknowledged")
         elif kind == "lease":
-            self.fencing = record["fencing"]
+            self.fencing_token = record["fencing"]
         elif kind == "fault":
             self.fault = (record["code"], record["message"])
         elif kind == "cleared":
@@ -129,9 +129,9 @@ class Records(ABC):
         elif kind == "resumed":
             self.paused = None
 
-    def lease(self, fencing: int) -> None:
+    def lease(self, fencing_token: int) -> None:
         """See `Journal`."""
-        self._append(record="lease", fencing=fencing)
+        self._append(record="lease", fencing=fencing_token)
 
     def latch(self, code: str, message: str) -> None:
         """See `Journal`."""

@@ -34,20 +34,20 @@ class Lease(Fields):
     """Asks for the robot, or keeps it (10 times a second)."""
 
     client: Name
-    fencing: int | None = None
+    fencing_token: int | None = None
     """What was given before; None asks anew."""
 
 
 class Unlease(Fields):
     """Gives the robot back."""
 
-    fencing: int
+    fencing_token: int
 
 
 class Submit(Fields):
     """Asks for one rollout; a copy of it changes nothing."""
 
-    fencing: int
+    fencing_token: int
     id: Name
     not_after_ns: int
     """On the agent's clock: it does not begin later than this."""
@@ -92,7 +92,7 @@ class OfRollout(Fields):
 class Tick(Fields):
     """Answers the sample of one step of a streamed rollout."""
 
-    fencing: int
+    fencing_token: int
     id: Name
     step: int = Field(ge=0, le=MAX_HORIZON)
 

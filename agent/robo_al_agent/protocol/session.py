@@ -46,7 +46,7 @@ class Session:
 
     client: str
     """Another one for every opening: two hosts are never taken for one."""
-    fencing: int | None = None
+    fencing_token: int | None = None
     agent: Message | None = None
     """What the agent said of itself."""
     fault: Mapping[str, str] | None = None
@@ -76,7 +76,7 @@ class Session:
             if self.agent is None or self.agent.fields["rate"] is None:
                 messages.append(self._request("hello", now_ns, client=self.client))
             messages.append(
-                self._request("lease", now_ns, client=self.client, fencing=self.fencing)
+                self._request("lease", now_ns, client=self.client, fencing_token=self.fencing_token)
             )
             if self.looking:
                 messages.append(self._request("status", now_ns, operator=self.client))
@@ -95,13 +95,13 @@ class Session:
         """Return the request that takes a job further."""
         if job.stage != "submit":
             return self._request(job.stage, now_ns, id=job.id)
-        if self.fencing is None:
+        if self.fencing_token is None:
             return None
         return self._request(
             "submit",
             now_ns,
             job.arrays,
-            fencing=self.fencing,
+            fencing_token=self.fencing_token,
             id=job.id,
             not_after_ns=now_ns + self.offset_ns + NOT_AFTER_NS,
             content=job.content,
@@ -109,16 +109,18 @@ class Session:
 
     def tick(self, id: str, step: int, command: Any, now_ns: int) -> Message | None:
         """Return the answer to a streamed rollout's sample."""
-        if self.fencing is None:
+        if self.fencing_token is None:
             return None
         arrays = {"command": command}
-        return self._request("tick", now_ns, arrays, fencing=self.fencing, id=id, step=step)
+        return self._request(
+            "tick", now_ns, arrays, fencing_token=self.fencing_token, id=id, step=step
+        )
 
     def unlease(self, now_ns: int) -> list[Message]:
         """Return what gives the robot back: nothing where there is no lease."""
-        if self.fencing is None:
+        if self.fencing_token is None:
             return []
-        return [self._request("unlease", now_ns, fencing=self.fencing)]
+        return [self._request("unlease", now_ns, fencing_token=self.fencing_token)]
 
     def _request(
         self, kind: str, now_ns: int, arrays: wire.Arrays | None = None, **fields: Any
@@ -144,7 +146,7 @@ class Session:
         elif message.kind == "robot":
             self.agent = message
         elif message.kind == "lease":
-            self.fencing, self.problem = int(message.fields["fencing"]), None
+            self.fencing_token, self.problem = int(message.fields["fencing_token"]), None
             half = (now_ns - sent_ns) // 2
             if half < self.uncertainty_ns:
                 self.uncertainty_ns = half
@@ -158,12 +160,12 @@ class Session:
 
     def _refused(self, request: Message, code: str, why: str) -> None:
         if request.kind == "lease":
-            self.fencing = None
+            self.fencing_token = None
             self.problem = None if code == LeaseError.__name__ else why  # then it asks anew
         job = self.jobs.get(str(request.fields.get("id")))
         if job is not None and request.kind == "submit" and job.stage == "submit":
             if code == LeaseError.__name__:
-                self.fencing = None
+                self.fencing_token = None
             elif code != NotYetError.__name__:
                 job.stage, job.refused = "done", why
 

@@ -15,7 +15,7 @@ class Lease:
     """A host's right to command the robot."""
 
     client: str
-    fencing: int
+    fencing_token: int
     until_ns: int
 
 
@@ -48,23 +48,25 @@ class Leases:
         held = self.held(now_ns)
         if held is not None and held.client != fields.client:
             raise WireError(f"lease: {held.client} has the robot; it is free when that host ends")
-        if fields.fencing is not None and (held is None or held.fencing != fields.fencing):
-            raise LeaseError(f"lease: {fields.fencing} has expired; ask for a new one")
-        fencing = fields.fencing
-        if fencing is None:
-            fencing = self._journal.fencing + 1
-            self._journal.lease(fencing)
-        lease = Lease(fields.client, fencing, now_ns + round(LEASE_SECONDS * 1e9))
+        if fields.fencing_token is not None and (
+            held is None or held.fencing_token != fields.fencing_token
+        ):
+            raise LeaseError(f"lease: {fields.fencing_token} has expired; ask for a new one")
+        fencing_token = fields.fencing_token
+        if fencing_token is None:
+            fencing_token = self._journal.fencing_token + 1
+            self._journal.lease(fencing_token)
+        lease = Lease(fields.client, fencing_token, now_ns + round(LEASE_SECONDS * 1e9))
         self.latest = lease
         return lease
 
-    def give_back(self, fencing: int, now_ns: int) -> None:
+    def give_back(self, fencing_token: int, now_ns: int) -> None:
         """Let the robot be free; raises `LeaseError` where this is not the lease."""
-        self.need(fencing, now_ns)
+        self.need(fencing_token, now_ns)
         self.latest = None
 
-    def need(self, fencing: int, now_ns: int) -> None:
+    def need(self, fencing_token: int, now_ns: int) -> None:
         """Raise `LeaseError` unless this is the counter of the lease that is in force."""
         held = self.held(now_ns)
-        if held is None or held.fencing != fencing:
-            raise LeaseError(f"{fencing} is not the present lease; ask for one")
+        if held is None or held.fencing_token != fencing_token:
+            raise LeaseError(f"{fencing_token} is not the present lease; ask for one")

@@ -72,10 +72,10 @@ class RolloutQueue:
                 "give what is new a new id"
             )
         if known is None:
-            self.leases.need(fields.fencing, now_ns)
+            self.leases.need(fields.fencing_token, now_ns)
             self.waiting.accept(fields, message, hash, rate)
         elif known.state == "accepted":
-            self.leases.need(fields.fencing, now_ns)
+            self.leases.need(fields.fencing_token, now_ns)
             self.waiting.again(fields, rate)
 
     def say(self, fields: requests.Operator, approved: bool, now_ns: int) -> None:

@@ -24,9 +24,9 @@ def meet(client: Client, address: str, timeout: float) -> Message:
             f"no agent answers at {address} within {timeout:g} s; start one there with "
             "`robo-al-agent serve AGENT.yaml`, and check address and keys"
         )
-    if session.fencing is None or session.agent.fields["rate"] is None:
+    if session.fencing_token is None or session.agent.fields["rate"] is None:
         why = session.problem or "its robot is not connected yet"
-        if session.fencing is not None and session.fault is not None:
+        if session.fencing_token is not None and session.fault is not None:
             why = f"its robot is not ready: {session.fault['message']}"
         raise OracleError(f"the agent at {address}: {why}")
     return session.agent
@@ -37,4 +37,4 @@ def _is_met(session: Session) -> bool:
     if session.agent is None:
         return False
     ready = session.agent.fields["rate"] is not None or session.fault is not None
-    return session.problem is not None or (session.fencing is not None and ready)
+    return session.problem is not None or (session.fencing_token is not None and ready)

@@ -135,7 +135,9 @@ def test_the_hash_depends_on_every_part_and_not_on_order() -> None:
 @given(
     st.sampled_from([*requests.KINDS, "", "__class__", "handle"]),
     st.dictionaries(
-        st.sampled_from(["request", "client", "fencing", "id", "not_after_ns", "content", "step"])
+        st.sampled_from(
+            ["request", "client", "fencing_token", "id", "not_after_ns", "content", "step"]
+        )
         | st.text(max_size=5),
         values,
         max_size=7,

@@ -47,12 +47,12 @@ class Bench:
         approvals = Approvals(Approval(mode=mode, n=1), self.journal.approved)
         plans = Waiting(self.journal, SPEC, ENVELOPE)
         self.queue = RolloutQueue(self.journal, self.leases, plans, approvals)
-        self.fencing = 0
+        self.fencing_token = 0
 
-    def lease(self, client: str = "host", fencing: int | None = None) -> int:
-        asked = requests.Lease(request=0, client=client, fencing=fencing)
-        self.fencing = self.leases.grant(asked, self.now).fencing
-        return self.fencing
+    def lease(self, client: str = "host", fencing_token: int | None = None) -> int:
+        asked = requests.Lease(request=0, client=client, fencing_token=fencing_token)
+        self.fencing_token = self.leases.grant(asked, self.now).fencing_token
+        return self.fencing_token
 
     def submit(self, id: str, late: int = 60, step: float = 0.001, **changes: Any) -> None:
         content = {
@@ -66,7 +66,7 @@ class Bench:
         actions = {"actions": np.arange(1, 4)[:, None] * step}
         fields = {
             "request": 0,
-            "fencing": self.fencing,
+            "fencing_token": self.fencing_token,
             "id": id,
             "not_after_ns": self.now + late * SECOND,
             "content": content,
@@ -172,7 +172,7 @@ def test_what_was_accepted_by_an_agent_that_died_waits_when_it_is_asked_for_agai
     first.journal.close()
     second = Bench(tmp_path)
     assert second.rollout("a").state == "accepted" and second.waiting() == []
-    assert second.lease() == first.fencing + 1
+    assert second.lease() == first.fencing_token + 1
     second.submit("a")
     assert second.next() == "a"
     second.journal.close()
@@ -211,7 +211,7 @@ def test_one_host_has_the_robot_until_it_is_silent(bench: Bench) -> None:
     with pytest.raises(WireError, match="host has the robot"):
         bench.lease("other")
     bench.now += round(0.9 * LEASE_SECONDS * SECOND)
-    held = bench.fencing
+    held = bench.fencing_token
     assert bench.lease("host", held) == held
     bench.now += round(0.9 * LEASE_SECONDS * SECOND)
     assert bench.leases.held(bench.now) is not None
@@ -219,7 +219,7 @@ def test_one_host_has_the_robot_until_it_is_silent(bench: Bench) -> None:
     assert bench.leases.held(bench.now) is None
     with pytest.raises(LeaseError):
         bench.lease("host", held)
-    assert bench.lease("other") == held + 1 == bench.journal.fencing
+    assert bench.lease("other") == held + 1 == bench.journal.fencing_token
 
 
 def test_nothing_is_accepted_and_nothing_begins_without_the_lease(bench: Bench) -> None:
@@ -237,8 +237,8 @@ def test_nothing_is_accepted_and_nothing_begins_without_the_lease(bench: Bench) 
 
 def test_a_lease_that_is_given_back_is_over_and_no_other_is(bench: Bench) -> None:
     with pytest.raises(LeaseError):
-        bench.leases.give_back(bench.fencing + 1, bench.now)
-    bench.leases.give_back(bench.fencing, bench.now)
+        bench.leases.give_back(bench.fencing_token + 1, bench.now)
+    bench.leases.give_back(bench.fencing_token, bench.now)
     assert bench.leases.held(bench.now) is None and bench.leases.latest is None
 
 

@@ -72,7 +72,13 @@ def over_the_wire(message: Message) -> Message:
 def heard(codec: RobotCodec, candidate: Candidate, graph: bytes | None = None) -> Any:
     """Return what the agent reads of a submission: its content, and the message."""
     content, arrays = codec.request(candidate, graph)
-    fields = {"request": 1, "fencing": 1, "id": "run/c0", "not_after_ns": 1, "content": content}
+    fields = {
+        "request": 1,
+        "fencing_token": 1,
+        "id": "run/c0",
+        "not_after_ns": 1,
+        "content": content,
+    }
     message = over_the_wire(Message("submit", fields, arrays))
     submit = requests.parse(message)
     assert isinstance(submit, requests.Submit)

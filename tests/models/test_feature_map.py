@@ -3,7 +3,7 @@ import math
 import numpy as np
 import torch
 
-from robo_al.models.inputs import Inputs
+from robo_al.models.feature_map import FeatureMap
 from robo_al.types import Channel, EnvSpec, Task
 
 CHANNELS = (
@@ -14,9 +14,9 @@ CHANNELS = (
 )
 
 
-def inputs(reward=lambda o, a, n: o[..., 0]) -> Inputs:
+def inputs(reward=lambda o, a, n: o[..., 0]) -> FeatureMap:
     low, high = np.array([0.0]), np.array([4.0])
-    return Inputs.of(Task(EnvSpec("t"), CHANNELS, low, high, 5, 0.1, reward, None))
+    return FeatureMap.of(Task(EnvSpec("t"), CHANNELS, low, high, 5, 0.1, reward, None))
 
 
 def test_features_are_sines_and_cosines_of_angles_and_scaled_actions():

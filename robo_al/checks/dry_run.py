@@ -71,7 +71,7 @@ def try_parts(parts: Parts, settings: Settings) -> list[Candidate]:
     strategy.select(pool, 2, rng, play)
     explored = parts.explorer.propose(2, contexts, 2, parts.model, rng)
     return [
-        replace(owned(candidate, "explorer"), id=f"rehearsal-{i}")
+        replace(owned(candidate, "explorer"), id=f"dry-run-{i}")
         for i, candidate in enumerate(explored)
     ]
 

@@ -27,7 +27,7 @@ TINY = 1e-18
 
 
 @dataclass(frozen=True)
-class Inputs:
+class FeatureMap:
     """The channels of one task, sorted by how a regression treats them."""
 
     linear: tuple[int, ...]
@@ -48,7 +48,7 @@ class Inputs:
     """Of the observation's components."""
 
     @classmethod
-    def of(cls, task: Task) -> "Inputs":
+    def of(cls, task: Task) -> "FeatureMap":
         """Sort the channels of a task."""
         kinds = [channel.kind for channel in task.channels]
         half = (task.action_high - task.action_low) / 2
