@@ -42,7 +42,9 @@ def odd(habit):
 def test_what_is_shipped_has_names():
     assert known("encoders") == {
         "downscale": "robo_al.encoding.downscale:Downscale",
+        "embedding": "robo_al.encoding.embedding:Embedding",
         "flatten": "robo_al.encoding.flatten:Flatten",
+        "torch_module": "robo_al.models.torch_module:TorchModule",
     }
 
 
