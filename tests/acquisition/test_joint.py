@@ -39,6 +39,7 @@ def reordered(imagined, order):
     )
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("with_pending", [False, True])
 def test_gains_of_every_subset_are_those_of_brute_force(
     imagined, pending, smooth, brute, with_pending

@@ -75,6 +75,7 @@ def test_where_every_rollout_fails(tmp_path, queue, kind):
     assert over(turn.states) == {kind: 3, "recorded": 3}
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("queue", [None, 2])
 @pytest.mark.parametrize("kind", ["aborted", "indeterminate", "failed"])
 def test_where_many_in_a_row_bring_nothing_later(tmp_path, queue, kind):

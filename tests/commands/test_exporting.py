@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import pytest
 
 from robo_al import open_policy
 
@@ -25,6 +26,7 @@ def test_a_policy_of_networks_is_exported(robo_al: Run, tmp_path: Path) -> None:
     assert code == 2 and "is a network already" in err and not (tmp_path / "again.onnx").exists()
 
 
+@pytest.mark.proof
 def test_a_policy_that_plans_is_distilled_only_on_request(robo_al: Run, tmp_path: Path) -> None:
     assert robo_al("run", "fake.yaml", "--out", "here")[0] == 0
     code, _, err = robo_al("export", "here", "--policy", "policy.onnx")

@@ -91,6 +91,7 @@ def test_both_oracles_give_bit_for_bit_what_they_give_in_our_python(make, python
             assert_same(result, wanted[name])
 
 
+@pytest.mark.first(6)
 @pytest.mark.parametrize("make", ORACLES)
 @pytest.mark.parametrize(
     ("mood", "kind", "why", "steps"),
@@ -325,6 +326,7 @@ def test_spaces_that_nothing_is_known_of_are_refused_with_what_to_write(name, wh
         GymnasiumOracle(spec)
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("oracle", ORACLES)
 @pytest.mark.parametrize("name", ["Goals", "Everything", "Choosing", "Picturing"])
 def test_an_env_of_any_spaces_is_as_in_our_own_python(name, oracle, python):

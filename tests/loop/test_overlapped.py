@@ -180,6 +180,7 @@ class Timed(FakeOracle):
         return outcomes
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize("said", [1.0, 0.7, 0.0])
 @pytest.mark.parametrize(
     ("learning", "selecting", "batch", "lag"),
@@ -221,6 +222,7 @@ def test_a_rollout_is_selected_as_late_as_it_can_be(
     assert oracle.idle < 0.01 or learning + selecting > 1.0
 
 
+@pytest.mark.first(6)
 @pytest.mark.parametrize("kind", [Evaluated, RoundDone])
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize(("capacity", "solved"), [(1, True), (8, True), (8, False)])
@@ -331,6 +333,7 @@ def test_the_order_of_arrival_decides_everything(tmp_path: Path) -> None:
     assert digests[0] == digests[1]
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("stop_after", [0, 1, 3, 5, 7])
 @pytest.mark.parametrize("policy", ["robo_al.testing:FakePolicy", "streamed"])
 def test_a_stopped_campaign_goes_on(tmp_path: Path, stop_after: int, policy: str) -> None:

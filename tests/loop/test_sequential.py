@@ -172,6 +172,7 @@ MOMENTS = [
 ]
 
 
+@pytest.mark.first(6)
 @pytest.mark.parametrize(("kind", "count"), MOMENTS)
 def test_interrupted_is_bitwise_undisturbed(tmp_path, kind, count):
     expected = finish(tmp_path / "whole")
@@ -196,6 +197,7 @@ def real_parts():
     )
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(("kind", "count"), [(RolloutDone, 3), (Activity, 8), (Activity, 9)])
 def test_interrupted_is_bitwise_undisturbed_with_real_parts(tmp_path, kind, count):
     def go(folder, emit=ignore):
@@ -264,6 +266,7 @@ def test_metrics_that_were_torn_are_mended_when_the_run_is_opened(tmp_path, torn
     assert path.read_text() == whole
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("queue", [None, 1])
 def test_a_round_reads_no_more_from_the_ledger_the_more_is_recorded(tmp_path, monkeypatch, queue):
     read, select = [0], sqlite3.Connection.execute

@@ -97,6 +97,7 @@ def execute(oracle, candidates):
     return {outcome.candidate_id: outcome.result for outcome in oracle.poll()}
 
 
+@pytest.mark.first(5)
 @pytest.mark.filterwarnings("ignore:.*out of date.*:DeprecationWarning")
 @pytest.mark.parametrize("name", OURS + GYMNASIUM)
 def test_equals_each_env_alone_at_any_thread_count(name):

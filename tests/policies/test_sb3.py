@@ -170,6 +170,7 @@ LEARNING = {
 }
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_learns_in_the_model_over_rounds(algorithm):
     policy = SB3(

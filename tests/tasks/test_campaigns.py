@@ -89,6 +89,7 @@ MODELS = [
 ]
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("policy", POLICIES, ids=["icem", "random", "primitives", "sb3"])
 @pytest.mark.parametrize("model", MODELS, ids=["gp", "ensemble"])
 def test_a_locked_joint_is_held(tmp_path, policy, model):
@@ -108,6 +109,7 @@ def test_a_locked_joint_is_held(tmp_path, policy, model):
     assert np.isfinite(transitions.next_observations).all()
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     "name", ["rescaled", "discounted", "stacked", "limited", "named", "Similar", "Honest"]
 )
@@ -198,6 +200,7 @@ def test_it_is_reset_for_each_rollout_and_each_start_that_is_looked_at(
     assert counts("reset") - before == rollouts + evaluations + starts
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize("oracle", ORACLES)
 @pytest.mark.parametrize("name", ["Goals", "Everything", "Choosing", "Boundless", "Picturing"])
 def test_an_env_of_any_spaces_runs_and_its_facts_are_kept(tmp_path, name, oracle):

@@ -141,7 +141,7 @@ def test_says_what_the_mjcf_says(world):
 def test_without_a_twin_it_says_how_to_start_one(tmp_path):
     driver = MujocoTwin(socket=str(tmp_path / "none.sock"))
     for call in (driver.describe, driver.connect, driver.safe_stop):
-        with pytest.raises(DriverError, match="start it: python -m robo_al_agent.twin.world"):
+        with pytest.raises(DriverError, match="start it: robo-al-agent twin AGENT.yaml"):
             call()
 
 
