@@ -29,7 +29,7 @@ from robo_al.acquisition.embedding import (
     step_features,
 )
 from robo_al.acquisition.information import noisy_cholesky
-from robo_al.acquisition.joint import Steps, at_least_one
+from robo_al.acquisition.joint import CandidateSteps, at_least_one
 from robo_al.config.ranges import Width
 from robo_al.protocols import CandidatePool, JointGain, SupportsCovariance, SupportsFeatures
 
@@ -58,7 +58,7 @@ class Bait(Unscored):
         self.pool = at_least_one(self.name, "pool", pool)
 
     def _first(self, model: SupportsCovariance, pool: CandidatePool) -> JointGain:
-        steps = Steps.of(pool, self.steps)
+        steps = CandidateSteps.of(pool, self.steps)
         inside = steps.weights > 0
         inside[:, : len(pool)] &= pool.eligible[:, None]
         inside[:, len(pool) :] = False
@@ -125,7 +125,7 @@ class FeatureVariance(PoolVariance):
     """
 
     def __init__(
-        self, model: SupportsFeatures, steps: Steps, inside: Bool[Tensor, "E R m"]
+        self, model: SupportsFeatures, steps: CandidateSteps, inside: Bool[Tensor, "E R m"]
     ) -> None:
         posterior = model.feature_posterior()  # [D, F, F]
         weights, inside = steps.weights.to(posterior), inside.to(posterior.device)
@@ -177,7 +177,11 @@ class CovarianceVariance(PoolVariance):
     """
 
     def __init__(
-        self, model: SupportsCovariance, steps: Steps, inside: Bool[Tensor, "E R m"], most: int
+        self,
+        model: SupportsCovariance,
+        steps: CandidateSteps,
+        inside: Bool[Tensor, "E R m"],
+        most: int,
     ) -> None:
         self._model, self._steps = model, steps
         blocks = []

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robo_al.acquisition.joint import Steps
+from robo_al.acquisition.joint import CandidateSteps
 from robo_al.protocols import CandidatePool, SupportsCovariance, SupportsFeatures
 
 
@@ -54,7 +54,7 @@ def embed(
         pool: of the N candidates.
         steps: m, how many steps at most represent a rollout, evenly spaced.
     """
-    rollouts = Steps.of(pool, steps)
+    rollouts = CandidateSteps.of(pool, steps)
     if isinstance(model, SupportsFeatures):
         return FeatureEmbedding(model, rollouts)
     return CovarianceEmbedding(model, rollouts)
@@ -67,7 +67,7 @@ class FeatureEmbedding:
     over members of phi_i' P phi_j, with phi_i the mean over the steps of rollout i.
     """
 
-    def __init__(self, model: SupportsFeatures, steps: Steps) -> None:
+    def __init__(self, model: SupportsFeatures, steps: CandidateSteps) -> None:
         self._posterior = model.feature_posterior().mean(0)
         shares, relative = (values.to(self._posterior) for values in _shares(steps))
         means, norms = [], []
@@ -89,7 +89,7 @@ class FeatureEmbedding:
 class CovarianceEmbedding:
     """The same embedding from covariances between steps, for a model without features."""
 
-    def __init__(self, model: SupportsCovariance, steps: Steps) -> None:
+    def __init__(self, model: SupportsCovariance, steps: CandidateSteps) -> None:
         self._model, self._steps = model, steps
         self._shares, self._relative = _shares(steps)
         norms = []
@@ -129,20 +129,20 @@ def positions(indices: Sequence[int], like: Tensor) -> Int[Tensor, "n"]:
     return torch.from_numpy(np.asarray(indices, dtype=np.int64)).to(like.device)
 
 
-def parts(steps: Steps, size: int) -> list[slice]:
+def parts(steps: CandidateSteps, size: int) -> list[slice]:
     """Return slices of the rollouts, each of at most `size`."""
     return [slice(start, start + size) for start in range(0, steps.weights.shape[1], size)]
 
 
 def step_features(
-    model: SupportsFeatures, steps: Steps, like: Tensor
+    model: SupportsFeatures, steps: CandidateSteps, like: Tensor
 ) -> Iterator[tuple[slice, Float[Tensor, "E n m F"]]]:
     """Yield the features of all steps, some rollouts at a time, in the type of `like`."""
     for part in parts(steps, FEATURE_CHUNK):
         yield part, model.features(steps.observations[:, part], steps.actions[:, part]).to(like)
 
 
-def _shares(steps: Steps) -> tuple[Float[Tensor, "R m"], Float[Tensor, "E R m"]]:
+def _shares(steps: CandidateSteps) -> tuple[Float[Tensor, "R m"], Float[Tensor, "E R m"]]:
     """Return what part each step has in the mean of its rollout.
 
     It is a product: of the part in the member where the rollout is longest, and of how much more it

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robo_al.acquisition.information import noisy_cholesky, require_covariance
-from robo_al.acquisition.joint import Steps, at_least_one
+from robo_al.acquisition.joint import CandidateSteps, at_least_one
 from robo_al.acquisition.scores import chunks, only_eligible
 from robo_al.acquisition.target import optimal_trajectories
 from robo_al.config.ranges import Width
@@ -63,7 +63,7 @@ class ExpectedPredictiveInformation:
             ModelError: its covariance is no covariance.
         """
         known, imagined = require_covariance(pool.model, "epig"), pool.imagined
-        steps = Steps.thinned(imagined, min(self.steps, imagined.mask.shape[-1]))
+        steps = CandidateSteps.thinned(imagined, min(self.steps, imagined.mask.shape[-1]))
         targets = _Targets(
             known,
             _optimal_steps(pool, steps, self.samples),
@@ -121,7 +121,7 @@ class _Targets:
         return self._model.covariance(first, second).to(torch.float64)
 
 
-def _optimal_steps(pool: CandidatePool, steps: Steps, samples: int) -> Inputs:
+def _optimal_steps(pool: CandidatePool, steps: CandidateSteps, samples: int) -> Inputs:
     """Return the valid steps of the optimal trajectories [E,a,...], alike in all members."""
     e, n = (list(index) for index in zip(*optimal_trajectories(pool, samples), strict=True))
     valid, shape = steps.weights[e, n].bool(), (len(pool.imagined.members), -1, -1)
@@ -134,7 +134,7 @@ def _pending_steps(pool: CandidatePool, most: int) -> Pending:
     if pending is None:
         taken = imagined.mask.new_empty(len(imagined.members), 0, dtype=torch.float64)
         return imagined.observations[:, 0, :0], imagined.actions[:, 0, :0], taken
-    steps = Steps.thinned(pending, min(most, pending.mask.shape[-1]))
+    steps = CandidateSteps.thinned(pending, min(most, pending.mask.shape[-1]))
     valid = (steps.weights > 0).any(0) & pending.finite[:, None]
     observations, actions, taken = (
         values[:, valid].expand(len(imagined.members), *values[0, valid].shape)

@@ -35,7 +35,7 @@ SMALL = 64
 
 
 @dataclass(frozen=True)
-class Steps:
+class CandidateSteps:
     """R rollouts, each represented by m of its steps."""
 
     observations: Float[Tensor, "E R m O"]
@@ -44,7 +44,7 @@ class Steps:
     """1, or 0 where a rollout has fewer than m steps."""
 
     @classmethod
-    def thinned(cls, imagined: ImaginedRollouts, m: int) -> "Steps":
+    def thinned(cls, imagined: ImaginedRollouts, m: int) -> "CandidateSteps":
         """Take at most m steps of every rollout, evenly spaced from its first to its last."""
         if m == imagined.mask.shape[-1]:
             return cls(*imagined.inputs, imagined.mask.to(torch.float64))
@@ -60,7 +60,7 @@ class Steps:
         return cls(observations, actions, (position < taken).to(torch.float64))
 
     @classmethod
-    def of(cls, pool: CandidatePool, m: int) -> "Steps":
+    def of(cls, pool: CandidatePool, m: int) -> "CandidateSteps":
         """Take at most m steps of each candidate, and of each pending rollout after them."""
         imagined, pending = pool.imagined, pool.pending
         others = [] if pending is None else [pending]
@@ -70,7 +70,7 @@ class Steps:
             steps = steps.followed_by(cls.thinned(other, m))
         return steps
 
-    def followed_by(self, other: "Steps") -> "Steps":
+    def followed_by(self, other: "CandidateSteps") -> "CandidateSteps":
         """Return these rollouts and those of another, whose E is the same or 1."""
         pairs = (
             (self.observations, other.observations),
@@ -78,7 +78,7 @@ class Steps:
             (self.weights, other.weights),
         )
         members = len(self.observations)
-        return Steps(
+        return CandidateSteps(
             *(torch.cat([a, b.expand(members, *b.shape[1:]).to(a)], dim=1) for a, b in pairs)
         )
 
@@ -93,7 +93,7 @@ class PosteriorBlocks:
     chunk = 64
     """Rollouts whose blocks are computed at once: bounds the memory, changes no result."""
 
-    def __init__(self, model: SupportsCovariance, steps: Steps) -> None:
+    def __init__(self, model: SupportsCovariance, steps: CandidateSteps) -> None:
         self._model, self._steps = model, steps
         self._added: list[int] = []
         self._factor: Tensor | None = None  # L [D, E, S m, S m]
@@ -151,7 +151,7 @@ class FeatureBlocks:
     chunk = 2048
     """As in `PosteriorBlocks`."""
 
-    def __init__(self, model: SupportsFeatures, steps: Steps) -> None:
+    def __init__(self, model: SupportsFeatures, steps: CandidateSteps) -> None:
         posterior = model.feature_posterior()  # [D, F, F]
         members, rollouts, m = steps.weights.shape
         self._features = posterior.new_empty(members, rollouts, m, posterior.shape[-1])
@@ -234,7 +234,7 @@ class BlockGain:
         value: Callable[[Tensor], Tensor],
         diminishing: bool = True,
     ) -> None:
-        steps = Steps.of(pool, m)
+        steps = CandidateSteps.of(pool, m)
         self._value, self._m = value, steps.weights.shape[-1]
         self.diminishing = diminishing
         self._blocks: PosteriorBlocks | FeatureBlocks = (

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from robo_al.acquisition.information import noisy_cholesky, require_covariance
-from robo_al.acquisition.joint import BlockGain, Steps, at_least_one
+from robo_al.acquisition.joint import BlockGain, CandidateSteps, at_least_one
 from robo_al.acquisition.scores import first_gains
 from robo_al.config.ranges import Width
 from robo_al.errors import UserError
@@ -100,7 +100,7 @@ def optimal_trajectories(pool: CandidatePool, samples: int) -> list[tuple[int, i
     return [pair for _, pair in sorted(ranked, key=lambda item: item[0])[:samples]]
 
 
-def _gather(imagined: ImaginedRollouts, pairs: list[tuple[int, int]], m: int) -> Steps:
+def _gather(imagined: ImaginedRollouts, pairs: list[tuple[int, int]], m: int) -> CandidateSteps:
     e, n = (list(index) for index in zip(*pairs, strict=True))
     chosen = ImaginedRollouts(
         observations=imagined.observations[e, n][None],
@@ -111,13 +111,13 @@ def _gather(imagined: ImaginedRollouts, pairs: list[tuple[int, int]], m: int) ->
         mask=imagined.mask[e, n][None],
         finite=imagined.finite[n],
     )
-    return Steps.thinned(chosen, min(m, imagined.mask.shape[-1]))
+    return CandidateSteps.thinned(chosen, min(m, imagined.mask.shape[-1]))
 
 
 class _GivenTargets:
     """A model's covariance as it is, and given each of P trajectories: (1 + P) D outputs."""
 
-    def __init__(self, model: SupportsCovariance, targets: Steps) -> None:
+    def __init__(self, model: SupportsCovariance, targets: CandidateSteps) -> None:
         self._model, self._weights = model, targets.weights[0]  # [P, m]
         self._inputs = targets.observations[0], targets.actions[0]  # [P, m, ...]
         self.covariance_rank = getattr(model, "covariance_rank", None)

@@ -25,9 +25,9 @@ from robo_al.oracles.foreign import ForeignSpaces
 from robo_al.oracles.recording import (
     ActionLimits,
     Fault,
-    Recordings,
+    RolloutBuffer,
     Step,
-    Steps,
+    StepBatch,
     film_path,
 )
 from robo_al.oracles.steppers import START_GONE, StartKey, start_key
@@ -198,7 +198,7 @@ class GymnasiumOracle:
                 worker = self._find(worker, job)
                 continue
             candidate = job
-            recording = Recordings([candidate], self._limits)
+            recording = RolloutBuffer([candidate], self._limits)
             result: Outcome | Exception
             try:
                 worker = worker or self._spawn()
@@ -230,7 +230,7 @@ class GymnasiumOracle:
             return None
         return worker
 
-    def _roll(self, worker: "_Worker", recording: Recordings) -> None:
+    def _roll(self, worker: "_Worker", recording: RolloutBuffer) -> None:
         """Execute one rollout; a part of it is recorded where the worker is lost."""
         (candidate,), timeout = recording.candidates, self._step_timeout
         recording.begin([worker.begin(candidate.context, timeout)])
@@ -244,7 +244,7 @@ class GymnasiumOracle:
             steps = worker.steps(self._limits.clip(asked[:finite]), timeout)
             for action, step in zip(asked, steps, strict=False):
                 recording.send(ONLY, action[None])
-                recording.add(ONLY, Steps.of([step]))
+                recording.add(ONLY, StepBatch.of([step]))
             if not recording.done[0]:
                 recording.send(ONLY, asked[finite][None])  # which refuses it
             return
@@ -252,14 +252,14 @@ class GymnasiumOracle:
         while not recording.done[0]:
             rows, sent = recording.send(ONLY, self._act(actor, recording))
             if len(rows):
-                recording.add(ONLY, Steps.of([next(worker.steps(sent, timeout))]))
+                recording.add(ONLY, StepBatch.of([next(worker.steps(sent, timeout))]))
 
     def _start(self, controller: ClosedLoop, seed: int) -> Actor:
         with self._policies, one_thread:
             policy, model = self.resolve(controller)
             return policy.start(model, [controller.member], [seed])
 
-    def _act(self, actor: Actor, recording: Recordings) -> Float[np.ndarray, "1 A"]:
+    def _act(self, actor: Actor, recording: RolloutBuffer) -> Float[np.ndarray, "1 A"]:
         with self._policies, one_thread:
             action: Array = np.array(actor.act(recording.observations.copy()), dtype=np.float64)
         if action.shape != (1, len(self._limits.low)):

@@ -87,7 +87,7 @@ class ActionLimits:
         return within(asked, self.low, self.high, self.dtype)
 
 
-class Steps(NamedTuple):
+class StepBatch(NamedTuple):
     """What n rollouts answered to one action each, as columns."""
 
     observations: Float[np.ndarray, "n O"]
@@ -100,7 +100,7 @@ class Steps(NamedTuple):
     """By place among the n: what the envs say, if they do."""
 
     @classmethod
-    def of(cls, answers: Sequence[Step | Fault]) -> "Steps":
+    def of(cls, answers: Sequence[Step | Fault]) -> "StepBatch":
         """Return columns of single answers."""
         good = [answer for answer in answers if isinstance(answer, Step)]
         nothing = Step(np.zeros(len(good[0].observation) if good else 0), 0.0, False, False)
@@ -121,7 +121,7 @@ class Steps(NamedTuple):
         rewards: Float[np.ndarray, "n"],
         terminated: Bool[np.ndarray, "n"],
         faults: Mapping[int, Fault] = MappingProxyType({}),
-    ) -> "Steps":
+    ) -> "StepBatch":
         """Return steps whose numbers are finite, the others as further faults; none truncated."""
         good = np.isfinite(observations).all(-1) & np.isfinite(rewards)
         if not good.all():
@@ -138,7 +138,7 @@ def film_path(folder: Path, candidate: str) -> Path:
     return folder / f".{candidate}.mp4.tmp"
 
 
-class Recordings:
+class RolloutBuffer:
     """B rollouts that are executed together, in columns; row b is `done` when it has ended.
 
     Args:
@@ -198,7 +198,7 @@ class Recordings:
         self._asked[at, rows], self._sent[at, rows] = asked, sent
         return rows, sent
 
-    def add(self, rows: Int[np.ndarray, "n"], steps: Steps) -> None:
+    def add(self, rows: Int[np.ndarray, "n"], steps: StepBatch) -> None:
         """Record what came of the actions that were sent; from a row's first fault on, nothing."""
         for place, fault in steps.faults.items():
             self.fail(int(rows[place]), fault)

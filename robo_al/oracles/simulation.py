@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from robo_al.config.ranges import Threads, Width
 from robo_al.errors import OracleError, UserError
 from robo_al.oracles.connection import unconnected
-from robo_al.oracles.recording import Recordings, film_path
+from robo_al.oracles.recording import RolloutBuffer, film_path
 from robo_al.oracles.steppers import Separate, make_stepper
 from robo_al.protocols import Actor, Resolver
 from robo_al.torch_defaults import one_thread
@@ -102,7 +102,7 @@ class SimulationOracle:
     def _execute(self, candidates: Sequence[Candidate]) -> list[Outcome]:
         """Execute as many of the candidates as can be stepped together, the first ones."""
         firsts = self._stepper.reset([candidate.context for candidate in candidates])
-        recordings = Recordings(candidates[: len(firsts)], self._limits)
+        recordings = RolloutBuffer(candidates[: len(firsts)], self._limits)
         recordings.begin(firsts)
         self._film(recordings)
         groups, longest = (
@@ -117,7 +117,7 @@ class SimulationOracle:
         films = self._stepper.cut() if isinstance(self._stepper, Separate) else {}
         return [recordings.outcome(row, films.get(row)) for row in range(len(firsts))]
 
-    def _film(self, recordings: Recordings) -> None:
+    def _film(self, recordings: RolloutBuffer) -> None:
         """Begin to keep the pictures that the envs show, if they do and somebody wants them."""
         if self.films is None or not isinstance(self._stepper, Separate):
             return
@@ -128,7 +128,7 @@ class SimulationOracle:
         self._stepper.film(paths, self._limits.control_period)
 
     def _asked(
-        self, recordings: Recordings, groups: "Sequence[_Group]"
+        self, recordings: RolloutBuffer, groups: "Sequence[_Group]"
     ) -> Float[np.ndarray, "B A"]:
         """Return what the controllers of the running rollouts ask for.
 
@@ -190,7 +190,7 @@ class _Plans:
         return actions
 
 
-def _groups(recordings: Recordings, resolve: Resolver) -> list[_Group]:
+def _groups(recordings: RolloutBuffer, resolve: Resolver) -> list[_Group]:
     """Start each policy once for all the rollouts that it controls with the same weights."""
     plans: dict[int, Array] = {}
     loops: dict[tuple[str, str | None], dict[int, ClosedLoop]] = {}

@@ -20,7 +20,7 @@ from robo_al.oracles.env_steps import (
     step_env,
     warning_fault,
 )
-from robo_al.oracles.recording import ActionLimits, Fault, Steps
+from robo_al.oracles.recording import ActionLimits, Fault, StepBatch
 from robo_al.plugins import known_answer
 from robo_al.tasks import Env
 from robo_al.tasks.layers import camera_in, is_bare, time_limit
@@ -89,7 +89,7 @@ class Stepper(Protocol):
         They are those of the first contexts, of one at least.
         """
 
-    def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> Steps:
+    def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> StepBatch:
         """Advance n of the rollouts by one action each, of the action space's type."""
 
     def release(self) -> None:
@@ -170,9 +170,9 @@ class Separate:
             firsts.append(context.observation.copy())
         return firsts or [START_GONE]
 
-    def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> Steps:
+    def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> StepBatch:
         """Step each env."""
-        return Steps.of(
+        return StepBatch.of(
             [
                 step_env(self._envs[row], self._watches[row], action)
                 for row, action in zip(rows.tolist(), actions, strict=True)
@@ -234,7 +234,7 @@ class Formula:
         self._observations = np.array([nothing if isinstance(x, Fault) else x for x in firsts])
         return firsts
 
-    def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> Steps:
+    def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> StepBatch:
         """Apply the formulas to all rows at once."""
         before, sent = self._observations[rows], actions.astype(np.float64)
         with np.errstate(all="ignore"):  # one rollout's overflow is found by its numbers
@@ -244,7 +244,7 @@ class Formula:
             if self._termination is not None:
                 ended |= self._termination(before, sent, after)
         self._observations[rows] = after
-        return Steps.checked(after, rewards, ended)
+        return StepBatch.checked(after, rewards, ended)
 
     def release(self) -> None:
         """Do nothing: no env is kept."""
@@ -318,7 +318,7 @@ class Simulations:
         self._batch: Any = batch
         self._time, self._qpos, self._ctrl = batch.time, batch.qpos, batch.ctrl
 
-    def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> Steps:
+    def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> StepBatch:
         """Simulate the rows on threads, and apply the formulas to all of them."""
         from mujoco.batch import SimulationError
 
@@ -337,7 +337,7 @@ class Simulations:
             faults.setdefault(int(i), reset_fault(began[i], self._time[rows[i]]))
         after, rewards, terminated, raised = self._answers(rows, qpos, actions)
         self._observations[rows] = after
-        return Steps.checked(after, rewards, terminated, raised | faults)
+        return StepBatch.checked(after, rewards, terminated, raised | faults)
 
     def _answers(
         self,
@@ -427,7 +427,7 @@ class Physics(Separate):
         self._inner.clear()
         super().release()
 
-    def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> Steps:
+    def step(self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]) -> StepBatch:
         """Advance the physics of all rows on threads, then step each env around it."""
         errors = self._advance(rows, actions) if self._batched else {}
         answers = [
@@ -435,7 +435,7 @@ class Physics(Separate):
             for row, action in zip(rows.tolist(), actions, strict=True)
         ]
         self._simulated.clear()
-        return Steps.of(answers)
+        return StepBatch.of(answers)
 
     def _advance(
         self, rows: Int[np.ndarray, "n"], actions: Shaped[np.ndarray, "n A"]

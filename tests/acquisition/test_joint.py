@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from robo_al.acquisition.joint import JointInformation, Steps, at_least_one
+from robo_al.acquisition.joint import CandidateSteps, JointInformation, at_least_one
 from robo_al.acquisition.select import GreedyJoint
 from robo_al.errors import ConfigError
 from robo_al.models.ensemble import Ensemble
@@ -150,11 +150,11 @@ def test_a_candidate_that_is_not_finite_disturbs_no_other(imagined, smooth, rng)
 
 def test_thinned_steps_are_evenly_spaced_and_within_the_mask(rng):
     imagined = random_imagined(rng, members=2, candidates=2, steps=10)  # lengths 10 and 9
-    steps = Steps.thinned(imagined, 4)
+    steps = CandidateSteps.thinned(imagined, 4)
     for n, index in ((0, [0, 3, 6, 9]), (1, [0, 3, 5, 8])):
         assert torch.equal(steps.observations[:, n], imagined.inputs[0][:, n, index])
         assert torch.equal(steps.actions[:, n], imagined.inputs[1][:, n, index])
-    whole = Steps.thinned(imagined, 10)
+    whole = CandidateSteps.thinned(imagined, 10)
     assert whole.weights.sum(-1).tolist() == [[10, 9]] * 2
     assert torch.equal(whole.observations[:, 1, :9], imagined.inputs[0][:, 1, :9])
 

@@ -10,7 +10,7 @@ import pytest
 
 from robo_al.errors import OracleError, UserError
 from robo_al.oracles.gymnasium import GymnasiumOracle
-from robo_al.oracles.recording import Steps
+from robo_al.oracles.recording import StepBatch
 from robo_al.oracles.simulation import SimulationOracle
 from robo_al.oracles.steppers import Formula, Physics, Separate, Simulations, make_stepper
 from robo_al.plugins import known, make_env
@@ -195,7 +195,7 @@ def test_a_simulation_that_goes_wrong_in_a_batch_is_quarantined_alone(what, thre
         steps = step(self, rows, actions)
         if count[0] == 5 and what == "infinite":
             steps.rewards[2] = np.inf
-            return Steps.checked(*steps[:3])
+            return StepBatch.checked(*steps[:3])
         return steps
 
     monkeypatch.setattr(Simulations, "step", spoiling)
