@@ -289,7 +289,7 @@ def test_the_order_of_the_joints_is_the_robots(tmp_path):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(SetupError, match="No such file"):
+    with pytest.raises(SetupError, match="there is no envelope yet"):
         load_envelope(tmp_path / "none.yaml", ARM)
     with pytest.raises(SetupError, match="these are no settings"):
         load_envelope(written(tmp_path, "#" * 2_000_000), ARM)
