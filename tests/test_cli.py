@@ -472,6 +472,7 @@ def a_lab_and_another_folder(tmp_path: Path) -> tuple[Path, Path]:
     return here, there
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("command", [["robo-al"], ["python", "-m", "robo_al.cli"]])
 def test_a_run_goes_on_from_any_folder(tmp_path: Path, command: list[str]) -> None:
     here, there = a_lab_and_another_folder(tmp_path)
@@ -494,6 +495,7 @@ def test_a_run_goes_on_from_any_folder(tmp_path: Path, command: list[str]) -> No
     assert (code, err) == (0, "") and "goes on in" not in out
 
 
+@pytest.mark.proof
 def test_a_run_whose_start_is_gone_goes_on_from_where_its_files_are(tmp_path: Path) -> None:
     here, there = a_lab_and_another_folder(tmp_path)
     robo_al = Path(sys.executable).with_name("robo-al")
@@ -589,6 +591,7 @@ def test_compare_refuses_what_cannot_be_in_a_line(
     assert "Traceback" not in err and files(tmp_path) == before
 
 
+@pytest.mark.proof
 def test_a_comparison_finds_files_beside_its_plan_and_goes_on_from_any_folder(
     tmp_path: Path,
 ) -> None:

@@ -52,6 +52,7 @@ def execute(language: str, text: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.proof
 def test_plugins(lab: Path) -> None:
     printed = [execute(language, text, lab) for language, text in blocks("docs/plugins.md")]
     said = "".join(printed)

@@ -46,6 +46,7 @@ def run(folder: Path, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.proof
 def test_the_driver_is_as_short_as_promised_and_keeps_its_contract(lab: Path) -> None:
     code = (lab / "my" / "robot.py").read_text().split("class MyRobot:")[1]
     assert len([line for line in code.splitlines() if line.strip()]) <= 32

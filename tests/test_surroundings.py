@@ -28,6 +28,7 @@ def start(command: list[str], folder: Path, **changes: str) -> "subprocess.Popen
     )
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "changes",
     [{"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "euc_jp"}, C_LOCALE],
@@ -61,6 +62,7 @@ def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path) -> None:
     assert process.returncode == 2 and not list(tmp_path.glob("runs/*"))
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     "command",
     [

@@ -71,6 +71,7 @@ def record(folder: Path, words: list[str]) -> str:
         return campaign.dataset.ledger.digest()  # with the hashes of weights and of every file
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("words", CASES, ids=lambda words: " ".join(words)[-60:])
 def test_a_default_of_double_precision_changes_nothing(tmp_path: Path, words: list[str]) -> None:
     with default(torch.float32):

@@ -162,7 +162,7 @@ CASES: dict[tuple[str, str], tuple[list[str], list[str], str]] = {
 """What the emulator is told, what mends it, and the fault's code; first one of each device."""
 
 
-@pytest.mark.first(4)
+@pytest.mark.first(2)
 @pytest.mark.parametrize("name, fault", CASES, ids=lambda word: word.replace(" ", "-"))
 def test_a_fault_in_motion_is_named_and_cleared_once_mended(
     rig: Callable[..., Rig], name: str, fault: str
@@ -236,6 +236,7 @@ def test_a_joint_outside_its_limits_is_led_back_by_a_person(
     assert lab.finished("run/r1")["kind"] == "SUCCEEDED"
 
 
+@pytest.mark.proof
 def test_a_trajectory_of_eight_seconds_is_no_hang(rig: Callable[..., Rig]) -> None:
     lab = rig("ros2_trajectory")
     lab.submit("run/r1")

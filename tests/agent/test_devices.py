@@ -186,7 +186,7 @@ CASES = {
 """The devices in their order, the one that breaks, what breaks and mends it, and the code."""
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("case", CASES)
 def test_what_breaks_one_device_stops_both_and_is_told_with_its_name(
     pair: Callable[..., Pair], case: str
@@ -328,6 +328,7 @@ def test_a_killed_agent_stops_both_whatever_becomes_of_one(pair: Callable[..., P
         assert time.monotonic() < until
 
 
+@pytest.mark.proof
 def test_it_keeps_the_contract_of_a_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Of its speed nothing is asked here: the machine may be busy.
     monkeypatch.setattr(readings, "SLOWEST", 100.0)

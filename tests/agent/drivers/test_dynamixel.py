@@ -57,6 +57,7 @@ def follow(arm, target):
     until(lambda: np.abs(arm.read().positions - arm.command(np.array(target), 0.02)).max() < 0.01)
 
 
+@pytest.mark.proof
 def test_it_keeps_the_contract(bus):
     driver = Dynamixel(bus.port, motors(), watchdog_seconds=PATIENT)
     report = check_driver(driver, move=True, cycles=50)

@@ -96,6 +96,7 @@ def run(driver, trajectory, tolerance=LOOSE):
     return ended, samples
 
 
+@pytest.mark.proof
 def test_keeps_the_contract(emulator):
     driver = driver_of(emulator)
     assert isinstance(driver, TrajectoryDriver)

@@ -89,6 +89,7 @@ def moving(emulator):
     return max(map(abs, emulator.state()["qd"])) > 0.01
 
 
+@pytest.mark.proof
 def test_keeps_the_contract(emulator):
     report = check_driver(UrRtde(emulator.host), move=True, cycles=20)
     assert report.moved
@@ -359,6 +360,7 @@ def test_a_stop_is_believed_when_it_is_measured(arm, emulator):
     arm.safe_stop()
 
 
+@pytest.mark.proof
 def test_a_frozen_controller_is_not_cleared(arm, emulator):
     emulator.tell("freeze")
     with pytest.raises(DriverError, match="nothing new"):

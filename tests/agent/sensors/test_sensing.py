@@ -104,7 +104,7 @@ def test_a_sensor_that_goes_wrong_ends_a_rollout_with_its_name(
     assert helpers.finished(client, "run/r2", 30).state.fields["kind"] == "SUCCEEDED"
 
 
-@pytest.mark.first(1)
+@pytest.mark.proof
 @pytest.mark.parametrize("how", ["gone", "hang", "hold 0.9"])
 def test_a_sensor_that_is_not_required_is_noted_and_delays_nothing(
     serve: Callable[..., Any], helpers: Any, tmp_path: Path, how: str
