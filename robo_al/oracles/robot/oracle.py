@@ -27,7 +27,7 @@ from robo_al.oracles.robot.standing import Standing
 from robo_al.oracles.robot.stream import PolicyStream, Samples
 from robo_al.oracles.robot.waiting import Notices, cause
 from robo_al.protocols import Resolver, SupportsContext, SupportsGraph
-from robo_al.tasks import contexts_from, describe
+from robo_al.tasks import Env, contexts_from, describe
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.shelf import borrowed
 from robo_al.tasks.starts import plain_options
@@ -114,7 +114,7 @@ class RobotOracle:
             self._envelope = from_fields(said["envelope"])
             self._embodiment = Embodiment(self._task, robot, self._spec, Rate(**said["rate"]))
             with borrowed(env) as made:
-                (drawn,) = contexts_from(made, [0])
+                drawn = _drawn(made, 0)
                 with trying(made, "robot_observation"):
                     self._embodiment.try_observing(drawn.options)
         except BaseException:
@@ -151,10 +151,8 @@ class RobotOracle:
             raise OracleError(f"{len(self._pending)} candidates are pending; poll first")
         seen, size = self._standing(), len(self._task.channels)
         with borrowed(self._task.env) as env:
-            (drawn,), inner = contexts_from(env, seeds[:1]), env.unwrapped
-            with trying(env, "context"):  # no seed and no options may bring it back: it says more
-                said = plain_options(inner.context()) if isinstance(inner, SupportsContext) else {}
-            options = {**said, "joints": tuple(seen.positions.tolist())}
+            drawn = _drawn(env, seeds[0])
+            options = {**drawn.options, "joints": tuple(seen.positions.tolist())}
             with trying(env, "robot_observation"):
                 there = self._embodiment.observe(measured(seen), seen.positions, options)
                 observation = own_copy(there)
@@ -306,3 +304,14 @@ class RobotOracle:
         news = self._notices.news(why)
         if news is not None:
             self.notice(news)
+
+
+def _drawn(env: Env, seed: int) -> Context:
+    """Return the start that an env's reset draws, with all that the env says of it.
+
+    Where no seed and no options bring an env back to a start, its context alone says more.
+    """
+    (drawn,), inner = contexts_from(env, [seed]), env.unwrapped
+    with trying(env, "context"):
+        said = plain_options(inner.context()) if isinstance(inner, SupportsContext) else {}
+    return replace(drawn, options={**drawn.options, **said})
