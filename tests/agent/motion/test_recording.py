@@ -459,6 +459,10 @@ def test_in_a_terminal_it_asks_first_and_enter_ends_it(
         ours, its = pty.openpty()
         words = [sys.executable, "-m", "robo_al_agent.cli", "record", str(agent.config)]
         with subprocess.Popen(words, stdin=its, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            asked = ""
+            while not asked.endswith("[y/N] ") and (letter := process.stdout.read(1)):
+                asked += letter
             os.write(ours, f"{answer}\n".encode())
             if answer == "y":
                 until(lambda: readings(agent) > 5)
@@ -466,7 +470,7 @@ def test_in_a_terminal_it_asks_first_and_enter_ends_it(
             said, _ = process.communicate(timeout=60)
         os.close(ours)
         os.close(its)
-        assert process.returncode == 0 and "begin? [y/N]" in said
+        assert process.returncode == 0 and "begin? [y/N]" in asked
         assert ("SUCCEEDED" in said) == (answer == "y")
     assert done(tmp_path)[-2:] == ["begin_leading", "end_leading"]
     assert len(agent.client().recordings()) == 1
