@@ -7,7 +7,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 
 # Processes that wait for robots and for each other leave room for more workers than cores; one
 # computing thread each is fastest. What tests start need not be compiled anew each time.
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=3 \
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=4 \
     --dist=worksteal
 
 .PHONY: install demo test proofs test-drivers test-mujoco fuzz check docs build bench clean

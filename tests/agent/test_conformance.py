@@ -677,6 +677,7 @@ def test_a_driver_that_connects_only_once(server):
     assert "Single.connect: raised DriverError: connect was called before" in told
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("watched", [True, False])
 def test_a_controller_that_stops_when_its_program_is_killed(watched):
     server = Server(watchdog=watched or None)

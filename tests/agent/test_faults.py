@@ -85,7 +85,7 @@ CASES = {
 """What a driver does, the fault's code, and whether it shows without motion."""
 
 
-@pytest.mark.first(4)
+@pytest.mark.first(2)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.replace(" ", "-"))
 def test_a_fault_in_motion_is_named_latched_and_cleared_once_mended(
     lab: Callable[..., Lab], case: str
@@ -164,7 +164,7 @@ def test_a_bus_that_was_dead_for_two_seconds_can_be_cleared(lab: Callable[..., L
     assert rig.helpers.finished(client, "run/r2", 60).state.fields["kind"] == "SUCCEEDED"
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("how", ["raise", "silent", "slow 1.9", "hang"])
 def test_a_stop_that_fails_is_a_fault(lab: Callable[..., Lab], how: str) -> None:
     rig = lab()
@@ -360,6 +360,7 @@ def test_a_driver_that_cannot_lead_a_joint_back_says_so(
     assert [entry for entry in rig.log() if entry["what"] != "stop"] == []
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("served", [True, False])
 def test_recover_leads_a_joint_back_slowly(
     lab: Callable[..., Lab], outside: Path, served: bool
@@ -447,7 +448,7 @@ def test_a_long_trajectory_is_no_hang(lab: Callable[..., Lab]) -> None:
     assert _children(rig.agent.process.pid) == [child]
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "how, code",
     [

@@ -284,6 +284,7 @@ def _running(pid: int) -> bool:
         return False
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "says, kind", [("estop", "ESTOP"), ("overload", "FAULTED"), ("silent", "FAULTED")]
 )

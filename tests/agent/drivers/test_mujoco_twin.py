@@ -115,6 +115,7 @@ def near(positions, target):
 # ---------------------------------------------------------------- the contract
 
 
+@pytest.mark.proof
 def test_keeps_the_contract_of_a_driver(world):
     report = check_driver(world("--watchdog", "2").driver(connect=False), move=True)
     assert report.moved and "watchdog of the device" in str(report)

@@ -131,6 +131,7 @@ def test_release_says_what_falls_and_offers_to_park(serve: Callable[..., Any]) -
     assert agent.log()[-1].endswith("release")
 
 
+@pytest.mark.proof
 def test_who_comes_second_is_told_who_has_the_robot(
     serve: Callable[..., Any], helpers: Any
 ) -> None:

@@ -347,6 +347,7 @@ def test_a_full_disk_ends_it_and_loses_nothing(
         subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.proof
 def test_an_abort_ends_it_and_so_does_the_end_of_the_agent(
     rig: Callable[..., Any], record: Callable[..., Recording], tmp_path: Path, helpers: Any
 ) -> None:

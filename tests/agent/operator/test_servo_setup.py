@@ -84,6 +84,7 @@ def test_what_is_set_outlasts_the_power(feetech, setup):
     assert "homing_offset -300" in said and "lowest 100" in said
 
 
+@pytest.mark.first(1)
 def test_an_id_is_given_to_one_motor(bus, setup):
     code, said = setup(bus, "--motor", 3, "--set", "id=7")
     assert code == 0 and "motor 7:" in said
@@ -122,6 +123,7 @@ def test_the_present_pose_becomes_the_middle(tmp_path, setup, family, tick):
     bus.close()
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     ("options", "told"),
     [

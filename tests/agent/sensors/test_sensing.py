@@ -222,6 +222,7 @@ def test_an_entry_that_cannot_be_used_is_refused_at_the_start(
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     ("how", "wrong"),
     [
