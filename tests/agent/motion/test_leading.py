@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 person = runpy.run_path(str(Path(__file__).parents[1] / "person.py"))
 run = person["run"]
