@@ -472,7 +472,7 @@ def a_lab_and_another_folder(tmp_path: Path) -> tuple[Path, Path]:
     return here, there
 
 
-@pytest.mark.first(1)
+@pytest.mark.proof
 @pytest.mark.parametrize("command", [["robo-al"], ["python", "-m", "robo_al.cli"]])
 def test_a_run_goes_on_from_any_folder(tmp_path: Path, command: list[str]) -> None:
     here, there = a_lab_and_another_folder(tmp_path)

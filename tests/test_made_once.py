@@ -36,6 +36,7 @@ def made(tmp_path: Path) -> Callable[[], list[str]]:
 ONE_WORKER = "a worker, worker.py"
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("name", "oracle", "further"),
     [

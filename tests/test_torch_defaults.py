@@ -71,7 +71,7 @@ def record(folder: Path, words: list[str]) -> str:
         return campaign.dataset.ledger.digest()  # with the hashes of weights and of every file
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("words", CASES, ids=lambda words: " ".join(words)[-60:])
 def test_a_default_of_double_precision_changes_nothing(tmp_path: Path, words: list[str]) -> None:
     with default(torch.float32):
@@ -112,6 +112,7 @@ with open_campaign(sys.argv[1]) as campaign, make_oracle(config) as oracle:
 """
 
 
+@pytest.mark.proof
 def test_threads_are_as_they_were_and_change_nothing(tmp_path: Path) -> None:
     said = []
     for threads in (1, 3):

@@ -217,7 +217,7 @@ def test_silence_of_two_seconds_is_a_fault_that_can_be_cleared(
     assert lab.finished("run/r2")["kind"] == "SUCCEEDED"
 
 
-@pytest.mark.first(1)
+@pytest.mark.proof
 @pytest.mark.parametrize("name", ["feetech", "dynamixel"])
 def test_a_joint_outside_its_limits_is_led_back_by_a_person(
     rig: Callable[..., Rig], name: str

@@ -360,7 +360,7 @@ def test_a_driver_that_cannot_lead_a_joint_back_says_so(
     assert [entry for entry in rig.log() if entry["what"] != "stop"] == []
 
 
-@pytest.mark.first(1)
+@pytest.mark.proof
 @pytest.mark.parametrize("served", [True, False])
 def test_recover_leads_a_joint_back_slowly(
     lab: Callable[..., Lab], outside: Path, served: bool

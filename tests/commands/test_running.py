@@ -91,7 +91,7 @@ def test_a_run_goes_on_with_more_rounds(robo_al: Run, tmp_path: Path) -> None:
     assert code == 0 and "is now" not in out and load_run_config(here).rounds == 6
 
 
-@pytest.mark.first(4)
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

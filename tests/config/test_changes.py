@@ -112,6 +112,7 @@ def test_every_key_that_may_change_is_one() -> None:
     assert {key.partition(".")[0] for key in MAY_CHANGE} <= known
 
 
+@pytest.mark.proof
 def test_a_run_of_an_earlier_version_opens_resumes_and_shows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

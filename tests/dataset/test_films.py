@@ -11,10 +11,10 @@ from robo_al.dataset.view import RunView
 from robo_al.encoding.film import FilmWriter
 from robo_al.errors import IntegrityError, StorageError, UserError
 from robo_al.testing import FakeOracle
-from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
+from robo_al.testing.campaign import fake_parts, fake_settings
 from robo_al.types import Failure, Film
 
-SETTINGS = replace(FAKE_SETTINGS, initial_rollouts=2)
+SETTINGS = fake_settings(initial_rollouts=2)
 
 
 def filmed(path, outcome):

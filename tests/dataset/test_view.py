@@ -178,6 +178,7 @@ def test_a_run_of_an_earlier_version_is_shown(
     write_report(folder)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("name", EARLIER)
 def test_a_run_of_an_earlier_version_goes_on_and_measures_more(name: str, tmp_path: Path) -> None:
     folder = shutil.copytree(HERE / name, tmp_path / "run")

@@ -101,7 +101,7 @@ def test_killed_again_while_resuming(server, undisturbed, trials):
         assert wrong(server.ask(deaths), undisturbed) is None, deaths
 
 
-@pytest.mark.first(1)
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("variant", "power_cut"),
     [

@@ -333,7 +333,7 @@ def test_the_order_of_arrival_decides_everything(tmp_path: Path) -> None:
     assert digests[0] == digests[1]
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("stop_after", [0, 1, 3, 5, 7])
 @pytest.mark.parametrize("policy", ["robo_al.testing:FakePolicy", "streamed"])
 def test_a_stopped_campaign_goes_on(tmp_path: Path, stop_after: int, policy: str) -> None:

@@ -75,6 +75,7 @@ def error(model, data) -> np.ndarray:
     return np.sqrt((off**2).mean(0))[:2] / change.std(0)[:2]
 
 
+@pytest.mark.first(6)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("make", MODELS, ids=["gp", "ensemble"])
 def test_what_is_learned_does_not_depend_on_units_and_redundancy(make, kind):

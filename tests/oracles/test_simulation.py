@@ -209,6 +209,7 @@ def test_a_simulation_that_goes_wrong_in_a_batch_is_quarantined_alone(what, thre
         assert_same(results[f"c{i}"], expected[i])
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("name", [FAKE_ENV.name, *(name for name in OURS if is_formula(name))])
 def test_a_formula_on_a_batch_is_what_it_is_alone_to_the_last_bit(name):
     """Scalars and arrays of NumPy differ in one power of a thousand: it takes many steps."""

@@ -12,7 +12,7 @@ QUICK = """--rounds 2 --rollout_steps 12 --initial_rollouts 2 --rollouts_per_rou
 --policy.hidden [8] --policy.worlds 8 --policy.updates_per_transition 0.1""".split()
 
 
-@pytest.mark.first(1)
+@pytest.mark.proof
 @pytest.mark.parametrize("name", ["halfcheetah", "hopper", "reacher_v5", "pusher"])
 def test_a_short_campaign_of_a_shipped_configuration(tmp_path, name):
     config = load_config(name, QUICK)

@@ -229,6 +229,7 @@ def test_altered_evaluation_is_not_shown(tmp_path: Path) -> None:
     assert "There is no video: evaluation of round" in page.text
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("env", "reason"),
     [
@@ -243,6 +244,7 @@ def test_env_that_gives_no_video(env: str, reason: str, tmp_path: Path) -> None:
     assert "return of an evaluation" in page.text
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("oracle", "repeated"),
     [

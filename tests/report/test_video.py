@@ -170,6 +170,7 @@ device: cpu
 """
 
 
+@pytest.mark.proof
 def test_a_campaign_goes_on_without_video_where_mujoco_cannot_draw(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(CAMPAIGN)
     done = subprocess.run(

@@ -59,6 +59,7 @@ def recorded(folder):
 ORACLES = ["simulation", "gymnasium"]
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("oracle", ORACLES)
 def test_an_env_that_returns_its_own_array_is_as_one_that_does_not(tmp_path, oracle):
     one, _ = run(tmp_path / "buffer", "Buffer", oracle=oracle, rollouts_per_round=2)
@@ -200,7 +201,7 @@ def test_it_is_reset_for_each_rollout_and_each_start_that_is_looked_at(
     assert counts("reset") - before == rollouts + evaluations + starts
 
 
-@pytest.mark.first(4)
+@pytest.mark.first(2)
 @pytest.mark.parametrize("oracle", ORACLES)
 @pytest.mark.parametrize("name", ["Goals", "Everything", "Choosing", "Boundless", "Picturing"])
 def test_an_env_of_any_spaces_runs_and_its_facts_are_kept(tmp_path, name, oracle):
