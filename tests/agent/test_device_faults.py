@@ -4,6 +4,7 @@ Each case is a row of the table in docs/reliability.md. The agent, its parent an
 processes of their own; a person mends the device and says `robo-al-agent clear`.
 """
 
+import json
 import os
 import runpy
 import subprocess
@@ -18,7 +19,8 @@ import pytest
 
 person = runpy.run_path(str(Path(__file__).with_name("person.py")))
 run = person["run"]
-process = runpy.run_path(str(Path(__file__).parents[1] / "emulators" / "process.py"))
+EMULATORS = Path(__file__).parents[1] / "emulators"
+process = runpy.run_path(str(EMULATORS / "process.py"))
 STEPS = 80
 PERIOD = 0.1
 TICK = 2 * np.pi / 4096
@@ -85,6 +87,15 @@ MAKE: dict[str, Callable[[Path], Device]] = {
 }
 
 
+BETWEEN = {
+    "feetech": "BetweenFeetech",
+    "dynamixel": "BetweenDynamixel",
+    "ur_rtde": "BetweenUr",
+    "ros2_trajectory": "BetweenRos2",
+}
+"""The same drivers, whose calls misbehave as they are told."""
+
+
 class Rig:
     """An agent with a device, and a host."""
 
@@ -111,6 +122,12 @@ class Rig:
     def finished(self, name: str) -> dict[str, Any]:
         return dict(self.helpers.finished(self.client, name, 90).state.fields)
 
+    def misbehave(self, **how: str) -> None:
+        """Say what the driver's calls do from now on."""
+        temporary = self.agent.folder / "misbehaviour.new"
+        temporary.write_text(json.dumps(how))
+        temporary.replace(self.agent.folder / "misbehaviour.json")
+
     def clear(self) -> "subprocess.CompletedProcess[str]":
         done: subprocess.CompletedProcess[str] = run(self.agent.config, "clear")
         return done
@@ -120,8 +137,11 @@ class Rig:
 def rig(serve: Callable[..., Any], helpers: Any, tmp_path: Path) -> Iterator[Callable[..., Rig]]:
     devices: list[Device] = []
 
-    def make(name: str, before: tuple[str, ...] = ()) -> Rig:
+    def make(name: str, before: tuple[str, ...] = (), between: bool = False) -> Rig:
         device = MAKE[name](tmp_path)
+        if between:
+            device.driver |= {"name": f"{EMULATORS / 'between.py'}:{BETWEEN[name]}"}
+            device.driver |= {"folder": str(tmp_path)}
         devices.append(device)
         for words in before:
             device.emulator(words)
@@ -158,6 +178,7 @@ CASES: dict[tuple[str, str], tuple[list[str], list[str], str]] = {
     ("ur_rtde", "program stopped"): (["stop_program"], [], "program_stopped"),
     ("ros2_trajectory", "frozen"): (["freeze_states"], ["mend"], "stale"),
     ("ros2_trajectory", "connections dropped"): (["drop"], [], "no_reply"),
+    ("ros2_trajectory", "network gone"): (["unplug"], ["plug"], "stale"),
 }
 """What the emulator is told, what mends it, and the fault's code; first one of each device."""
 
@@ -200,6 +221,7 @@ def test_a_fault_in_motion_is_named_and_cleared_once_mended(
         ("feetech", "lose 1", "lose 0"),
         ("dynamixel", "lose 1", "lose 0"),
         ("ur_rtde", "unplug", "plug"),
+        ("ros2_trajectory", "unplug", "plug"),
     ],
 )
 def test_silence_of_two_seconds_is_a_fault_that_can_be_cleared(
@@ -215,6 +237,63 @@ def test_silence_of_two_seconds_is_a_fault_that_can_be_cleared(
     assert lab.clear().stdout == "clear: done\n"
     lab.submit("run/r2", 5, 0.0)
     assert lab.finished("run/r2")["kind"] == "SUCCEEDED"
+
+
+CALLS: dict[str, tuple[dict[str, str], str]] = {
+    "raises": ({"read": "raise"}, "driver_error"),
+    "slow": ({"read": "slow 0.8"}, "stale"),
+    "never returns": ({"read": "hang"}, "hung"),
+    "stop raises": ({"safe_stop": "raise"}, "driver_error"),
+    "stop hangs": ({"safe_stop": "hang"}, "hung"),
+}
+WRONG: dict[tuple[str, str], tuple[dict[str, str], str]] = {
+    **{(name, case): wrong for name in BETWEEN for case, wrong in CALLS.items()},
+    ("feetech", "overruns"): ({"command": "slow 1.5"}, "overrun"),
+    ("dynamixel", "overruns"): ({"command": "slow 1.5"}, "overrun"),
+    ("ur_rtde", "overruns"): ({"command": "slow 3.2"}, "overrun"),
+    # The readings of a trajectory have no deadline of their own; the stop, which reads too, has.
+    ("ros2_trajectory", "overruns"): ({"read": "slow 4.5"}, "hung"),
+}
+"""What a driver's call does, and the fault's code."""
+
+
+@pytest.mark.first(1)
+@pytest.mark.parametrize("name, case", WRONG, ids=lambda word: word.replace(" ", "-"))
+def test_a_call_that_goes_wrong_is_named_and_cleared_once_mended(
+    rig: Callable[..., Rig], name: str, case: str
+) -> None:
+    how, code = WRONG[name, case]
+    lab = rig(name, between=True)
+    lab.submit("run/r1")
+    lab.moves()
+    lab.misbehave(**how)
+    if "safe_stop" in how:
+        lab.agent.operator("abort")
+    state = lab.finished("run/r1")
+    assert state["kind"] == "FAULTED", state
+    assert lab.agent.fault()["code"] == code, (lab.agent.fault(), state)
+    lab.submit("run/r2", 5, 0.0)
+    time.sleep(0.5)
+    rests = lab.device.positions()
+    lab.misbehave()
+    time.sleep(0.5)
+    if name != "ros2_trajectory":  # whose controller finishes by itself what it was told
+        assert np.abs(lab.device.positions() - rests).max() < 0.02
+    cleared = lab.clear()
+    assert cleared.stdout == "clear: done\n", cleared
+    assert lab.finished("run/r2")["kind"] == "SUCCEEDED"
+    assert lab.agent.process.poll() is None
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("name", BETWEEN)
+def test_a_driver_may_print(rig: Callable[..., Rig], name: str) -> None:
+    lab = rig(name, between=True)
+    lab.misbehave(read="print", safe_stop="print")
+    lab.submit("run/r1", 5, 0.0)
+    assert lab.finished("run/r1")["kind"] == "SUCCEEDED"
+    log = (lab.agent.folder / "journal" / "driver.log").read_text()
+    assert "ready? ready?" in log and "a vendor's library speaks" in log
 
 
 @pytest.mark.proof

@@ -25,6 +25,7 @@ answered with the state as a line of JSON:
     reject            goals are rejected
     answer CODE       goals end at once with this error code
     drop              connections are closed
+    unplug, plug      the network is gone: nothing is sent or heard
     mend              all of it works again, and the arm is where it was at first
 """
 
@@ -215,6 +216,8 @@ class Robot:
                     await self.say(bridge, {**message, "msg": older})
 
     async def say(self, bridge: ServerConnection, message: dict) -> None:
+        if "unplug" in self.failures:
+            return
         with contextlib.suppress(ConnectionClosed):
             await bridge.send(json.dumps(message))
 
@@ -226,7 +229,8 @@ class Robot:
         self.subscribers[bridge] = set()
         try:
             async for text in bridge:
-                await self.hear(bridge, json.loads(text))
+                if "unplug" not in self.failures:
+                    await self.hear(bridge, json.loads(text))
         except ConnectionClosed:
             pass
         finally:
@@ -281,6 +285,8 @@ class Robot:
             self.frozen = self.positions.copy()
         elif what == "unblock":
             self.failures.discard("block")
+        elif what == "plug":
+            self.failures.discard("unplug")
         elif what != "state":
             self.failures.add(what)
 
