@@ -33,6 +33,15 @@ def run(config: Path, command: str, *words: str) -> "subprocess.CompletedProcess
     )
 
 
+def question(process: "subprocess.Popen[str]") -> str:
+    """Read what a command says up to its question; what is typed before that is no answer."""
+    assert process.stdout is not None
+    said = ""
+    while not said.endswith("[y/N] ") and (letter := process.stdout.read(1)):
+        said += letter
+    return said
+
+
 def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait until something is true; return it."""
     limit = time.monotonic() + seconds

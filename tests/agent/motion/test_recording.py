@@ -24,6 +24,7 @@ EMULATORS = Path(__file__).parents[2] / "emulators"
 process = runpy.run_path(str(EMULATORS / "process.py"))
 person = runpy.run_path(str(Path(__file__).parents[1] / "person.py"))
 run = person["run"]
+question = person["question"]
 until = person["until"]
 TICK = 2 * np.pi / 4096
 
@@ -460,10 +461,7 @@ def test_in_a_terminal_it_asks_first_and_enter_ends_it(
         ours, its = pty.openpty()
         words = [sys.executable, "-m", "robo_al_agent.cli", "record", str(agent.config)]
         with subprocess.Popen(words, stdin=its, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            asked = ""
-            while not asked.endswith("[y/N] ") and (letter := process.stdout.read(1)):
-                asked += letter
+            asked = question(process)
             os.write(ours, f"{answer}\n".encode())
             if answer == "y":
                 until(lambda: readings(agent) > 5)

@@ -21,6 +21,7 @@ from robo_al_agent.protocol.wire import Message
 
 person = runpy.run_path(str(Path(__file__).parents[1] / "person.py"))
 run = person["run"]
+question = person["question"]
 
 
 def answering(config: Path, answer: str, *words: str, before: str = "") -> tuple[int, str]:
@@ -34,10 +35,7 @@ def answering(config: Path, answer: str, *words: str, before: str = "") -> tuple
         stderr=subprocess.STDOUT,
         text=True,
     )
-    assert process.stdout is not None
-    asked = ""
-    while not asked.endswith("[y/N] ") and (letter := process.stdout.read(1)):
-        asked += letter
+    asked = question(process)
     os.write(ours, f"{answer}\n".encode())
     said, _ = process.communicate(timeout=60)
     os.close(ours)
