@@ -1,6 +1,7 @@
 """Real agents: a server in a process of its own, on a port of its own, with a driver of a file."""
 
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from robo_al_agent.protocol.client import Client, ask
 from robo_al_agent.protocol.keys import make_keys
 from robo_al_agent.protocol.session import Job
 from robo_al_agent.protocol.wire import Message
+
+leave = runpy.run_path(str(Path(__file__).with_name("person.py")))["leave"]
 
 ROBOTS = Path(__file__).with_name("robots.py")
 
@@ -65,7 +68,7 @@ class Served:
         return dict(found)
 
     def robot(self, says: str) -> None:
-        (self.folder / "faults").write_text(says)
+        leave(self.folder / "faults", says)
 
     def log(self) -> list[str]:
         path = self.folder / "log"

@@ -42,6 +42,13 @@ def question(process: "subprocess.Popen[str]") -> str:
     return said
 
 
+def leave(path: Path, words: str) -> None:
+    """Write a file that another process may be reading: it finds the old words or the new ones."""
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.write_text(words)
+    temporary.replace(path)
+
+
 def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait until something is true; return it."""
     limit = time.monotonic() + seconds

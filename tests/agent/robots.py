@@ -67,7 +67,10 @@ class Slider:
         self._open = False
 
     def _said(self) -> str:
-        return self._faults.read_text().strip() if self._faults.exists() else ""
+        try:
+            return self._faults.read_text().strip()
+        except FileNotFoundError:
+            return ""
 
     def _write(self, line: str) -> None:
         with self._log.open("a") as file:

@@ -19,6 +19,7 @@ import pytest
 
 person = runpy.run_path(str(Path(__file__).with_name("person.py")))
 run = person["run"]
+leave = person["leave"]
 EMULATORS = Path(__file__).parents[1] / "emulators"
 process = runpy.run_path(str(EMULATORS / "process.py"))
 STEPS = 80
@@ -124,9 +125,7 @@ class Rig:
 
     def misbehave(self, **how: str) -> None:
         """Say what the driver's calls do from now on."""
-        temporary = self.agent.folder / "misbehaviour.new"
-        temporary.write_text(json.dumps(how))
-        temporary.replace(self.agent.folder / "misbehaviour.json")
+        leave(self.agent.folder / "misbehaviour.json", json.dumps(how))
 
     def clear(self) -> "subprocess.CompletedProcess[str]":
         done: subprocess.CompletedProcess[str] = run(self.agent.config, "clear")

@@ -24,6 +24,7 @@ from robo_al_agent.drivers.loading import make_driver
 EMULATORS = Path(__file__).parents[1] / "emulators"
 person = runpy.run_path(str(Path(__file__).with_name("person.py")))
 run = person["run"]
+leave = person["leave"]
 process = runpy.run_path(str(EMULATORS / "process.py"))
 misbehaving = runpy.run_path(str(EMULATORS / "misbehaving.py"))
 STEPS, PERIOD = 120, 0.1
@@ -72,9 +73,7 @@ class Unruly:
         self.start = [0.0, 0.0]
 
     def tell(self, words: str) -> None:
-        temporary = self.folder / "misbehaviour.new"
-        temporary.write_text(words)
-        temporary.replace(self.folder / "misbehaviour.json")
+        leave(self.folder / "misbehaviour.json", words)
 
     def places(self) -> np.ndarray:
         """Return where the joints really are (1e-3 rad)."""
@@ -228,7 +227,7 @@ def test_a_stop_that_fails_at_one_device_stops_the_other(
     rig.devices["hand"].tell(json.dumps({"safe_stop": how, "command": "drop"}))
     robot = rig.devices["hand"].folder / "robot.json"
     far = {"from": [0.1, 0.0], "to": [0.9, 0.9], "at": time.monotonic(), "seconds": 9.0}
-    robot.write_text(json.dumps(far))  # it arrives there in nine seconds
+    leave(robot, json.dumps(far))  # it arrives there in nine seconds
     rig.agent.operator("abort")
     until = time.monotonic() + 20
     while not rig.devices["arm"].stands():
@@ -303,7 +302,7 @@ def test_a_joint_of_one_device_is_led_back_into_its_limits(pair: Callable[..., P
     assert "joint pan is at 1" in done.stdout and done.returncode == 0, done
     assert 0.8 < (rig.devices["arm"].places()[0] - 2048) * TICK < 0.9
     robot = rig.devices["hand"].folder / "robot.json"
-    robot.write_text(json.dumps({"from": [1.2, 0.0], "to": [1.2, 0.0]}))
+    leave(robot, json.dumps({"from": [1.2, 0.0], "to": [1.2, 0.0]}))
     places = rig.devices["arm"].places()
     done = rig.command("recover")
     assert done.returncode == 1 and "hand: its driver cannot lead a joint back" in done.stderr

@@ -22,6 +22,7 @@ from robo_al_agent.errors import WireError
 
 person = runpy.run_path(str(Path(__file__).with_name("person.py")))
 run = person["run"]
+leave = person["leave"]
 ROBOT = Path(__file__).parents[1] / "emulators" / "misbehaving.py"
 STEPS = 160
 """Of a rollout that lasts long enough for anything to go wrong."""
@@ -40,9 +41,7 @@ class Lab:
         self.agent = serve(driver=driver, envelope=envelope, **options)
 
     def misbehave(self, **how: str) -> None:
-        temporary = self.folder / "misbehaviour.new"
-        temporary.write_text(json.dumps(how))
-        temporary.replace(self.folder / "misbehaviour.json")
+        leave(self.folder / "misbehaviour.json", json.dumps(how))
 
     def log(self) -> list[dict[str, Any]]:
         path = self.folder / "log"
@@ -174,7 +173,7 @@ def test_a_stop_that_fails_is_a_fault(lab: Callable[..., Lab], how: str) -> None
     rig.misbehave(safe_stop=how, command="drop")
     robot = json.loads((rig.folder / "robot.json").read_text())
     robot |= {"to": [0.8, 0.8], "at": time.monotonic(), "seconds": 5.0}
-    (rig.folder / "robot.json").write_text(json.dumps(robot))
+    leave(rig.folder / "robot.json", json.dumps(robot))
     rig.agent.operator("abort")
     state = rig.helpers.finished(client, "run/far", 60).state.fields
     assert state["kind"] == "FAULTED", state

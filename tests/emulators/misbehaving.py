@@ -87,8 +87,8 @@ class Misbehaving:
 
     def fault(self):
         self.behave("fault")
-        path = self.folder / "fault"
-        return Fault(path.read_text(), "the robot says so") if path.exists() else None
+        code = self.text("fault")
+        return Fault(code, "the robot says so") if code else None
 
     def clear_fault(self, operator):
         self.behave("clear_fault")
@@ -98,10 +98,16 @@ class Misbehaving:
 
     # ---------------------------------------------------------------- the robot
 
+    def text(self, name):
+        """Return what a file says, nothing where there is none: it may be taken away at any time."""
+        try:
+            return (self.folder / name).read_text()
+        except FileNotFoundError:
+            return ""
+
     def now(self):
         """Return positions and velocities as they really are."""
-        path = self.folder / "robot.json"
-        robot = json.loads(path.read_text()) if path.exists() else {"from": [0, 0], "to": [0, 0]}
+        robot = json.loads(self.text("robot.json") or '{"from": [0, 0], "to": [0, 0]}')
         start, end = np.array(robot["from"], float), np.array(robot["to"], float)
         share = (time.monotonic() - robot.get("at", 0)) / robot.get("seconds", 1)
         if share >= 1:
@@ -121,8 +127,7 @@ class Misbehaving:
     # ---------------------------------------------------------------- the misbehaviour
 
     def behave(self, method):
-        path = self.folder / "misbehaviour.json"
-        told = json.loads(path.read_text()) if path.exists() else {}
+        told = json.loads(self.text("misbehaviour.json") or "{}")
         how, *numbers = told.get(method, "").split() or [""]
         if how == "gone" or (self.lost and method != "connect"):
             self.lost = True

@@ -23,8 +23,11 @@ from robo_al_agent.sensors.camera import OpenCVCamera
 
 
 def behave(told):
-    path = Path(told)
-    how, *numbers = (path.read_text().split() if path.exists() else []) or [""]
+    try:
+        words = Path(told).read_text()
+    except FileNotFoundError:
+        words = ""
+    how, *numbers = words.split() or [""]
     if how == "hang":
         time.sleep(10**6)
     if how == "hold":

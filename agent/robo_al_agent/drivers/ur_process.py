@@ -11,12 +11,14 @@ input, one answer with the request's number on standard output. At the end of it
 agent has died, it stops the arm and ends the control script. Imports nothing of the agent.
 """
 
+import contextlib
 import json
 import os
 import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 VARIABLES = [
@@ -144,8 +146,31 @@ class Arm:
             self.control.kickWatchdog()
 
 
+def attend(arm: Arm, say: Callable[[int, dict[str, Any]], None]) -> None:
+    """Answer until the input ends."""
+    while True:
+        asked, _, _ = select.select([sys.stdin], [], [], arm.watchdog_seconds / 8)
+        if asked:
+            line = sys.stdin.readline()
+            if not line:
+                return
+            say(*answered(arm, json.loads(line)))
+        if arm.lost():
+            os._exit(3)
+        arm.look()
+        arm.kick()
+
+
+def answered(arm: Arm, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Do what is asked; return the request's number and the answer or the error."""
+    try:
+        return request["number"], {"answer": arm.answer(request)}
+    except Exception as error:
+        return request["number"], {"error": str(error)}
+
+
 def serve(hostname: str, watchdog_seconds: float) -> None:
-    """Answer until the input ends or the connection is lost."""
+    """Answer until the agent has died or the connection is lost; then stop the arm."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # the client writes on standard output
 
@@ -159,21 +184,8 @@ def serve(hostname: str, watchdog_seconds: float) -> None:
         say(0, {"error": str(error)})
         return
     say(0, {"answer": True})
-    while True:
-        asked, _, _ = select.select([sys.stdin], [], [], watchdog_seconds / 8)
-        if asked:
-            line = sys.stdin.readline()
-            if not line:
-                break
-            request = json.loads(line)
-            try:
-                say(request["number"], {"answer": arm.answer(request)})
-            except Exception as error:
-                say(request["number"], {"error": str(error)})
-        if arm.lost():
-            os._exit(3)
-        arm.look()
-        arm.kick()
+    with contextlib.suppress(BrokenPipeError):  # the agent died before it read an answer
+        attend(arm, say)
     signal.alarm(LAST_WORDS)  # ends this process, should the client wait for ever
     if arm.control is not None:
         arm.control.servoStop(DECELERATION)

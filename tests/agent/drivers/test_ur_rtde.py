@@ -1,5 +1,6 @@
 """The real client ur-rtde against an emulated controller, each in a process of its own."""
 
+import json
 import os
 import runpy
 import signal
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from robo_al_agent.conformance import check_driver
+from robo_al_agent.drivers import ur_process
 from robo_al_agent.drivers.ur_rtde import UrRtde
 from robo_al_agent.errors import DriverError, SetupError
 
@@ -178,6 +180,26 @@ def test_stops_at_once_when_the_agent_dies(emulator):
         agent.send_signal(signal.SIGKILL)
     await_that(lambda: emulator.state()["runtime"] == STOPPED)
     await_that(lambda: not moving(emulator))
+    assert emulator.state()["watchdog_stops"] == before
+
+
+def test_stops_at_once_when_the_agent_dies_before_it_reads_an_answer(emulator):
+    before = emulator.state()["watchdog_stops"]
+    command = [sys.executable, ur_process.__file__, emulator.host, "0.5"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as client:
+
+        def ask(what, *numbers):
+            client.stdin.write(json.dumps({"number": 1, "do": what, "with": numbers}) + "\n")
+            client.stdin.flush()
+
+        client.stdout.readline()
+        ask("start")
+        assert json.loads(client.stdout.readline())["answer"]
+        client.stdout.close()
+        ask("state", -1.0, 0.1)
+        assert client.wait(60) == 0
+    await_that(lambda: emulator.state()["runtime"] == STOPPED)
     assert emulator.state()["watchdog_stops"] == before
 
 

@@ -24,6 +24,7 @@ EMULATORS = Path(__file__).parents[2] / "emulators"
 process = runpy.run_path(str(EMULATORS / "process.py"))
 person = runpy.run_path(str(Path(__file__).parents[1] / "person.py"))
 run = person["run"]
+leave = person["leave"]
 question = person["question"]
 until = person["until"]
 TICK = 2 * np.pi / 4096
@@ -243,8 +244,7 @@ def rig(serve: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
 
 
 def misbehave(folder: Path, **how: str) -> None:
-    (folder / "new").write_text(json.dumps(how))
-    (folder / "new").replace(folder / "misbehaviour.json")
+    leave(folder / "misbehaviour.json", json.dumps(how))
 
 
 def done(folder: Path) -> list[str]:
@@ -260,7 +260,7 @@ def test_a_driver_that_cannot_let_go_is_only_read(
     led = record(agent.config).begun()
     assert "this driver cannot let go of the robot: it is only read" in led.said.decode()
     moved = {"from": [0, 0], "to": [0.5, 0], "at": time.monotonic(), "seconds": 0.5}
-    (tmp_path / "robot.json").write_text(json.dumps(moved))  # led by its vendor's own means
+    leave(tmp_path / "robot.json", json.dumps(moved))  # led by its vendor's own means
     until(lambda: time.monotonic() > moved["at"] + 0.6 and readings(agent) > 20)
     led.ended()
     assert (tmp_path / "log").read_text() == before, "nothing was commanded"

@@ -19,6 +19,7 @@ from robo_al_agent.errors import AgentError
 
 person = runpy.run_path(str(Path(__file__).parents[1] / "person.py"))
 run = person["run"]
+leave = person["leave"]
 until = person["until"]
 ROOT = Path(__file__).parents[3]
 EMULATORS = ROOT / "tests" / "emulators"
@@ -87,7 +88,7 @@ def test_a_sensor_that_goes_wrong_ends_a_rollout_with_its_name(
     agent = serve(sensors=wrist(tmp_path))
     client = agent.client()
     begin(client, helpers, "run/r1")
-    (tmp_path / "told").write_text(how)
+    leave(tmp_path / "told", how)
     job = helpers.finished(client, "run/r1", 30)
     state = job.state.fields
     assert state["kind"] == "FAULTED" and "sensor wrist" in state["reason"], state
@@ -112,7 +113,7 @@ def test_a_sensor_that_is_not_required_is_noted_and_delays_nothing(
     agent = serve(sensors=wrist(tmp_path, required=False))
     client = agent.client()
     begin(client, helpers, "run/r1", 300)
-    (tmp_path / "told").write_text(how)
+    leave(tmp_path / "told", how)
     job = helpers.finished(client, "run/r1", 60)
     assert job.state.fields["kind"] == "SUCCEEDED"
     sensed = job.result.arrays["sensors"]
@@ -131,7 +132,7 @@ def test_a_sensor_that_is_not_required_is_noted_and_delays_nothing(
 def test_a_sensor_that_is_not_there_keeps_the_agent_up_and_is_named(
     serve: Callable[..., Any], tmp_path: Path
 ) -> None:
-    (tmp_path / "told").write_text("gone")
+    leave(tmp_path / "told", "gone")
     agent = serve(sensors=wrist(tmp_path))
     fault = agent.status()["fault"]
     assert fault["message"].startswith("sensor wrist: connect: OSError: [Errno 5]")
@@ -148,7 +149,7 @@ def test_a_trajectory_of_the_controllers_is_ended_as_well(
     moving = 0.0004 * np.arange(1, 501)[:, None] * np.ones(2)
     client.submit("run/r1", helpers.content(500), {"actions": moving})
     until(lambda: '"execute"' in (tmp_path / "log").read_text())
-    (tmp_path / "told").write_text("gone")
+    leave(tmp_path / "told", "gone")
     job = helpers.finished(client, "run/r1", 60)
     assert job.state.fields["kind"] == "FAULTED" and "sensor wrist" in job.state.fields["reason"]
     robot = json.loads((tmp_path / "robot.json").read_text())
@@ -240,7 +241,7 @@ def test_check_says_what_is_wrong_with_a_sensor(
     tmp_path: Path, how: str, wrong: str | None
 ) -> None:
     told = tmp_path / "told"
-    told.write_text(how)
+    leave(told, how)
     what, parameters = (
         f"{EMULATORS / 'sensors.py'}:ForceTorque",
         json.dumps({"told": str(told), "rate": 50}),
@@ -261,7 +262,7 @@ def test_check_looks_at_the_sensors_of_an_agent(
     helpers.end(agent.process)
     done = run(agent.config, "check")
     assert done.returncode == 0 and "sensor wrist: fx N, fy N" in done.stdout, done
-    (tmp_path / "told").write_text("gone")
+    leave(tmp_path / "told", "gone")
     done = run(agent.config, "check")
     assert done.returncode != 0 and "sensor wrist: ForceTorque.connect" in done.stderr, done
 
@@ -354,7 +355,7 @@ def test_a_camera_that_goes_wrong_ends_a_rollout_with_its_name(
     agent = serve(sensors=overview(tmp_path, video))
     client = agent.client()
     begin(client, helpers, "run/r1")
-    (tmp_path / "told").write_text(how)
+    leave(tmp_path / "told", how)
     job = helpers.finished(client, "run/r1", 30)
     assert job.state.fields["kind"] == "FAULTED" and "sensor overview" in job.state.fields["reason"]
     assert agent.status()["fault"]["code"] == CAMERA_CASES[how]
@@ -369,7 +370,7 @@ def test_a_camera_that_goes_wrong_ends_a_rollout_with_its_name(
 def test_a_camera_that_hangs_and_is_not_required_delays_nothing(
     serve: Callable[..., Any], helpers: Any, tmp_path: Path, video: Path
 ) -> None:
-    (tmp_path / "told").write_text("hang")
+    leave(tmp_path / "told", "hang")
     agent = serve(sensors=overview(tmp_path, video, required=False))
     client = agent.client()
     client.submit("run/r1", helpers.content(60), still(60))
