@@ -99,7 +99,7 @@ class Misbehaving:
     # ---------------------------------------------------------------- the robot
 
     def text(self, name):
-        """Return what a file says, nothing where there is none: it may be taken away at any time."""
+        """Return what a file says, nothing where there is none: it may be gone at any time."""
         try:
             return (self.folder / name).read_text()
         except FileNotFoundError:
