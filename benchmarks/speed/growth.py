@@ -92,7 +92,7 @@ def run(quick: bool) -> Result:
         def turn() -> dict[str, float]:
             before = campaign.clock.seconds
             limit = campaign.rounds + 1
-            campaign.settings = replace(campaign.settings, rounds=limit)
+            campaign.settings = campaign.settings.model_copy(update={"rounds": limit})
             loop.run(campaign, oracle, lambda event: None)
             return {name: s - before[name] for name, s in campaign.clock.seconds.items()}
 

@@ -55,7 +55,9 @@ class Clocks:
                 self.seconds[part] += time.perf_counter() - began - counted
                 self._inside = False
             if (part, getattr(method, "__name__", "")) == ("planner", "start"):
-                made.act = self._timed(part, made.act)
+                for act in ("act", "act_on"):
+                    if hasattr(made, act):
+                        setattr(made, act, self._timed(part, getattr(made, act)))
             return made
 
         return timed

@@ -102,11 +102,12 @@ def _alternatives(
     name: str, rollouts: int, steps: int, stack: ExitStack, result: Result
 ) -> dict[str, Run]:
     # silent, also in processes, where MuJoCo would write its warnings into the working folder
-    make = partial(make_env, EnvSpec(f"gymnasium:{name}", {"max_episode_steps": steps + 1}))
+    spec = EnvSpec(f"gymnasium:{name}", {"max_episode_steps": steps + 1})
+    make = partial(make_env, spec)
     env = make()
     stack.callback(env.close)
     policy, workers = Policy(env), min(WORKERS, rollouts)
-    oracle = stack.enter_context(SimulationOracle(EnvSpec(f"gymnasium:{name}"), CORES))
+    oracle = stack.enter_context(SimulationOracle(spec, CORES))
     vectors: dict[str, Any] = {
         SYNC: gymnasium.vector.SyncVectorEnv([make] * rollouts),
         # not by forking: this process has threads

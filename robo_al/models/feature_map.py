@@ -98,6 +98,8 @@ class FeatureMap:
         return [torch.sin(angles), torch.cos(angles)]
 
     def _scaled(self, actions: Float[Tensor, "*batch A"]) -> Float[Tensor, "*batch A"]:
+        if not any(self.center) and set(self.half_range) == {1.0}:
+            return actions
         place = (actions.dtype, actions.device)
         center, half_range = (_limits(v, *place) for v in (self.center, self.half_range))
         return (actions - center) / half_range

@@ -16,7 +16,6 @@ it leaves over is the model's to learn, with its uncertainty.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from torch import Tensor
 from robo_al.models.feature_map import FeatureMap
 from robo_al.models.pursuit import EXACT, pursue
 from robo_al.models.resident import Steps
+from robo_al.models.terms import LINEAR, NORM, SQUARE, Term, TermSum
 from robo_al.types import TerminationFunction
 
 WIDEST = 3
@@ -41,29 +41,6 @@ ENOUGH = 0.5
 is held out, only an exact one is believed."""
 NOTHING_LEFT = 1e-4
 """Share of an output's deviation, at the most, that is not worth learning."""
-
-LINEAR, NORM, SQUARE = range(3)
-"""Kinds of terms."""
-
-
-class Term(NamedTuple):
-    """One term of a formula, of a run of components and perhaps its distance to another."""
-
-    kind: int
-    first: int = 0
-    second: int = -1
-    """-1: none, so the length of the first run."""
-    width: int = 1
-
-    def __call__(self, z: Float[Tensor, "*batch Z"]) -> Float[Tensor, "*batch"]:
-        """Return its value for components z."""
-        run = z[..., self.first : self.first + self.width]
-        if self.second >= 0:
-            run = run - z[..., self.second : self.second + self.width]
-        if self.kind == LINEAR:
-            return run[..., 0]
-        square = run.square().sum(-1)
-        return square.sqrt() if self.kind == NORM else square
 
 
 class RewardFormula:
@@ -82,8 +59,8 @@ class RewardFormula:
         termination: TerminationFunction | None = None,
     ) -> None:
         self._inputs = inputs
-        self._terms = [Term(*map(int, row)) for row in state["formula_terms"].tolist()]
-        self._weights = state["formula_weights"].tolist()
+        terms = [Term(*map(int, row)) for row in state["formula_terms"].tolist()]
+        self._sum = TermSum(terms, state["formula_weights"].tolist())
         self._bias = float(state["formula_bias"])
         self._end = float(state["formula_end"])
         self._termination = termination
@@ -114,9 +91,7 @@ class RewardFormula:
             ended: [...] which ended their rollout; None: as the termination has it.
         """
         z = self._inputs.components(next_observations, actions.to(next_observations))
-        total = torch.full_like(z[..., 0], self._bias)
-        for term, weight in zip(self._terms, self._weights, strict=True):
-            total = total + weight * term(z)
+        total = self._sum(z) + self._bias
         if not self._end:
             return total
         if ended is None and self._termination is not None:

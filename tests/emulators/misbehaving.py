@@ -30,6 +30,14 @@ import numpy as np
 from robo_al_agent.robot import Ended, Fault, Joint, RobotSpec, Sample
 
 
+def text(path):
+    """Return what a file says, nothing where there is none: it may be taken away at any time."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
 class Misbehaving:
     """Two joints that go evenly to where they are sent."""
 
@@ -87,7 +95,7 @@ class Misbehaving:
 
     def fault(self):
         self.behave("fault")
-        code = self.text("fault")
+        code = text(self.folder / "fault")
         return Fault(code, "the robot says so") if code else None
 
     def clear_fault(self, operator):
@@ -98,16 +106,9 @@ class Misbehaving:
 
     # ---------------------------------------------------------------- the robot
 
-    def text(self, name):
-        """Return what a file says, nothing where there is none: it may be gone at any time."""
-        try:
-            return (self.folder / name).read_text()
-        except FileNotFoundError:
-            return ""
-
     def now(self):
         """Return positions and velocities as they really are."""
-        robot = json.loads(self.text("robot.json") or '{"from": [0, 0], "to": [0, 0]}')
+        robot = json.loads(text(self.folder / "robot.json") or '{"from": [0, 0], "to": [0, 0]}')
         start, end = np.array(robot["from"], float), np.array(robot["to"], float)
         share = (time.monotonic() - robot.get("at", 0)) / robot.get("seconds", 1)
         if share >= 1:
@@ -127,7 +128,7 @@ class Misbehaving:
     # ---------------------------------------------------------------- the misbehaviour
 
     def behave(self, method):
-        told = json.loads(self.text("misbehaviour.json") or "{}")
+        told = json.loads(text(self.folder / "misbehaviour.json") or "{}")
         how, *numbers = told.get(method, "").split() or [""]
         if how == "gone" or (self.lost and method != "connect"):
             self.lost = True
