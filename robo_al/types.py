@@ -219,7 +219,7 @@ class ClosedLoop:
     member: int
     """The posterior sample that the policy takes for the truth, or `MEAN`."""
     policy: str = ""
-    """Its role in the campaign, `policy` or `explorer`; empty: that of whoever proposed it."""
+    """Its role in the campaign, `policy` or `explorer`; empty: that of whoever requested it."""
     weights: str | None = None
     """What tells which learned numbers it acts by, the `model_hash` of the ledger where there is
     one; None: those of the moment."""
@@ -265,7 +265,7 @@ class Trajectory:
     observations: Float[np.ndarray, "T+1 O"]
     actions: Float[np.ndarray, "T A"]
     """What was sent to the robot, after clipping to the limits: dynamics are learned on these."""
-    proposed: Float[np.ndarray, "T A"]
+    requested: Float[np.ndarray, "T A"]
     """What the controller asked for."""
     rewards: Float[np.ndarray, "T"]
     terminated: bool = False

@@ -71,7 +71,7 @@ def fill(campaign: Campaign, until: int) -> None:
         made = Trajectory(
             first.observations + draw.normal(0, 0.1, shape),
             draw.uniform(-1, 1, first.actions.shape),
-            first.proposed,
+            first.requested,
             draw.normal(size=len(first.rewards)),
         )
         campaign.dataset.record(fresh, Outcome(fresh.id, made, 1.0), 0.0, 1.0)

@@ -113,7 +113,7 @@ class Campaign:
         self.settings = settings
         self.observers: list[Observer] = []
         """Told what happens, each after it was kept with the run."""
-        self._log = EventLog(dataset.folder, dataset.epoch)
+        self._log = EventLog(dataset.folder, dataset.opening)
         self.refusal: Refuses | None = None
         """Says which candidates its oracle would execute, if it can; others are not selected."""
         self.acting: dict[str, Acting] = {}
@@ -430,7 +430,9 @@ class Campaign:
             for candidate in candidates:
                 row = ledger.row(RolloutRow, candidate.id)
                 if row is not None and row.state in ("selected", "dispatched"):
-                    ledger.update(RolloutRow, row.id, state="dispatched", epoch=self.dataset.epoch)
+                    ledger.update(
+                        RolloutRow, row.id, state="dispatched", opening=self.dataset.opening
+                    )
                     self._dispatched[row.id] = time.monotonic()
 
     def _contexts(self, index: int, beside: Sequence[Chosen] = ()) -> list[Context]:

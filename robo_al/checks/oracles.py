@@ -168,10 +168,10 @@ def _check_trajectory(subject: Subject, candidate: Candidate, trajectory: Trajec
     if isinstance(candidate.controller, OpenLoop):
         sizes = candidate.controller.actions.shape[1:]
         asked = candidate.controller.actions[:steps]
-        same = np.array_equal(trajectory.proposed, asked)
-        subject.need(same, "proposed are not the actions that the candidate asked for")
+        same = np.array_equal(trajectory.requested, asked)
+        subject.need(same, "requested are not the actions that the candidate asked for")
     subject.array("actions", trajectory.actions, (steps, *sizes))
-    subject.array("proposed", trajectory.proposed, (steps, *sizes))
+    subject.array("requested", trajectory.requested, (steps, *sizes))
     subject.array("rewards", trajectory.rewards, (steps,))
     subject.need(steps <= candidate.horizon, f"{candidate.id!r} went on after its horizon")
 
@@ -180,5 +180,5 @@ def _same(one: Trajectory | Failure, other: Trajectory | Failure) -> bool:
     """Whether two executions gave the same, bit for bit."""
     if isinstance(one, Failure) or isinstance(other, Failure):
         return type(one) is type(other)
-    names = ("observations", "actions", "proposed", "rewards")
+    names = ("observations", "actions", "requested", "rewards")
     return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in names)

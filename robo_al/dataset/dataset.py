@@ -114,7 +114,7 @@ class Dataset(Rollouts):
         if last is None or last.text != text:
             with self.ledger.transaction():
                 number = 1 if last is None else last.number + 1
-                self.ledger.insert(_configuration(number, text, self.epoch))
+                self.ledger.insert(_configuration(number, text, self.opening))
 
     # ------------------------------------------------------------ evaluations and weights
 
@@ -248,5 +248,5 @@ def _make_folders(folder: Path, ledger: Ledger) -> None:
             path.mkdir()
 
 
-def _configuration(number: int, text: str, epoch: int | None) -> ConfigurationRow:
-    return ConfigurationRow(number, text, hashlib.sha256(text.encode()).hexdigest(), epoch)
+def _configuration(number: int, text: str, opening: int | None) -> ConfigurationRow:
+    return ConfigurationRow(number, text, hashlib.sha256(text.encode()).hexdigest(), opening)

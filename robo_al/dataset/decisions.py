@@ -86,7 +86,7 @@ _OF_EXECUTION = (
     "reason",
     "robot_seconds",
     "wall_seconds",
-    "epoch",
+    "opening",
     "sequence",
     "details",
     "signals",
@@ -147,10 +147,10 @@ def take(dataset: Dataset, opening: bool) -> list[DecisionRow]:
             CHOICES[decision.choice](dataset, decision.rollout)
         except (UserError, IntegrityError) as error:
             refused = str(error)
-        changes = {"taken": dataset.epoch, "refused": refused}
+        changes = {"taken": dataset.opening, "refused": refused}
         with dataset.ledger.transaction():
             dataset.ledger.update(DecisionRow, decision.number, **changes)
-        taken.append(replace(decision, taken=dataset.epoch, refused=refused))
+        taken.append(replace(decision, taken=dataset.opening, refused=refused))
     return taken
 
 

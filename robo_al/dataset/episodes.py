@@ -16,11 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from robo_al.dataset.measured import EPISODE_COLUMNS
+from robo_al.dataset.measured import EPISODE_COLUMNS, REQUESTED
 from robo_al.dataset.signals import read_signals, signal_columns
 from robo_al.types import Failure, Film, Task, Trajectory
 
 _FORMAT = "robo-al episodes 1"
+_REQUESTED_BEFORE = "proposed"
+"""What an earlier robo-al called that column of its files."""
 
 
 def encode(trajectories: Sequence[Trajectory], metadata: Mapping[str, Any]) -> bytes:
@@ -80,9 +82,12 @@ def decode(data: bytes) -> tuple[list[Trajectory], dict[str, Any]]:
     trajectories = []
     for i, ended in enumerate(terminated):
         part = table.slice(starts[i], starts[i + 1] - starts[i])
-        observations, actions, proposed = (_matrix(part[name]) for name in EPISODE_COLUMNS[:3])
+        asked = REQUESTED if REQUESTED in part.column_names else _REQUESTED_BEFORE
+        observations, actions, requested = (
+            _matrix(part[name]) for name in ("observation", "action", asked)
+        )
         rewards = np.array(part["reward"].drop_null().to_numpy())
-        arrays = observations, actions, proposed, rewards
+        arrays = observations, actions, requested, rewards
         signals = read_signals(part, layout[i])
         film = None if films[i] is None else Film(Path(), films[i])
         trajectories.append(Trajectory(*arrays, ended, truncated[i], signals, film))
@@ -117,10 +122,10 @@ def examine(
         if isinstance(result, Failure):
             return replace(result, partial=None, reason=f"{result.reason}; {reason}")
         return Failure("quarantined", reason)
-    observations, actions, proposed, rewards = arrays
+    observations, actions, requested, rewards = arrays
     ends = bool(trajectory.terminated), bool(trajectory.truncated)
     measured = trajectory.signals, trajectory.film
-    trajectory = Trajectory(observations, actions, proposed, rewards, *ends, *measured)
+    trajectory = Trajectory(observations, actions, requested, rewards, *ends, *measured)
     if isinstance(result, Failure):
         return replace(result, partial=trajectory)
     found = fault(trajectory, len(task.channels), len(task.action_low), horizon)
@@ -178,6 +183,6 @@ def _arrays(trajectory: Trajectory) -> tuple[Any, Any, Any, Any]:
     return (
         trajectory.observations,
         trajectory.actions,
-        trajectory.proposed,
+        trajectory.requested,
         trajectory.rewards,
     )

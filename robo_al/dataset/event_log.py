@@ -29,7 +29,7 @@ class Happened:
     event: Event
     at: str
     """UTC, as ISO 8601 says it: for people, and nothing is decided by it."""
-    epoch: int
+    opening: int
     """Which opening of the folder it happened in."""
 
 
@@ -40,15 +40,15 @@ class EventLog:
 
     Args:
         folder: of the run, locked for this process.
-        epoch: which opening of it this is.
+        opening: which opening of it this is.
 
     Raises:
         StorageError: the file is there, and cannot be written.
     """
 
-    def __init__(self, folder: Path, epoch: int) -> None:
+    def __init__(self, folder: Path, opening: int) -> None:
         self._path = folder / EVENTS
-        self._epoch = epoch
+        self._opening = opening
         self._waiting = b""
         if is_there(self._path):
             _take_away_part(self._path)
@@ -58,7 +58,7 @@ class EventLog:
         if isinstance(event, _PASSING):
             return
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = {"at": at, "epoch": self._epoch, "kind": type(event).__name__, **_said(event)}
+        line = {"at": at, "opening": self._opening, "kind": type(event).__name__, **_said(event)}
         self._waiting += json.dumps(line, ensure_ascii=False).encode() + b"\n"
         try:
             append(self._path, self._waiting)
@@ -92,13 +92,14 @@ def read_events(folder: Path, find: Callable[[type, Any], Any]) -> Iterator[Happ
         kind = _KINDS.get(told.pop("kind", ""))
         if kind is None:
             continue  # of a later version, or damaged by a power cut
-        at, epoch = told.pop("at"), told.pop("epoch")
+        opening = told.pop("opening", None) or told.pop("epoch")  # as an earlier robo-al wrote
+        at = told.pop("at")
         values = {key: tuple(x) if isinstance(x, list) else x for key, x in told.items()}
         if "key" in values:
             (field,) = fields(kind)
             values = {field.name: find(kind, values["key"])}
         if None not in values.values():
-            yield Happened(kind(**values), at, epoch)
+            yield Happened(kind(**values), at, opening)
 
 
 def _said(event: Event) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def transitions(episodes: Mapping[str, Trajectory]) -> "pd.DataFrame":
             "step": np.arange(episode.steps),
             "observation": episode.observations[:-1],
             "action": episode.actions,
-            "proposed": episode.proposed,
+            "requested": episode.requested,
             "reward": episode.rewards,
             "next_observation": episode.observations[1:],
             "terminated": episode.ends,

@@ -58,7 +58,7 @@ __all__ = [
 FORMAT = 3
 """Version of the run folder's format, in `PRAGMA user_version`."""
 
-_VOLATILE = {"wall_seconds", "epoch", "sequence", "record"}
+_VOLATILE = {"wall_seconds", "opening", "sequence", "record"}
 """Columns that depend on the clock, on interruptions or on the order of completion."""
 
 
@@ -169,7 +169,7 @@ class Ledger:
         )
         assert cursor.rowcount == 1, f"{table.__name__} {key}"
 
-    def new_epoch(self) -> int:
+    def new_opening(self) -> int:
         """Count this opening; return its number, from 1."""
         with self.transaction():
             cursor = self._connection.execute("INSERT INTO openings DEFAULT VALUES")

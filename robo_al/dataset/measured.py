@@ -17,7 +17,8 @@ from robo_al.dataset.rows import RolloutRow
 from robo_al.errors import UserError
 from robo_al.types import Label, Scalar, Trajectory
 
-EPISODE_COLUMNS = ("observation", "action", "proposed", "reward")
+REQUESTED = "requested"
+EPISODE_COLUMNS = ("observation", "action", REQUESTED, "reward")
 """Of an episode's file, which has a further one for each signal."""
 _TAKEN_BY_STEPS = ("trajectory", "rollout", "step", "terminated", *EPISODE_COLUMNS)
 _TAKEN_BY_ROLLOUTS = (

@@ -28,7 +28,7 @@ class Rollouts:
     def __init__(self, folder: Path, ledger: Ledger) -> None:
         self.folder = folder
         self.ledger = ledger
-        self.epoch = ledger.new_epoch()
+        self.opening = ledger.new_opening()
         """Which opening of the folder this is, from 1."""
         self._trajectories: dict[str, Trajectory] = {}
         self._recorded = ledger.episodes()
@@ -81,7 +81,7 @@ class Rollouts:
                 realised_information=information,
                 robot_seconds=outcome.robot_seconds,
                 wall_seconds=wall_seconds,
-                epoch=self.epoch,
+                opening=self.opening,
                 sequence=self.ledger.next_sequence(),
                 details=to_json(outcome.details) if outcome.details else row.details,
                 signals=to_json(signals) if signals else None,

@@ -73,7 +73,7 @@ class RolloutRow:
     robot_seconds: float | None = None
     wall_seconds: float | None = None
     """From dispatch to recording."""
-    epoch: int | None = None
+    opening: int | None = None
     """Which opening of the folder dispatched it last."""
     sequence: int | None = None
     """Order of recording, from 1."""
@@ -156,7 +156,7 @@ class ConfigurationRow:
     """As YAML, with every default filled in."""
     sha256: str
     """Of the text."""
-    epoch: int | None = None
+    opening: int | None = None
     """Which opening of the folder found it changed; null at the creation."""
 
 

@@ -5,6 +5,8 @@ from dataclasses import fields
 
 from robo_al.dataset.rows import TABLES, RolloutState
 
+_FORMER = {"opening": "epoch"}
+"""What an earlier robo-al called a column."""
 _SQL = {int: "INTEGER", float: "REAL", str: "TEXT"}
 _INDEXES = (
     'recorded ON rollouts (state, round, "index", id, sha256, steps)',
@@ -29,7 +31,13 @@ def make_tables(connection: sqlite3.Connection) -> None:
         columns = _columns(table)
         wanted = ", ".join(columns.values())
         connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({wanted}) STRICT")
-        for missing in columns.keys() - _present(connection, table):
+        present = _present(connection, table)
+        for column in columns.keys() & _FORMER.keys():
+            former = _FORMER[column]
+            if former in present:
+                connection.execute(f"ALTER TABLE {name} RENAME COLUMN {former} TO {column}")
+                present.add(column)
+        for missing in columns.keys() - present:
             connection.execute(f"ALTER TABLE {name} ADD COLUMN {columns[missing]}")
     connection.execute("CREATE TABLE IF NOT EXISTS openings (epoch INTEGER PRIMARY KEY)")
     for index in _INDEXES:
@@ -44,9 +52,15 @@ def selection(connection: sqlite3.Connection, table: type) -> str:
     """
     present = _present(connection, table)
     names = [field.name for field in fields(table)]
-    read = [f'"{name}"' if name in present else f'NULL AS "{name}"' for name in names]
+    read = [f'{_read(name, present)} AS "{name}"' for name in names]
     source = TABLES[table] if present else "(SELECT 1 LIMIT 0)"
     return f"SELECT {', '.join(read)} FROM {source}"
+
+
+def _read(name: str, present: set[str]) -> str:
+    """Return what a column is read from, whichever version made the table."""
+    there = [column for column in (name, _FORMER.get(name)) if column in present]
+    return f'"{there[0]}"' if there else "NULL"
 
 
 def _present(connection: sqlite3.Connection, table: type) -> set[str]:

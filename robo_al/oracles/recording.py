@@ -242,7 +242,7 @@ class RolloutBuffer:
             trajectory = Trajectory(
                 observations=self._seen[: steps + 1, row].copy(),
                 actions=self._sent[:steps, row].copy(),
-                proposed=self._asked[:steps, row].copy(),
+                requested=self._asked[:steps, row].copy(),
                 rewards=self._rewards[:steps, row].copy(),
                 terminated=bool(self._terminated[row]),
                 truncated=bool(self._truncated[row]),

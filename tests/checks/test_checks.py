@@ -392,7 +392,7 @@ def in_one_array(outcomes):
 
 
 def shorter(t):
-    return Trajectory(t.observations[:-1], t.actions[:-1], t.proposed[:-1], t.rewards[:-1])
+    return Trajectory(t.observations[:-1], t.actions[:-1], t.requested[:-1], t.rewards[:-1])
 
 
 BROKEN_ORACLES = [
@@ -419,7 +419,7 @@ BROKEN_ORACLES = [
     (with_result(lambda t: replace(t, rewards=t.rewards * np.nan)), "poll: rewards is not finite"),
     (with_result(lambda t: replace(t, actions=t.actions[:, :1])), "poll: actions has shape"),
     (with_result(lambda t: replace(t, actions=t.actions.astype(int))), "poll: actions has dtype"),
-    (with_result(lambda t: replace(t, proposed=t.proposed + 1)), "poll: proposed are not the"),
+    (with_result(lambda t: replace(t, requested=t.requested + 1)), "poll: requested are not the"),
     (with_result(lambda t: Failure("failed", "x", replace(t, rewards=t.rewards * np.inf))), "poll"),
     (
         Drifting,

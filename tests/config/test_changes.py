@@ -81,7 +81,7 @@ def test_what_may_change_is_taken_up_and_noted(run: Path) -> None:
         loop.run(campaign, oracle, lambda event: None)
         noted = campaign.dataset.ledger.rows(ConfigurationRow)
         assert len(campaign.dataset) == 2 and campaign.parts.task.threshold == 1e9
-    assert [row.epoch for row in noted] == [None, 2]
+    assert [row.opening for row in noted] == [None, 2]
     first, second = (plain_yaml.parse(row.text) for row in noted)
     assert (first["rounds"], second["rounds"], second["evaluation"]["every"]) == (1, 2, 0)
     open_campaign(run).close()  # no change: nothing to note

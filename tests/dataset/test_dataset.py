@@ -11,7 +11,7 @@ def test_creates_and_opens(tmp_path):
     Dataset.create(folder, "env: fake\n").close()
     assert (folder / CONFIG).read_text() == "env: fake\n"
     dataset = Dataset(folder)
-    assert len(dataset) == 0 and dataset.epoch == 2
+    assert len(dataset) == 0 and dataset.opening == 2
     dataset.close()
     dataset.close()
 
@@ -22,7 +22,7 @@ def test_an_interrupted_creation_may_be_done_again(tmp_path):
     with pytest.raises(RunFolderError, match="no run here"):
         Dataset(tmp_path / "run")
     dataset = Dataset.create(tmp_path / "run", "new")
-    assert dataset.epoch == 1
+    assert dataset.opening == 1
     dataset.close()
 
 
@@ -65,7 +65,7 @@ def test_the_configuration_is_recorded_and_so_are_its_changes(tmp_path):
     dataset.note_configuration("a: 2\n")
     rows = dataset.ledger.rows(ConfigurationRow)
     dataset.close()
-    assert [(row.number, row.text, row.epoch) for row in rows] == [
+    assert [(row.number, row.text, row.opening) for row in rows] == [
         (1, "a: 1\n", None),
         (2, "a: 2\n", 2),
     ]

@@ -40,7 +40,7 @@ def run(tmp_path: Path) -> Path:
         part = Trajectory(
             whole.observations[: half + 1],
             whole.actions[:half],
-            whole.proposed[:half],
+            whole.requested[:half],
             whole.rewards[:half],
         )
         failure = Failure("indeterminate", "INTERRUPTED: the agent ended while it ran", part)

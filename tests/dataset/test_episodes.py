@@ -11,7 +11,7 @@ from robo_al.dataset.episodes import decode, encode, examine
 from robo_al.testing import fake_task
 from robo_al.types import Failure, Trajectory
 
-ARRAYS = ("observations", "actions", "proposed", "rewards")
+ARRAYS = ("observations", "actions", "requested", "rewards")
 
 
 def trajectory(steps=4, channels=3, size=2, seed=0):
@@ -83,7 +83,7 @@ def with_nan(name):
     [
         (changed(**with_nan("observations")), "observation is not finite at step 1"),
         (changed(**with_nan("actions")), "action is not finite at step 1"),
-        (changed(**with_nan("proposed")), "proposed is not finite"),
+        (changed(**with_nan("requested")), "requested is not finite"),
         (changed(**with_nan("rewards")), "reward is not finite at step 1"),
         (changed(observations=np.zeros((4, 3))), r"observation has shape \(4, 3\)"),
         (changed(observations=np.zeros((5, 2))), r"should be \(5, 3\)"),

@@ -35,7 +35,7 @@ def test_a_view_has_what_observers_were_told(tmp_path):
     lasting = [event for event in first if not isinstance(event, Activity | Advanced)]
     view = RunView(folder)
     assert [one.event for one in view.events] == lasting and len(lasting) > 10
-    assert {one.epoch for one in view.events} == {1}
+    assert {one.opening for one in view.events} == {1}
     assert [one.at for one in view.events] == sorted(one.at for one in view.events)
 
 
@@ -105,7 +105,7 @@ def test_a_part_of_a_line_is_no_event_and_is_taken_away(tmp_path, part):
 def test_lines_of_a_later_version_are_left_out(tmp_path):
     EventLog(tmp_path, 1)(Noted("first"))
     with (tmp_path / "events.jsonl").open("ab") as file:
-        file.write(b'{"at": "", "epoch": 1, "kind": "Invented", "text": "x"}\n[1]\nno JSON\n')
+        file.write(b'{"at": "", "opening": 1, "kind": "Invented", "text": "x"}\n[1]\nno JSON\n')
     assert kept(tmp_path) == [Noted("first")]
 
 

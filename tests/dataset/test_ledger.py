@@ -100,7 +100,7 @@ def test_digest_sees_what_matters_and_no_more(ledger):
         ledger.insert(rollout(), RoundRow(1, "[1.0]"))
     before = ledger.digest()
     with ledger.transaction():
-        ledger.update(RolloutRow, "r0001-00", wall_seconds=3.0, epoch=4, sequence=7)
+        ledger.update(RolloutRow, "r0001-00", wall_seconds=3.0, opening=4, sequence=7)
         ledger.update(RoundRow, 1, record="{}")
     assert ledger.digest() == before
     with ledger.transaction():
@@ -125,7 +125,7 @@ def test_epochs_count_openings(tmp_path):
     Ledger.create(path).close()
     for expected in (1, 2):
         with Ledger.open(path) as ledger:
-            assert ledger.new_epoch() == expected
+            assert ledger.new_opening() == expected
 
 
 def test_readers_cannot_write(tmp_path):

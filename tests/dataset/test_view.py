@@ -172,6 +172,7 @@ def test_a_run_of_an_earlier_version_is_shown(
     assert len(view.evaluations()) == starts * len(view.evaluation_rows) > 0
     assert set(view.details) == {row.id for row in view.rollout_rows}
     assert not any(view.details.values()) and not any(view.labels.values())
+    assert {row.opening for row in view.rollout_rows} == {1}
     assert main(["show", str(folder), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["details"] == shown["signals"] == shown["labels"] == {}

@@ -50,7 +50,7 @@ def cart(python, mood="none", **more):
 
 def assert_same(one, other):
     assert isinstance(one, Trajectory), one
-    for field in ("observations", "actions", "proposed", "rewards", "terminated"):
+    for field in ("observations", "actions", "requested", "rewards", "terminated"):
         np.testing.assert_array_equal(getattr(one, field), getattr(other, field), err_msg=field)
 
 

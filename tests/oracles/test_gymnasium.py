@@ -62,7 +62,7 @@ def test_gives_bit_for_bit_what_the_simulation_gives(name, monkeypatch, tmp_path
         expected, results = execute(one, candidates), execute(other, candidates)
     for key, result in results.items():
         assert isinstance(result, Trajectory)
-        for field in ("observations", "actions", "proposed", "rewards", "terminated"):
+        for field in ("observations", "actions", "requested", "rewards", "terminated"):
             np.testing.assert_array_equal(
                 getattr(result, field), getattr(expected[key], field), err_msg=field
             )
@@ -79,7 +79,7 @@ def test_a_hung_worker_is_killed_with_its_children_and_replaced(tmp_path):
             assert isinstance(failure, Failure) and failure.kind == "failed"
             assert failure.reason.startswith("rollout c0: at step 2: no answer within 2 s")
             assert failure.partial.steps == 2
-            np.testing.assert_array_equal(failure.partial.actions, failure.partial.proposed)
+            np.testing.assert_array_equal(failure.partial.actions, failure.partial.requested)
             wait_until(lambda: gone(first) and not children_of(first))
         (result,) = execute(oracle, good).values()
         assert isinstance(result, Trajectory)

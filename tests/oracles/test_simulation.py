@@ -274,7 +274,7 @@ def test_actions_are_clipped_and_what_was_asked_for_is_kept():
     with SimulationOracle(FAKE_ENV) as oracle:
         (outcome,) = (oracle.submit(candidates[0]), oracle.poll())[1]
     asked = candidates[0].controller.actions
-    np.testing.assert_array_equal(outcome.result.proposed, asked)
+    np.testing.assert_array_equal(outcome.result.requested, asked)
     np.testing.assert_array_equal(
         outcome.result.actions, np.clip(asked, task.action_low, task.action_high)
     )
@@ -588,7 +588,7 @@ def test_arrays_that_an_actor_or_an_env_uses_again_are_copied(oracle):
     results = {outcome.candidate_id: outcome.result for outcome in outcomes}
     for candidate in candidates:
         result = results[candidate.id]
-        np.testing.assert_allclose(result.proposed[:, 0], [0.1, 0.2, 0.3, 0.4])
+        np.testing.assert_allclose(result.requested[:, 0], [0.1, 0.2, 0.3, 0.4])
         np.testing.assert_array_equal(result.observations[0], candidate.context.observation)
         moved = np.diff(result.observations, axis=0)
         np.testing.assert_allclose(moved, np.tile([[0.01], [0.02], [0.03], [0.04]], 2), atol=1e-8)

@@ -78,6 +78,6 @@ def test_unequal_sizes_are_refused():
     wide = replace(episode(3), observations=np.zeros((4, 3)))
     with pytest.raises(UserError, match=r"observations of rollout 1 have shape \(4, 3\)"):
         recording(episode(3), wide)
-    flat = replace(episode(3), actions=np.zeros(3), proposed=np.zeros(3))
+    flat = replace(episode(3), actions=np.zeros(3), requested=np.zeros(3))
     with pytest.raises(UserError, match=r"actions of rollout 0 have shape \(3,\)"):
         recording(flat)

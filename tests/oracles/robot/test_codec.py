@@ -132,7 +132,7 @@ def test_actions_there_and_back_are_the_same(wanted: np.ndarray) -> None:
     assert outcome.candidate_id == "c0" and outcome.robot_seconds == pytest.approx(0.2 * STEPS)
     result = outcome.result
     assert isinstance(result, Trajectory) and not (result.terminated or result.truncated)
-    np.testing.assert_array_equal(result.proposed, wanted)
+    np.testing.assert_array_equal(result.requested, wanted)
     np.testing.assert_allclose(result.actions, wanted, atol=1e-12)
     np.testing.assert_array_equal(result.observations[1:, :2], commands)
     np.testing.assert_array_equal(result.observations[:, 2:], [[0.2, 0.3]] * (STEPS + 1))
@@ -177,7 +177,7 @@ def test_what_a_policy_was_too_late_to_answer_has_what_was_sent() -> None:
     outcome = ended(CODEC, candidate_of(ClosedLoop(0)), "SUCCEEDED", result_of(commands), asked)
     assert isinstance(outcome.result, Trajectory)
     np.testing.assert_allclose(
-        outcome.result.proposed, [[0.1, 0], [0.7, 0], [0, 0], [0.1, 0]], atol=1e-12
+        outcome.result.requested, [[0.1, 0], [0.7, 0], [0, 0], [0.1, 0]], atol=1e-12
     )
 
 

@@ -67,7 +67,7 @@ def test_what_is_recorded_is_what_the_robot_did(serve: Callable[..., Any]) -> No
     with RobotOracle(TASK, agent.address) as oracle:
         result = executed(oracle, candidate)
     assert isinstance(result, Trajectory)
-    np.testing.assert_array_equal(result.proposed, candidate.controller.actions)
+    np.testing.assert_array_equal(result.requested, candidate.controller.actions)
     # the robot rounds commands to 1e-3 rad; what was sent explains what was measured, exactly
     moved = np.diff(result.observations[:, :2], axis=0) / 0.2
     np.testing.assert_allclose(result.actions, moved, atol=1e-9)
