@@ -239,14 +239,14 @@ class GymnasiumOracle:
         if self.films is not None:
             worker.film(film_path(self.films, candidate.id))
         if isinstance(candidate.controller, OpenLoop):
-            asked = candidate.controller.actions
-            finite = int(np.logical_and.accumulate(np.isfinite(asked).all(axis=1)).sum())
-            steps = worker.steps(self._limits.clip(asked[:finite]), timeout)
-            for action, step in zip(asked, steps, strict=False):
+            requested = candidate.controller.actions
+            finite = int(np.logical_and.accumulate(np.isfinite(requested).all(axis=1)).sum())
+            steps = worker.steps(self._limits.clip(requested[:finite]), timeout)
+            for action, step in zip(requested, steps, strict=False):
                 recording.send(ONLY, action[None])
                 recording.add(ONLY, StepBatch.of([step]))
             if not recording.done[0]:
-                recording.send(ONLY, asked[finite][None])  # which refuses it
+                recording.send(ONLY, requested[finite][None])  # which refuses it
             return
         actor = self._start(candidate.controller, candidate.seed)
         while not recording.done[0]:

@@ -82,9 +82,9 @@ class ActionLimits:
                     f"is {needed}"
                 )
 
-    def clip(self, asked: Float[np.ndarray, "*T A"]) -> Float[np.ndarray, "*T A"]:
-        """Return what is sent when `asked` is asked for, in the action space's dtype."""
-        return within(asked, self.low, self.high, self.dtype)
+    def clip(self, requested: Float[np.ndarray, "*T A"]) -> Float[np.ndarray, "*T A"]:
+        """Return what is sent when `requested` is asked for, in the action space's dtype."""
+        return within(requested, self.low, self.high, self.dtype)
 
 
 class StepBatch(NamedTuple):
@@ -169,7 +169,7 @@ class RolloutBuffer:
         actions = (steps, rows, len(self._limits.low))
         # steps first: what one tick writes lies together, and ticks that never come cost nothing
         self._seen = np.empty((steps + 1, rows, size))
-        self._sent, self._asked = np.empty(actions), np.empty(actions)
+        self._sent, self._requested = np.empty(actions), np.empty(actions)
         self._rewards = np.empty((steps, rows))
         self.observations = np.full((rows, size), np.nan)
         for row, first in enumerate(firsts):
@@ -185,17 +185,17 @@ class RolloutBuffer:
         return np.flatnonzero(~self.done)
 
     def send(
-        self, rows: Int[np.ndarray, "n"], asked: Float[np.ndarray, "n A"]
+        self, rows: Int[np.ndarray, "n"], requested: Float[np.ndarray, "n A"]
     ) -> tuple[Int[np.ndarray, "m"], Shaped[np.ndarray, "m A"]]:
         """Return what to send to which rows; one that asks for no finite numbers ends."""
-        good = np.isfinite(asked).all(-1)
+        good = np.isfinite(requested).all(-1)
         if not good.all():
-            for row, action in zip(rows[~good], asked[~good], strict=True):
+            for row, action in zip(rows[~good], requested[~good], strict=True):
                 self.fail(int(row), Fault("quarantined", f"the controller asked for {action}"))
-            rows, asked = rows[good], asked[good]
-        sent = self._limits.clip(asked)
+            rows, requested = rows[good], requested[good]
+        sent = self._limits.clip(requested)
         at = self.steps[rows]
-        self._asked[at, rows], self._sent[at, rows] = asked, sent
+        self._requested[at, rows], self._sent[at, rows] = requested, sent
         return rows, sent
 
     def add(self, rows: Int[np.ndarray, "n"], steps: StepBatch) -> None:
@@ -242,7 +242,7 @@ class RolloutBuffer:
             trajectory = Trajectory(
                 observations=self._seen[: steps + 1, row].copy(),
                 actions=self._sent[:steps, row].copy(),
-                requested=self._asked[:steps, row].copy(),
+                requested=self._requested[:steps, row].copy(),
                 rewards=self._rewards[:steps, row].copy(),
                 terminated=bool(self._terminated[row]),
                 truncated=bool(self._truncated[row]),
