@@ -201,13 +201,17 @@ def known_answer(spec: EnvSpec, env: gymnasium.Env[Any, Any]) -> BatchedStepFunc
     return answer
 
 
+_OF_MAKE = ("render_mode", "max_episode_steps")
+"""Parameters of `gymnasium.make` that change neither what a step does nor what it earns."""
+
+
 def _known(group: str, spec: EnvSpec, *arguments: Any) -> Any:
     """Return what the factory for a `gymnasium:` env makes of its parameters, else None."""
     identity = spec.name.removeprefix(GYMNASIUM)
     if spec.python is not None or identity == spec.name or identity not in known(group):
         return None
     factory = load(group, identity)
-    parameters = {key: value for key, value in spec.parameters.items() if key != "render_mode"}
+    parameters = {key: value for key, value in spec.parameters.items() if key not in _OF_MAKE}
     try:
         inspect.signature(factory).bind(*arguments, **parameters)
     except TypeError:

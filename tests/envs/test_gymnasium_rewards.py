@@ -59,5 +59,6 @@ def test_a_reward_that_is_not_known_is_none(spec):
     assert known_reward(spec) is None
 
 
-def test_how_it_is_shown_does_not_change_the_reward():
-    assert known_reward(EnvSpec("gymnasium:Reacher-v5", {"render_mode": "rgb_array"})) is not None
+@pytest.mark.parametrize("parameters", [{"render_mode": "rgb_array"}, {"max_episode_steps": 20}])
+def test_how_it_is_shown_and_how_long_it_lasts_do_not_change_the_reward(parameters):
+    assert known_reward(EnvSpec("gymnasium:Reacher-v5", parameters)) is not None

@@ -475,6 +475,7 @@ def test_a_policy_that_answers_in_a_wrong_shape_is_named():
     [
         (FAKE_ENV.name, {}, Formula),
         ("gymnasium:Reacher-v5", {}, Simulations),
+        ("gymnasium:Reacher-v5", {"max_episode_steps": 7}, Simulations),
         (f"{BAD}:Pushed", {"how": "force"}, Physics),
         (f"{FOREIGN}:Plain", {}, Separate),
     ],
@@ -488,8 +489,11 @@ def test_a_time_limit_breaks_a_rollout_off_whatever_steps_it(name, parameters, k
         "def make():\n"
         f"    return TimeLimit(make_env(EnvSpec({name!r}, {parameters!r})), 4)\n"
     )
-    spec = EnvSpec(name if name.startswith("gymnasium") else f"{limited}:make")
-    most = 50 if name.startswith("gymnasium") else 4  # as Reacher is registered
+    if name.startswith("gymnasium"):
+        spec = EnvSpec(name, parameters)
+        most = parameters.get("max_episode_steps", 50)  # as Reacher is registered
+    else:
+        spec, most = EnvSpec(f"{limited}:make"), 4
     stepper, _ = make_stepper(spec, threads=1)
     assert type(stepper) is kind
     for horizon, steps in ((most + 5, most), (most, most), (most - 1, most - 1)):
