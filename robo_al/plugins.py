@@ -298,7 +298,23 @@ def _registered(identity: str) -> Callable[..., Any]:
             load_env_creator(registered.entry_point)  # imports what making it needs
         except Exception as error:
             raise PluginError(f"{where} cannot be imported: {_reason(error)}") from error
-    return lambda **parameters: gymnasium.make(registered, **parameters)
+    return partial(_of_package if module else gymnasium.make, registered)
+
+
+def _of_package(registered: Any, **parameters: Any) -> gymnasium.Env[Any, Any]:
+    """Make another package's env; what it raises may come of a MuJoCo that it does not know."""
+    import gymnasium
+    import mujoco
+
+    try:
+        return gymnasium.make(registered, **parameters)
+    except TypeError:
+        raise  # parameters that it does not take
+    except Exception as error:
+        raise PluginError(
+            f"env {registered.id!r} with {parameters}: {_reason(error)}; MuJoCo is "
+            f"{mujoco.__version__} here: docs/plugins.md says which suites run on an older one only"
+        ) from error
 
 
 def _refuse_unknown(factory: Callable[..., Any], parameters: Mapping[str, Any], where: str) -> None:

@@ -3,7 +3,8 @@
 Amadio et al., Model-Based Policy Search Using Monte Carlo Gradient Estimation With Real Systems
 Application, IEEE Transactions on Robotics, 2022. Here theta is 0 hanging. The force is held for
 0.05 s, in which the equations of motion are integrated by Runge and Kutta's method of order four,
-close to their solution. The original measures with noise of a standard deviation of 0.01; here is none.
+close to their solution. The original measures with noise of a standard deviation of 0.01; here is
+none.
 """
 
 from typing import Any

@@ -79,7 +79,7 @@ class DeepMindControl(gymnasium.Env[Any, Any]):
         super().reset(seed=seed)
         chosen(options, {})
         if seed is not None:
-            # what `suite.load(..., task_kwargs={"random": seed})` sets; its tasks offer no other way
+            # what `suite.load(..., task_kwargs={"random": seed})` sets; there is no other way
             self._simulation.task._random = np.random.RandomState(seed % 2**32)
         self._begun = True
         return _flat(self._simulation.reset().observation), {}

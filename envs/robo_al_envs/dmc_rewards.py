@@ -47,7 +47,7 @@ def pendulum_swingup(observation: Any, action: Any, next_observation: Any) -> An
 
 
 def ball_in_cup_catch(observation: Any, action: Any, next_observation: Any) -> Any:
-    """Return 1 where the ball is in the cup; observed are the joints of the cup, then the ball's."""
+    """Return 1 where the ball is in the cup; the joints of the cup and of the ball are observed."""
     across = next_observation[..., 0] - next_observation[..., 2]
     below = next_observation[..., 1] - next_observation[..., 3] + CUP_ABOVE_BALL
     return _indicator((abs(across) < BALL_MARGIN) & (abs(below) < BALL_MARGIN), across)

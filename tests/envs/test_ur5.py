@@ -23,7 +23,7 @@ def transform(theta, d, a, alpha):
 
 
 def test_lengths_are_those_that_the_maker_publishes():
-    """Universal Robots' table: d, a and alpha of each link, at which the base looks the other way."""
+    """Universal Robots' table: d, a and alpha of each link; its base looks the other way."""
     table = [
         (0.089159, 0, math.pi / 2),
         (0, -0.425, 0),
