@@ -142,23 +142,24 @@ def _loaded(name: str) -> Any:
     """Return the simulation of a task, as the suite itself makes it."""
     try:
         from dm_control import suite
+
+        known = [f"{domain}-{task}" for domain, task in suite.ALL_TASKS]
+        if name in known:
+            domain, _, task = name.partition("-")
+            # some tasks draw their model, and it has to be the same one in every process
+            return suite.load(domain, task, task_kwargs={"random": 0})
     except ModuleNotFoundError as error:
         said = f"dmc:{name} needs {error.name}, which is not installed"
         raise PluginError(f"{said}; install it by: pip install 'robo-al[dmc]'") from error
     except Exception as error:
         raise PluginError(
-            f"dmc:{name}: dm_control cannot be imported beside MuJoCo {mujoco.__version__}"
+            f"dmc:{name}: dm_control cannot make it on MuJoCo {mujoco.__version__}"
             f" ({type(error).__name__}: {error}); dm_control 1.0.50 runs on MuJoCo 3.17"
         ) from error
-    known = [f"{domain}-{task}" for domain, task in suite.ALL_TASKS]
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3)
-        hint = f"; nearest: {', '.join(near)}" if near else ""
-        listed = "they are those of dm_control.suite.ALL_TASKS, as domain-task"
-        raise PluginError(f"dmc: the suite has no task {name!r}; {listed}{hint}")
-    domain, _, task = name.partition("-")
-    # some tasks draw their model, and it has to be the same one in every process
-    return suite.load(domain, task, task_kwargs={"random": 0})
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f"; nearest: {', '.join(near)}" if near else ""
+    listed = "they are those of dm_control.suite.ALL_TASKS, as domain-task"
+    raise PluginError(f"dmc: the suite has no task {name!r}; {listed}{hint}")
 
 
 def _channels(spec: Any) -> list[Channel]:
