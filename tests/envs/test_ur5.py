@@ -113,3 +113,15 @@ def test_a_step_that_a_model_predicts_is_taken_for_the_nearest():
     after = torch.cat([wanted, steps[:, None].double()], -1)
     paid = UR5().reward(after, torch.zeros(5, 6), after)
     np.testing.assert_allclose(paid.numpy(), 0, atol=1e-12)
+
+
+def test_the_reference_can_be_followed_with_the_torques_that_there_are():
+    env, total = UR5(), 0.0
+    env.reset(seed=0)
+    for after in reference()[1:]:
+        # friction outweighs inertia: a torque is all but a velocity
+        rates = after[6:] + 10 * (after[:6] - env.data.qpos)
+        torques = (env.data.qfrc_bias + env.model.dof_damping * rates) / 101
+        assert abs(torques).max() < 1
+        total += env.step(torques)[1]
+    assert total > -10, "of -200"
