@@ -67,5 +67,5 @@ clean:
 $(INSTALLED): pyproject.toml agent/pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --constraint constraints.txt $(TORCH)
-	$(BIN)/python -m pip install --constraint constraints.txt --editable ./agent --editable '.[dev]'
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ./agent --editable '.[dev,dmc]'
 	touch $@

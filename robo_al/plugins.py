@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 GYMNASIUM = "gymnasium:"
 """Before the id of an env that is registered with Gymnasium, as `gymnasium.make` takes it: an id of
 another package goes with the module that registers it, `gymnasium:panda_gym:PandaReach-v3`."""
+SUITES = "suites"
+"""The group of functions that make a task of somebody's suite: given the name of the task, they
+return what makes the env. `dmc:cartpole-swingup` is a task of what is installed as `dmc`."""
 
 
 def known(group: str) -> dict[str, str]:
@@ -62,6 +65,9 @@ def load(group: str, spec: str) -> Any:
     """
     if "MUJOCO_GL" in os.environ:
         drawing_fault()  # before a plugin imports MuJoCo, and fails
+    suite, _, task = spec.partition(":")
+    if of_suite(spec):
+        return load(SUITES, suite)(task)
     where = f"{group}: {spec!r}"
     target = spec if ":" in spec else known(group).get(spec)
     if target is None:
@@ -77,6 +83,12 @@ def load(group: str, spec: str) -> Any:
     if not callable(part):
         raise PluginError(f"{where}: {name} in {module.__file__} is no class but {part!r}")
     return part
+
+
+def of_suite(spec: str) -> bool:
+    """Whether a spec names a task of a suite that is installed: `SUITE:TASK`."""
+    suite, _, task = spec.partition(":")
+    return bool(task) and suite in known(SUITES)
 
 
 def make_env(spec: EnvSpec) -> gymnasium.Env[Any, Any]:
@@ -290,7 +302,23 @@ def _registered(identity: str) -> Callable[..., Any]:
             load_env_creator(registered.entry_point)  # imports what making it needs
         except Exception as error:
             raise PluginError(f"{where} cannot be imported: {_reason(error)}") from error
-    return lambda **parameters: gymnasium.make(registered, **parameters)
+    return partial(_of_package if module else gymnasium.make, registered)
+
+
+def _of_package(registered: Any, **parameters: Any) -> gymnasium.Env[Any, Any]:
+    """Make another package's env; what it raises may come of a MuJoCo that it does not know."""
+    import gymnasium
+    import mujoco
+
+    try:
+        return gymnasium.make(registered, **parameters)
+    except TypeError:
+        raise  # parameters that it does not take
+    except Exception as error:
+        raise PluginError(
+            f"env {registered.id!r} with {parameters}: {_reason(error)}; MuJoCo is "
+            f"{mujoco.__version__} here: docs/plugins.md says which suites run on an older one only"
+        ) from error
 
 
 def _refuse_unknown(factory: Callable[..., Any], parameters: Mapping[str, Any], where: str) -> None:

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import gymnasium
+import mujoco
 import pytest
 
 from robo_al import plugins
@@ -34,7 +35,12 @@ REGISTERING = """
 import gymnasium
 from robo_al_envs import Pendulum
 
-for name, entry in (("Arm", Pendulum), ("Bad", "no_such_part:Env")):
+
+def weld():
+    raise ValueError("11 numbers are not 12")
+
+
+for name, entry in (("Arm", Pendulum), ("Bad", "no_such_part:Env"), ("Weld", weld)):
     if f"mylab/{name}-v0" not in gymnasium.registry:
         gymnasium.register(f"mylab/{name}-v0", entry, max_episode_steps=7)
 """
@@ -157,6 +163,7 @@ def test_an_id_goes_with_the_module_that_registers_it(lab):
         (EnvSpec("gymnasium:no_such_module:Env-v0"), ["no module 'no_such_module', installed"]),
         (EnvSpec("gymnasium:mylab_envs:Leg-v0"), ["'Leg-v0'", "importing mylab_envs did not"]),
         (EnvSpec("gymnasium:mylab_envs:mylab/Bad-v0"), ["cannot be imported", "no_such_part"]),
+        (EnvSpec("gymnasium:mylab_envs:mylab/Weld-v0"), ["11 numbers", mujoco.__version__]),
         (EnvSpec("gymnasium:Reacher-v5", {"colour": 1}), ["colour"]),
         (EnvSpec("pendulum", {"rendermode": 1}), ["no parameter rendermode", "'render_mode'"]),
         (EnvSpec("my/arm.py:Arm", {"weight": -1}), ["weight below zero", "arm.py, line"]),

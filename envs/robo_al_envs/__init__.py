@@ -6,12 +6,14 @@ Importing it registers them with Gymnasium as `robo_al/Pendulum-v0` and so on.
 import gymnasium
 
 from robo_al_envs.cartpole import CartpolePILCO
+from robo_al_envs.cartpole_mcpilco import CartpoleMCPILCO
 from robo_al_envs.cartpole_swingup import CartpoleSwingup
 from robo_al_envs.lava_path import LavaPath
 from robo_al_envs.pendulum import Pendulum
 from robo_al_envs.pendulum_penalty import PendulumPenalty
 from robo_al_envs.reacher import Reacher
 from robo_al_envs.so101 import So101Push, So101Reach
+from robo_al_envs.ur5 import UR5
 
 TASKS = (
     Pendulum,
@@ -22,10 +24,14 @@ TASKS = (
     PendulumPenalty,
     So101Reach,
     So101Push,
+    CartpoleMCPILCO,
+    UR5,
 )
 
 __all__ = [
     "TASKS",
+    "UR5",
+    "CartpoleMCPILCO",
     "CartpolePILCO",
     "CartpoleSwingup",
     "LavaPath",

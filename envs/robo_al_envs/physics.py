@@ -43,7 +43,9 @@ class PhysicsEnv(MujocoEnv):
     threshold: ClassVar[float | None]
     """Mean return from which the task counts as solved."""
     asset: ClassVar[str]
-    """File of the MJCF; a control is applied for two of its time steps."""
+    """File of the MJCF."""
+    substeps: ClassVar[int] = 2
+    """Of its time steps, for which a control is applied."""
     camera: ClassVar[str]
     """Which of its cameras pictures are taken by."""
     starts: ClassVar[Mapping[str, spaces.Box]]
@@ -60,7 +62,7 @@ class PhysicsEnv(MujocoEnv):
         size = len(self.channels)
         super().__init__(
             str(ASSETS / self.asset),
-            frame_skip=2,
+            frame_skip=self.substeps,
             observation_space=spaces.Box(-np.inf, np.inf, (size,), np.float64),
             render_mode=render_mode,
             camera_name=self.camera,

@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium
 
 from robo_al.errors import PluginError
-from robo_al.plugins import GYMNASIUM, known, load
+from robo_al.plugins import GYMNASIUM, known, load, of_suite
 
 
 def groups_of(spec: str, every: Sequence[str]) -> list[str]:
@@ -20,7 +20,7 @@ def groups_of(spec: str, every: Sequence[str]) -> list[str]:
     Raises:
         PluginError: that is not clear.
     """
-    if spec.startswith(GYMNASIUM):
+    if spec.startswith(GYMNASIUM) or of_suite(spec):
         return ["envs"]
     if ":" not in spec:
         found = [group for group in every if spec in known(group)]

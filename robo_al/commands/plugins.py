@@ -71,9 +71,11 @@ def _list(options: argparse.Namespace) -> None:
 
 def _names(group: str) -> list[str]:
     from robo_al.config.sources import shipped_configs
-    from robo_al.plugins import known
+    from robo_al.plugins import SUITES, known
 
-    return list(shipped_configs(FILES[group]) if group in FILES else known(group))
+    if group in FILES:
+        return list(shipped_configs(FILES[group]))
+    return [*known(group), *(f"{suite}:TASK" for suite in known(SUITES) if group == "envs")]
 
 
 def _in_a_line(group: str, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from robo_al.config.schema import Config
 from robo_al.dataset.recordings.recording import digest
 from robo_al.errors import ConfigError
-from robo_al.plugins import GYMNASIUM
+from robo_al.plugins import GYMNASIUM, of_suite
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.shelf import borrowed
 from robo_al.types import EnvSpec
@@ -56,7 +56,7 @@ def changed(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def _sources(spec: str) -> list[Path]:
     """Return the files of a plugin that does not come with robo-al."""
     place, _, _ = spec.rpartition(":")
-    if not place or spec.startswith(GYMNASIUM):
+    if not place or spec.startswith(GYMNASIUM) or of_suite(spec):
         return []
     if place.endswith(".py"):
         return [Path(place)]

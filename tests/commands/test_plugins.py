@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,3 +141,33 @@ def test_what_a_configuration_says_of_an_env_counts_in_a_check(
 def test_what_cannot_be_said_of_an_env_is_refused(robo_al: Run, facts: str, said: str) -> None:
     code, out, err = robo_al("check", "robo_al.testing:FakeEnv", "--facts", facts)
     assert (code, out) == (2, "") and said in err
+
+
+def test_a_distributions_suite_has_tasks_by_name(
+    robo_al: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = """
+from robo_al.errors import PluginError
+from robo_al_envs import Pendulum
+
+
+def acme(name):
+    def make(render_mode: str | None = None):
+        '''Make a task of Acme.'''
+        if name != "swing-up":
+            raise PluginError(f"acme: there is no task {name!r}")
+        return Pendulum(render_mode)
+
+    return make
+"""
+    monkeypatch.delitem(sys.modules, "acme_parts", raising=False)  # of another test
+    installed(tmp_path, monkeypatch, module, "[robo_al.suites]\nacme = acme_parts:acme\n")
+    _, out, _ = robo_al("list", "envs")
+    assert "acme:TASK" in out and "Make a task of Acme." in out
+    code, out, _ = robo_al("describe", "acme:swing-up")
+    assert code == 0 and "render_mode: text or null" in out
+    code, out, _ = robo_al("check", "acme:swing-up")
+    assert code == 0 and "keeps the contract of envs" in out
+    assert robo_al("check", "acme:balance")[2] == "robo-al: acme: there is no task 'balance'\n"
+    code, _, err = robo_al("check", "acme:swing-up", "--parameters", '{"speed": 1}')
+    assert code == 2 and "speed: acme:swing-up has no such parameter" in err

@@ -8,7 +8,9 @@ from robo_al_envs.simulations import Batched, OneByOne
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 
 
-@pytest.mark.parametrize("name", ["reacher", "cartpole_swingup", "so101_reach", "so101_push"])
+@pytest.mark.parametrize(
+    "name", ["reacher", "cartpole_swingup", "so101_reach", "so101_push", "ur5"]
+)
 @pytest.mark.parametrize("spoilt", [False, True])
 def test_one_after_another_gives_what_a_batch_gives_to_the_last_bit(name, spoilt):
     pytest.importorskip("mujoco.batch")
