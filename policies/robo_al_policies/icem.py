@@ -3,6 +3,11 @@
 Pinneri et al. 2020, "Sample-efficient cross-entropy method for real-time planning": coloured
 noise, elites kept between iterations and shifted between steps, a population that shrinks.
 
+Two things are ours. The samples of an iteration have deviations from nothing up to the whole,
+evenly spaced: wide ones find another way, and narrow ones hold still what is in balance. And of
+plans that earn the same by going on to their end, as where each step without a fall earns 1, the
+one is better that comes to rest: from there it can go on, which its horizon is too short to show.
+
 As a proposer it is Thompson sampling: each candidate is the *policy* "plan on posterior function
 e as if it were the truth" (one also plans on the mean), executed closed loop by replanning at each
 observation. Candidates differ where the posterior functions do: where there is something to learn.
@@ -13,7 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from robo_al.config.ranges import Count, Factor, NonNegative, Positive, Share, Width
@@ -23,6 +28,9 @@ from robo_al.protocols import Model
 from robo_al.seeds import integer
 from robo_al.types import MEAN, Candidate, ClosedLoop, Context, Task
 from robo_al_policies.noise import colour
+
+TINY = 1e-30
+"""Square of a change below which a component does not change."""
 
 
 class ICEM:
@@ -39,7 +47,7 @@ class ICEM:
         decay: the population shrinks by this factor with each iteration.
         momentum: share of the old mean and deviation in the new.
         beta: colour of the noise.
-        deviation: initial standard deviation, in halves of the action range.
+        deviation: initial standard deviation of the widest sample, in halves of the action range.
         action_repeat: control steps for which each planned action is held.
 
     Raises:
@@ -156,7 +164,7 @@ class ICEMActor:
             plans = plans.clamp(-1, 1)
             if kept is not None:
                 plans = torch.cat([plans, kept], dim=1)
-            order = self._returns(start, plans).topk(policy.elites, dim=1).indices
+            order = self._order(start, plans)[:, : policy.elites]
             elites = plans.gather(1, order[..., None, None].expand(-1, -1, *plans.shape[2:]))
             kept = elites[:, : max(1, int(policy.keep * policy.elites))]
             mean = policy.momentum * mean + (1 - policy.momentum) * elites.mean(1)
@@ -168,7 +176,10 @@ class ICEMActor:
         return elites[:, 0]
 
     def _noise(self) -> list[Float[Tensor, "B S H A"]]:
-        """Draw every iteration's noise, row by row from the row's own generator."""
+        """Draw every iteration's noise, row by row from the row's own generator.
+
+        Sample i of S has (i + 1) / S of the deviation.
+        """
         policy = self.policy
         sizes = [
             max(int(policy.samples * policy.decay**-i), 2 * policy.elites)
@@ -177,12 +188,29 @@ class ICEMActor:
         shape = (sum(sizes), self.size, policy.planning_horizon)
         white = np.stack([rng.standard_normal(shape, dtype=np.float32) for rng in self.rngs])
         shaped = torch.as_tensor(colour(white, policy.beta), device=policy.device)
-        return list(torch.split(shaped.transpose(2, 3), sizes, dim=1))
+        widths = torch.cat([(torch.arange(size) + 1) / size for size in sizes])
+        scaled = shaped.transpose(2, 3) * widths.to(shaped)[:, None, None]
+        return list(torch.split(scaled, sizes, dim=1))
+
+    def _order(
+        self, start: Float[Tensor, "B O"], plans: Float[Tensor, "B S H A"]
+    ) -> Int[Tensor, "B S"]:
+        """Return the indices of plans, the best first; of those that earn the same, the calmest."""
+        total, unrest = self._returns(start, plans)
+        calm = unrest.argsort(dim=1, stable=True)
+        order = total.gather(1, calm).argsort(dim=1, descending=True, stable=True)
+        return calm.gather(1, order)
 
     def _returns(
         self, start: Float[Tensor, "B O"], plans: Float[Tensor, "B S H A"]
-    ) -> Float[Tensor, "B S"]:
-        """Imagine every plan in its row's member; return undiscounted rewards until it ends."""
+    ) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B S"]]:
+        """Imagine every plan in its row's member.
+
+        Returns:
+            Undiscounted rewards until it ends; and the square of its last change, each component
+            in units of what is usual among the plans. Where rollouts do not end by themselves, and
+            for a plan that has earned nothing, it is 0: there is nothing to hold on to.
+        """
         observation = start[:, None].expand(-1, plans.shape[1], -1)
         total = torch.zeros(plans.shape[:2], dtype=plans.dtype, device=plans.device)
         goes_on = torch.ones(plans.shape[:2], dtype=torch.bool, device=plans.device)
@@ -198,5 +226,12 @@ class ICEMActor:
                     reward = torch.where(goes_on, reward, 0.0)
                     goes_on = goes_on & ~self.termination(observation, action, following)
                 total = total + reward
-                observation = following
-        return torch.nan_to_num(total, nan=-torch.inf, posinf=-torch.inf)
+                change, observation = following - observation, following
+        total = torch.nan_to_num(total, nan=-torch.inf, posinf=-torch.inf)
+        if self.termination is None:
+            return total, torch.zeros_like(total)
+        # a median: plans that end are imagined on, to anywhere
+        usual = change.square().nanmedian(dim=1, keepdim=True).values.clamp_min(TINY)
+        unrest = (change.square() / usual).sum(-1)
+        unrest = torch.where(goes_on, unrest, torch.inf).nan_to_num(nan=torch.inf)
+        return total, torch.where(total > 0, unrest, 0.0)

@@ -7,6 +7,7 @@ from robo_al.dataset.events import (
     Event,
     Explored,
     Indeterminate,
+    Lengthened,
     ModelFailed,
     Noted,
     Quarantined,
@@ -46,6 +47,11 @@ def remark(event: Event) -> str:
         case Withheld(in_round, rollouts):
             kept = count(rollouts, "rollout")
             text = f"round {in_round}: {kept} less than asked for, because of cost or constraint"
+        case Lengthened(in_round, steps, candidates):
+            text = (
+                f"round {in_round}: rollouts that lasted to their end told little, so they have "
+                f"{count(steps, 'step')} from now on, chosen from {count(candidates, 'candidate')}"
+            )
         case ModelFailed(in_round, reason):
             text = (
                 f"round {in_round}: the model could not be retrained, so the last one stays: "

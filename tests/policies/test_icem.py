@@ -104,7 +104,7 @@ def test_on_cuda_it_values_plans_as_on_the_cpu():
         actor = ICEM(task, device, **SMALL).start(model, [MEAN, 0, 3], [5, 6, 7])
         start = torch.as_tensor(observation, dtype=torch.float32, device=device)
         for _ in range(5):  # steps are called first, then replayed
-            returns.append(actor._returns(start, plans.to(device)).cpu())
+            returns.append(actor._returns(start, plans.to(device))[0].cpu())
             assert (np.abs(actor.act(observation)) <= task.action_high).all()
     for found in returns[1:]:
         off = (found - returns[0]).abs().max()
@@ -122,7 +122,7 @@ def test_a_plan_earns_nothing_after_the_end(repeat):
     start = torch.as_tensor(np.stack([c.observation for c in contexts]), dtype=torch.float32)
     plans = torch.as_tensor(np.random.default_rng(0).uniform(-1, 1, (3, 40, 12, 1))).float()
     actor = ICEM(ending, action_repeat=repeat, **SMALL).start(model, [MEAN] * 3, [0, 1, 2])
-    returns = actor._returns(start, plans)
+    returns, _ = actor._returns(start, plans)
     ended = 0
     for b in range(3):
         for s in range(40):
@@ -138,4 +138,4 @@ def test_a_plan_earns_nothing_after_the_end(repeat):
             np.testing.assert_allclose(returns[b, s], total, rtol=1e-4, atol=1e-4)
     assert 20 < ended <= 120
     plain = ICEM(task, action_repeat=repeat, **SMALL).start(model, [MEAN] * 3, [0, 1, 2])
-    assert not torch.equal(plain._returns(start, plans), returns)
+    assert not torch.equal(plain._returns(start, plans)[0], returns)
