@@ -3,10 +3,11 @@
 Pinneri et al. 2020, "Sample-efficient cross-entropy method for real-time planning": coloured
 noise, elites kept between iterations and shifted between steps, a population that shrinks.
 
-Two things are ours. The samples of an iteration have deviations from nothing up to the whole,
-evenly spaced: wide ones find another way, and narrow ones hold still what is in balance. And of
-plans that earn the same by going on to their end, as where each step without a fall earns 1, the
-one is better that comes to rest: from there it can go on, which its horizon is too short to show.
+Where each step without a fall earns the same, so do all plans that do not fall, and nothing says
+which one to follow. Two things are ours for that. Of plans that earn the same by going on to their
+end, the one is better that comes to rest: from there it can go on, which its horizon is too short
+to show. And once the best plan is of that kind, the samples of the next step have deviations from
+nothing up to the whole, evenly spaced: wide ones find a way, narrow ones hold what is in balance.
 
 As a proposer it is Thompson sampling: each candidate is the *policy* "plan on posterior function
 e as if it were the truth" (one also plans on the mean), executed closed loop by replanning at each
@@ -47,7 +48,7 @@ class ICEM:
         decay: the population shrinks by this factor with each iteration.
         momentum: share of the old mean and deviation in the new.
         beta: colour of the noise.
-        deviation: initial standard deviation of the widest sample, in halves of the action range.
+        deviation: initial standard deviation, in halves of the action range.
         action_repeat: control steps for which each planned action is held.
 
     Raises:
@@ -133,6 +134,8 @@ class ICEMActor:
         shape = (len(self.rngs), policy.planning_horizon, self.size)
         self.mean = torch.zeros(shape, dtype=torch.float32, device=device)
         self.kept: Tensor | None = None
+        self.holds = torch.zeros(len(self.rngs), dtype=torch.bool, device=device)
+        """Rows whose best plan earns by going on to its end, in a task that may end before."""
         self.tick = 0
         self.action = torch.zeros((len(self.rngs), self.size), device=device)
 
@@ -164,7 +167,7 @@ class ICEMActor:
             plans = plans.clamp(-1, 1)
             if kept is not None:
                 plans = torch.cat([plans, kept], dim=1)
-            order = self._order(start, plans)[:, : policy.elites]
+            order = self._order(start, plans)
             elites = plans.gather(1, order[..., None, None].expand(-1, -1, *plans.shape[2:]))
             kept = elites[:, : max(1, int(policy.keep * policy.elites))]
             mean = policy.momentum * mean + (1 - policy.momentum) * elites.mean(1)
@@ -178,7 +181,7 @@ class ICEMActor:
     def _noise(self) -> list[Float[Tensor, "B S H A"]]:
         """Draw every iteration's noise, row by row from the row's own generator.
 
-        Sample i of S has (i + 1) / S of the deviation.
+        In a row that holds, sample i of S has (i + 1) / S of the deviation.
         """
         policy = self.policy
         sizes = [
@@ -188,18 +191,21 @@ class ICEMActor:
         shape = (sum(sizes), self.size, policy.planning_horizon)
         white = np.stack([rng.standard_normal(shape, dtype=np.float32) for rng in self.rngs])
         shaped = torch.as_tensor(colour(white, policy.beta), device=policy.device)
-        widths = torch.cat([(torch.arange(size) + 1) / size for size in sizes])
-        scaled = shaped.transpose(2, 3) * widths.to(shaped)[:, None, None]
-        return list(torch.split(scaled, sizes, dim=1))
+        widths = torch.cat([(torch.arange(size) + 1) / size for size in sizes]).to(shaped)
+        widths = torch.where(self.holds[:, None], widths, 1.0)[..., None, None]
+        return list(torch.split(shaped.transpose(2, 3) * widths, sizes, dim=1))
 
     def _order(
         self, start: Float[Tensor, "B O"], plans: Float[Tensor, "B S H A"]
-    ) -> Int[Tensor, "B S"]:
-        """Return the indices of plans, the best first; of those that earn the same, the calmest."""
+    ) -> Int[Tensor, "B K"]:
+        """Return the indices of the elites, the best first; note whether their rows hold."""
         total, unrest = self._returns(start, plans)
         calm = unrest.argsort(dim=1, stable=True)
         order = total.gather(1, calm).argsort(dim=1, descending=True, stable=True)
-        return calm.gather(1, order)
+        best = calm.gather(1, order)[:, : self.policy.elites]
+        moved = unrest.gather(1, best[:, :1])[:, 0]
+        self.holds = moved.isfinite() & (moved > 0)
+        return best
 
     def _returns(
         self, start: Float[Tensor, "B O"], plans: Float[Tensor, "B S H A"]

@@ -5,13 +5,13 @@ many starts teach most as long as each step is news. Once a rollout that a model
 end, without ending by itself, and told little, more of its kind would look alike: whatever is still
 to be learned comes later. The next ones are then twice as long, up to the task's horizon:
 
-- balancing: rollouts that fall are news, and remain short by themselves; what stays upright tells
+- balancing: rollouts that fall are news, and are short by themselves; what stays upright tells
   little, and grows until it shows drift, the end of a rail, or that nothing is left to learn;
 - swinging up: rollouts from random starts are news until the dynamics are known;
 - reaching: an episode is short, and every rollout has the task's horizon from the beginning.
 
-Little is less than 1/2 log 2 nats in a step and output, what a step tells of an output where the
-model is as sure of it as the output's own noise allows: epistemic variance = noise variance.
+Little is less than 1/2 log 2 nats in a step and output: what is told by a single step of which the
+model is as unsure as of the noise, epistemic variance = noise variance.
 
 So that a round does not cost more for that, as many fewer candidates are imagined, but two at least.
 All of it follows from what is in the ledger: a campaign that is resumed goes on alike.
@@ -31,9 +31,7 @@ FEWEST = 2
 """Candidates to choose from, at least, where there were as many."""
 
 
-def lengthened(
-    settings: Settings, task: Task, rollouts: Sequence[RolloutRow], k: int
-) -> Settings:
+def lengthened(settings: Settings, task: Task, rollouts: Sequence[RolloutRow], k: int) -> Settings:
     """Return the settings of the next round, with the steps of its rollouts.
 
     Args:

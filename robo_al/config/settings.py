@@ -68,8 +68,8 @@ class Settings(BaseModel):
     """Rollouts of the explorer in the first round."""
     rollout_steps: Count | None = None
     """Steps of a training rollout; None: the task's horizon, but 50 at most at first. Once such a
-    rollout has lasted to its end and told little, the next are twice as long, up to the horizon, and
-    as many fewer candidates are imagined."""
+    rollout has lasted to its end and told little, the next are twice as long, up to the horizon,
+    and as many fewer candidates are imagined."""
     candidates: Count = 16
     """N, proposals in each round."""
     rollouts_per_round: Count = 1

@@ -1,4 +1,4 @@
-"""Training rollouts get longer once they tell little: told, to the bit, and only where it is due."""
+"""Training rollouts get longer once they tell little: told, to the bit, and only where due."""
 
 from dataclasses import fields, replace
 from math import log

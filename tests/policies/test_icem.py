@@ -139,3 +139,42 @@ def test_a_plan_earns_nothing_after_the_end(repeat):
     assert 20 < ended <= 120
     plain = ICEM(task, action_repeat=repeat, **SMALL).start(model, [MEAN] * 3, [0, 1, 2])
     assert not torch.equal(plain._returns(start, plans)[0], returns)
+
+
+class Balance(TrueDynamics):
+    """The truth of a point (x, v) that is pushed away from x = 0, and falls where abs(x) > 1."""
+
+    def step(self, observations, actions, members):
+        x, v = observations.unbind(-1)
+        v = v + 0.05 * (9.0 * x + 20.0 * actions[..., 0])
+        return torch.stack([x + 0.05 * v, v], dim=-1), None
+
+
+def balanced(seeds, reward=1.0):
+    """Return states [T,B,2] of a policy that balances by the truth, with rewards in each step."""
+    task = replace(
+        describe(make_env(SPEC), SPEC),
+        action_low=np.array([-1.0]),
+        action_high=np.array([1.0]),
+        reward=lambda before, action, after: reward * torch.ones_like(after[..., 0]),
+        termination=lambda before, action, after: abs(after[..., 0]) > 1,
+    )
+    model = Balance(task=pendulum(1)[1])
+    actor = ICEM(task, **SMALL).start(model, [MEAN] * len(seeds), seeds)
+    members = torch.full((len(seeds),), MEAN)
+    state, states = torch.tensor([[0.05, 0.0]] * len(seeds)), []
+    for _ in range(60):
+        state, _ = model.step(state[:, None], actor.act_on(state)[:, None], members)
+        state = state[:, 0]
+        states.append(state)
+    return torch.stack(states)
+
+
+def test_where_all_that_counts_is_not_to_fall_it_holds_still():
+    states = balanced(range(4))
+    assert (states[..., 0].abs() < 1).all()
+    assert states[20:, :, 1].abs().mean() < 0.1
+
+
+def test_where_going_on_earns_nothing_it_does_not_come_to_rest():
+    assert balanced(range(4), reward=-1.0)[20:, :, 1].abs().mean() > 1.0
