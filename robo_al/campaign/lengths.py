@@ -13,7 +13,7 @@ to be learned comes later. The next ones are then twice as long, up to the task'
 Little is less than 1/2 log 2 nats in a step and output: what is told by a single step of which the
 model is as unsure as of the noise, epistemic variance = noise variance.
 
-So that a round does not cost more for that, as many fewer candidates are imagined, but two at least.
+So that a round does not cost more for that, as many fewer candidates are imagined, two at least.
 All of it follows from what is in the ledger: a campaign that is resumed goes on alike.
 """
 
