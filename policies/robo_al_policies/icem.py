@@ -3,6 +3,12 @@
 Pinneri et al. 2020, "Sample-efficient cross-entropy method for real-time planning": coloured
 noise, elites kept between iterations and shifted between steps, a population that shrinks.
 
+Where each step without a fall earns the same, so do all plans that do not fall, and nothing says
+which one to follow. Two things are ours for that. Of plans that earn the same by going on to their
+end, the one is better that comes to rest: from there it can go on, which its horizon is too short
+to show. And once the best plan is of that kind, the samples of the next step have deviations from
+nothing up to the whole, evenly spaced: wide ones find a way, narrow ones hold what is in balance.
+
 As a proposer it is Thompson sampling: each candidate is the *policy* "plan on posterior function
 e as if it were the truth" (one also plans on the mean), executed closed loop by replanning at each
 observation. Candidates differ where the posterior functions do: where there is something to learn.
@@ -13,7 +19,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from robo_al.config.ranges import Count, Factor, NonNegative, Positive, Share, Width
@@ -23,6 +29,9 @@ from robo_al.protocols import Model
 from robo_al.seeds import integer
 from robo_al.types import MEAN, Candidate, ClosedLoop, Context, Task
 from robo_al_policies.noise import colour
+
+TINY = 1e-30
+"""Square of a change below which a component does not change."""
 
 
 class ICEM:
@@ -125,6 +134,8 @@ class ICEMActor:
         shape = (len(self.rngs), policy.planning_horizon, self.size)
         self.mean = torch.zeros(shape, dtype=torch.float32, device=device)
         self.kept: Tensor | None = None
+        self.holds = torch.zeros(len(self.rngs), dtype=torch.bool, device=device)
+        """Rows whose best plan earns by going on to its end, in a task that may end before."""
         self.tick = 0
         self.action = torch.zeros((len(self.rngs), self.size), device=device)
 
@@ -156,7 +167,7 @@ class ICEMActor:
             plans = plans.clamp(-1, 1)
             if kept is not None:
                 plans = torch.cat([plans, kept], dim=1)
-            order = self._returns(start, plans).topk(policy.elites, dim=1).indices
+            order = self._order(start, plans)
             elites = plans.gather(1, order[..., None, None].expand(-1, -1, *plans.shape[2:]))
             kept = elites[:, : max(1, int(policy.keep * policy.elites))]
             mean = policy.momentum * mean + (1 - policy.momentum) * elites.mean(1)
@@ -168,7 +179,10 @@ class ICEMActor:
         return elites[:, 0]
 
     def _noise(self) -> list[Float[Tensor, "B S H A"]]:
-        """Draw every iteration's noise, row by row from the row's own generator."""
+        """Draw every iteration's noise, row by row from the row's own generator.
+
+        In a row that holds, sample i of S has (i + 1) / S of the deviation.
+        """
         policy = self.policy
         sizes = [
             max(int(policy.samples * policy.decay**-i), 2 * policy.elites)
@@ -177,12 +191,32 @@ class ICEMActor:
         shape = (sum(sizes), self.size, policy.planning_horizon)
         white = np.stack([rng.standard_normal(shape, dtype=np.float32) for rng in self.rngs])
         shaped = torch.as_tensor(colour(white, policy.beta), device=policy.device)
-        return list(torch.split(shaped.transpose(2, 3), sizes, dim=1))
+        widths = torch.cat([(torch.arange(size) + 1) / size for size in sizes]).to(shaped)
+        widths = torch.where(self.holds[:, None], widths, 1.0)[..., None, None]
+        return list(torch.split(shaped.transpose(2, 3) * widths, sizes, dim=1))
+
+    def _order(
+        self, start: Float[Tensor, "B O"], plans: Float[Tensor, "B S H A"]
+    ) -> Int[Tensor, "B K"]:
+        """Return the indices of the elites, the best first; note whether their rows hold."""
+        total, unrest = self._returns(start, plans)
+        calm = unrest.argsort(dim=1, stable=True)
+        order = total.gather(1, calm).argsort(dim=1, descending=True, stable=True)
+        best = calm.gather(1, order)[:, : self.policy.elites]
+        moved = unrest.gather(1, best[:, :1])[:, 0]
+        self.holds = moved.isfinite() & (moved > 0)
+        return best
 
     def _returns(
         self, start: Float[Tensor, "B O"], plans: Float[Tensor, "B S H A"]
-    ) -> Float[Tensor, "B S"]:
-        """Imagine every plan in its row's member; return undiscounted rewards until it ends."""
+    ) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B S"]]:
+        """Imagine every plan in its row's member.
+
+        Returns:
+            Undiscounted rewards until it ends; and the square of its last change, each component
+            in units of what is usual among the plans. Where rollouts do not end by themselves, and
+            for a plan that has earned nothing, it is 0: there is nothing to hold on to.
+        """
         observation = start[:, None].expand(-1, plans.shape[1], -1)
         total = torch.zeros(plans.shape[:2], dtype=plans.dtype, device=plans.device)
         goes_on = torch.ones(plans.shape[:2], dtype=torch.bool, device=plans.device)
@@ -198,5 +232,12 @@ class ICEMActor:
                     reward = torch.where(goes_on, reward, 0.0)
                     goes_on = goes_on & ~self.termination(observation, action, following)
                 total = total + reward
-                observation = following
-        return torch.nan_to_num(total, nan=-torch.inf, posinf=-torch.inf)
+                change, observation = following - observation, following
+        total = torch.nan_to_num(total, nan=-torch.inf, posinf=-torch.inf)
+        if self.termination is None:
+            return total, torch.zeros_like(total)
+        # a median: plans that end are imagined on, to anywhere
+        usual = change.square().nanmedian(dim=1, keepdim=True).values.clamp_min(TINY)
+        unrest = (change.square() / usual).sum(-1)
+        unrest = torch.where(goes_on, unrest, torch.inf).nan_to_num(nan=torch.inf)
+        return total, torch.where(total > 0, unrest, 0.0)

@@ -23,6 +23,7 @@ from typing import Any, TypeAlias
 
 from robo_al.campaign.evaluation import UnderEvaluation, evaluate_model, evaluation_due
 from robo_al.campaign.learner import Learner
+from robo_al.campaign.lengths import lengthened
 from robo_al.campaign.records import failures, round_record
 from robo_al.campaign.selection import NUMERICAL_ERRORS, Chosen, Refuses, choose, explore
 from robo_al.campaign.setbacks import Setbacks
@@ -43,6 +44,7 @@ from robo_al.dataset.events import (
     Event,
     Explored,
     Indeterminate,
+    Lengthened,
     Noted,
     Observer,
     RolloutDone,
@@ -391,9 +393,11 @@ class Campaign:
             UserError: no start is known.
         """
         k = k or self._default_batch()
-        settings, index = self.settings, self.rounds + 1
+        index = self.rounds + 1
+        rollouts = self.dataset.ledger.rows(RolloutRow)
+        settings = lengthened(self.settings, self.parts.task, rollouts, k)
         contexts = contexts or self._contexts(index)
-        chosen, scores, reason = self._choose(contexts, index, k)
+        chosen, scores, reason = self._choose(settings, contexts, index, k)
         missing = k - len(chosen)
         if missing and self.learner.fitted and self.parts.strategy.limited:
             self.emit(Withheld(index, missing))  # what is not known to be allowed is not explored
@@ -406,6 +410,8 @@ class Campaign:
             if reason:
                 self.emit(Explored(index, missing, reason))
         rows = [self._row(choice, index, place) for place, choice in enumerate(chosen)]
+        if rollouts and settings.steps(self.parts.task) > max(row.horizon for row in rollouts):
+            self.emit(Lengthened(index, settings.steps(self.parts.task), settings.candidates))
         ledger = self.dataset.ledger
         with ledger.transaction():
             ledger.insert(
@@ -482,7 +488,7 @@ class Campaign:
         return self.settings.initial_rollouts if first else self.settings.rollouts_per_round
 
     def _choose(
-        self, contexts: Sequence[Context], index: int, k: int
+        self, settings: Settings, contexts: Sequence[Context], index: int, k: int
     ) -> tuple[list[Chosen], list[float], str | None]:
         """Return what the model chose, all scores, and why it chose fewer than k."""
         if not self.learner.fitted:
@@ -493,7 +499,7 @@ class Campaign:
                 acquisition.observe(self.dataset.transitions(), self.parts.policy)
             return choose(
                 self.parts,
-                self.settings,
+                settings,
                 self.clock,
                 contexts,
                 self.pending,

@@ -11,6 +11,8 @@ FEWEST_STARTS, MOST_STARTS = 3, 20
 """Of an evaluation of which nothing is said."""
 EVALUATED_STEPS = 4000
 """That such an evaluation has in all, unless its fewest starts take more."""
+FIRST_STEPS = 50
+"""Of training rollouts of which nothing is said, until they have told what there is to tell."""
 
 
 ENTRIES = ConfigDict(
@@ -65,7 +67,9 @@ class Settings(BaseModel):
     initial_rollouts: Count = 1
     """Rollouts of the explorer in the first round."""
     rollout_steps: Count | None = None
-    """Steps of a training rollout; None: the task's horizon, but 50 at most."""
+    """Steps of a training rollout; None: the task's horizon, but 50 at most at first. Once such a
+    rollout has lasted to its end and told little, the next are twice as long, up to the horizon,
+    and as many fewer candidates are imagined."""
     candidates: Count = 16
     """N, proposals in each round."""
     rollouts_per_round: Count = 1
@@ -94,5 +98,5 @@ class Settings(BaseModel):
         return self.loop.queue if self.loop.mode == "overlapped" else None
 
     def steps(self, task: Task) -> int:
-        """Return the steps of a training rollout."""
-        return self.rollout_steps or min(task.horizon, 50)
+        """Return the steps of a training rollout, of the first ones where nothing is said."""
+        return self.rollout_steps or min(task.horizon, FIRST_STEPS)

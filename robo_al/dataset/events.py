@@ -109,6 +109,17 @@ class Withheld:
 
 
 @dataclass(frozen=True)
+class Lengthened:
+    """Rollouts that lasted to their end told little: from a round on they are longer."""
+
+    round: int
+    steps: int
+    """Of a training rollout."""
+    candidates: int
+    """That are imagined in a round, so that it takes no longer."""
+
+
+@dataclass(frozen=True)
 class ModelFailed:
     """A retraining went wrong; the model is the one before."""
 
@@ -154,6 +165,7 @@ Event: TypeAlias = (
     | Diverged
     | Explored
     | Withheld
+    | Lengthened
     | ModelFailed
     | WorseModel
     | Evaluated

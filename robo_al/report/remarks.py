@@ -7,6 +7,7 @@ from robo_al.dataset.events import (
     Event,
     Explored,
     Indeterminate,
+    Lengthened,
     ModelFailed,
     Noted,
     Quarantined,
@@ -46,16 +47,28 @@ def remark(event: Event) -> str:
         case Withheld(in_round, rollouts):
             kept = count(rollouts, "rollout")
             text = f"round {in_round}: {kept} less than asked for, because of cost or constraint"
+        case Lengthened() | ModelFailed() | WorseModel():
+            text = _of_learning(event)
+        case _:
+            text = str(event)
+    return text
+
+
+def _of_learning(event: Lengthened | ModelFailed | WorseModel) -> str:
+    """Return what an event of the model, or of how much rollouts tell it, means."""
+    match event:
+        case Lengthened(in_round, steps, candidates):
+            return (
+                f"round {in_round}: a rollout that lasted to its end told little, so rollouts have "
+                f"{count(steps, 'step')} from now on, chosen from {count(candidates, 'candidate')}"
+            )
         case ModelFailed(in_round, reason):
-            text = (
+            return (
                 f"round {in_round}: the model could not be retrained, so the last one stays: "
                 f"{reason}"
             )
         case WorseModel(in_round, _):
-            text = (
+            return (
                 f"round {in_round}: on held-out rollouts, the new model is worse than the one "
                 "before it"
             )
-        case _:
-            text = str(event)
-    return text

@@ -104,7 +104,7 @@ def test_on_cuda_it_values_plans_as_on_the_cpu():
         actor = ICEM(task, device, **SMALL).start(model, [MEAN, 0, 3], [5, 6, 7])
         start = torch.as_tensor(observation, dtype=torch.float32, device=device)
         for _ in range(5):  # steps are called first, then replayed
-            returns.append(actor._returns(start, plans.to(device)).cpu())
+            returns.append(actor._returns(start, plans.to(device))[0].cpu())
             assert (np.abs(actor.act(observation)) <= task.action_high).all()
     for found in returns[1:]:
         off = (found - returns[0]).abs().max()
@@ -122,7 +122,7 @@ def test_a_plan_earns_nothing_after_the_end(repeat):
     start = torch.as_tensor(np.stack([c.observation for c in contexts]), dtype=torch.float32)
     plans = torch.as_tensor(np.random.default_rng(0).uniform(-1, 1, (3, 40, 12, 1))).float()
     actor = ICEM(ending, action_repeat=repeat, **SMALL).start(model, [MEAN] * 3, [0, 1, 2])
-    returns = actor._returns(start, plans)
+    returns, _ = actor._returns(start, plans)
     ended = 0
     for b in range(3):
         for s in range(40):
@@ -138,4 +138,43 @@ def test_a_plan_earns_nothing_after_the_end(repeat):
             np.testing.assert_allclose(returns[b, s], total, rtol=1e-4, atol=1e-4)
     assert 20 < ended <= 120
     plain = ICEM(task, action_repeat=repeat, **SMALL).start(model, [MEAN] * 3, [0, 1, 2])
-    assert not torch.equal(plain._returns(start, plans), returns)
+    assert not torch.equal(plain._returns(start, plans)[0], returns)
+
+
+class Balance(TrueDynamics):
+    """The truth of a point (x, v) that is pushed away from x = 0, and falls where abs(x) > 1."""
+
+    def step(self, observations, actions, members):
+        x, v = observations.unbind(-1)
+        v = v + 0.05 * (9.0 * x + 20.0 * actions[..., 0])
+        return torch.stack([x + 0.05 * v, v], dim=-1), None
+
+
+def balanced(seeds, reward=1.0):
+    """Return states [T,B,2] of a policy that balances by the truth, with rewards in each step."""
+    task = replace(
+        describe(make_env(SPEC), SPEC),
+        action_low=np.array([-1.0]),
+        action_high=np.array([1.0]),
+        reward=lambda before, action, after: reward * torch.ones_like(after[..., 0]),
+        termination=lambda before, action, after: abs(after[..., 0]) > 1,
+    )
+    model = Balance(task=pendulum(1)[1])
+    actor = ICEM(task, **SMALL).start(model, [MEAN] * len(seeds), seeds)
+    members = torch.full((len(seeds),), MEAN)
+    state, states = torch.tensor([[0.05, 0.0]] * len(seeds)), []
+    for _ in range(60):
+        state, _ = model.step(state[:, None], actor.act_on(state)[:, None], members)
+        state = state[:, 0]
+        states.append(state)
+    return torch.stack(states)
+
+
+def test_where_all_that_counts_is_not_to_fall_it_holds_still():
+    states = balanced(range(4))
+    assert (states[..., 0].abs() < 1).all()
+    assert states[20:, :, 1].abs().mean() < 0.1
+
+
+def test_where_going_on_earns_nothing_it_does_not_come_to_rest():
+    assert balanced(range(4), reward=-1.0)[20:, :, 1].abs().mean() > 1.0

@@ -14,6 +14,7 @@ from robo_al.dataset.events import (
     Event,
     Explored,
     Indeterminate,
+    Lengthened,
     ModelFailed,
     Quarantined,
     RolloutDone,
@@ -155,6 +156,7 @@ def test_no_line_of_a_terminal_ends_inside_a_number_or_before_its_unit(width: in
         (Explored(3, 2, "no finite ones"), ("round 3", "explorer", "2", "no finite ones")),
         (ModelFailed(3, "singular"), ("round 3", "could not be retrained", "singular")),
         (WorseModel(3, {"worse": True}), ("round 3", "worse")),
+        (Lengthened(3, 100, 8), ("round 3", "told little", "100 steps", "8 candidates")),
     ],
 )
 def test_what_a_person_should_know_is_said(event: Event, words: tuple[str, ...]) -> None:
