@@ -8,6 +8,7 @@ from robo_al.dataset.events import (
     Explored,
     Indeterminate,
     ModelFailed,
+    NotEvaluated,
     Noted,
     Quarantined,
     TakenBack,
@@ -33,6 +34,8 @@ def remark(event: Event) -> str:
         case EvaluationFailed(in_round, reasons):
             told = "; ".join(f"{name} {reason}" for name, reason in reasons.items())
             text = f"round {in_round}: its evaluation failed: {told}"
+        case NotEvaluated(in_round, reason):
+            text = f"round {in_round}: not evaluated: {reason}"
         case Indeterminate(rollouts):
             text = f"nobody knows whether {', '.join(rollouts)} ran; nothing of it is run again"
         case Diverged(rollout):
