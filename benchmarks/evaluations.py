@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from robo_al.report.summary import summarise
 from robo_al.dataset.view import RunView
+from robo_al.report.summary import summarise
 
 CONFIG = Path(__file__).parent.parent / "configs" / "so101_reach.yaml"
 KINDS = {

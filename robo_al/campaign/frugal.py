@@ -7,7 +7,6 @@ known of an evaluation is a function of the ledger, so that it goes on after an 
 While it goes on nothing is retrained: the policy that is evaluated is one.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -121,7 +120,7 @@ class FrugalEvaluation:
             [
                 dataset.trajectory(row)
                 if row.state == "recorded"
-                else Failure("failed", f"{row.state}: {row.reason}")
+                else Failure("failed", row.reason or row.state)
                 for row in rows
             ],
             (rollouts - len(returns), transitions - steps),

@@ -8,8 +8,8 @@ from robo_al.dataset.events import (
     Explored,
     Indeterminate,
     ModelFailed,
-    NotEvaluated,
     Noted,
+    NotEvaluated,
     Quarantined,
     TakenBack,
     Waiting,
@@ -34,8 +34,6 @@ def remark(event: Event) -> str:
         case EvaluationFailed(in_round, reasons):
             told = "; ".join(f"{name} {reason}" for name, reason in reasons.items())
             text = f"round {in_round}: its evaluation failed: {told}"
-        case NotEvaluated(in_round, reason):
-            text = f"round {in_round}: not evaluated: {reason}"
         case Indeterminate(rollouts):
             text = f"nobody knows whether {', '.join(rollouts)} ran; nothing of it is run again"
         case Diverged(rollout):
@@ -49,16 +47,18 @@ def remark(event: Event) -> str:
         case Withheld(in_round, rollouts):
             kept = count(rollouts, "rollout")
             text = f"round {in_round}: {kept} less than asked for, because of cost or constraint"
-        case ModelFailed(in_round, reason):
-            text = (
-                f"round {in_round}: the model could not be retrained, so the last one stays: "
-                f"{reason}"
-            )
-        case WorseModel(in_round, _):
-            text = (
-                f"round {in_round}: on held-out rollouts, the new model is worse than the one "
-                "before it"
-            )
+        case ModelFailed() | WorseModel() | NotEvaluated():
+            text = f"round {event.round}: {_of_what_was_learned(event)}"
         case _:
             text = str(event)
     return text
+
+
+def _of_what_was_learned(event: ModelFailed | WorseModel | NotEvaluated) -> str:
+    match event:
+        case ModelFailed(reason=reason):
+            return f"the model could not be retrained, so the last one stays: {reason}"
+        case WorseModel():
+            return "on held-out rollouts, the new model is worse than the one before it"
+        case NotEvaluated(reason=reason):
+            return f"not evaluated: {reason}"
