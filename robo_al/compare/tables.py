@@ -76,7 +76,10 @@ def comparing(name: str, result: JSON) -> Table:
     budget, threshold, reference = result["budget"], result["threshold"], result["reference"]
     caption = [f"Each run of {name} has a budget of {budget} rollouts."]
     if threshold is not None:
-        caption.append(f"It is solved by two evaluations in a row at or above {threshold:g}.")
+        caption.append(
+            f"It is solved by two evaluations in a row at or above {threshold:g}, or by a frugal one "
+            "that a test decides."
+        )
     caption.append(
         f"Rollouts saved against {reference} are counted until that which the column {GOAL} names: "
         "the mean over seeds. Intervals in brackets are 95 % intervals."

@@ -111,7 +111,7 @@ def test_a_frugal_evaluation_says_what_decided_it_and_what_was_executed(tmp_path
     number, seconds = 1 + row["evaluation_rollouts"], summary["executed"]["robot_seconds"]
     assert 1 < number < 10 and summary["executed"]["rollouts"] == number
     assert verdict(summary) == (
-        f"Solved after 1 rollout and 10 transitions, and known to be after {number - 1} rollouts "
+        f"Solved after 1 rollout and 5 transitions, and known to be after {number - 1} rollouts "
         f"of its evaluation (p = {row['p_value']:.2g}). Evaluations included, {number} rollouts in "
         f"{seconds:.2g} s were executed until then."
     )
@@ -153,6 +153,8 @@ def test_a_task_without_a_threshold_is_never_solved() -> None:
         "solved_at": None,
         "threshold": None,
         "evaluations": [{"mean_return": None}, {"mean_return": 3.0}],
+        "evaluation_kind": "full",
+        "not_evaluated": {},
         "rollouts": 1,
         "transitions": 7,
         "executed": None,  # as where an earlier robo-al made the evaluations
