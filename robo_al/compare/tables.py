@@ -77,8 +77,8 @@ def comparing(name: str, result: JSON) -> Table:
     caption = [f"Each run of {name} has a budget of {budget} rollouts."]
     if threshold is not None:
         caption.append(
-            f"It is solved by two evaluations in a row at or above {threshold:g}, or by a frugal one "
-            "that a test decides."
+            f"It is solved by two evaluations in a row at or above {threshold:g}, or by a frugal "
+            "one that a test decides."
         )
     caption.append(
         f"Rollouts saved against {reference} are counted until that which the column {GOAL} names: "

@@ -32,7 +32,7 @@ def test_at_the_threshold_and_below_it_is_seldom_said_to_be_reached(mean):
 
 
 def test_it_is_decided_soon_where_the_difference_is_plain_whatever_the_unit():
-    near = [1.2, 0.9, 1.1, 1.0]
+    near = [1.2, 0.9, 1.1, 1.0, 0.95, 1.15]
     assert decide(near, 0.5).verdict == "reached" and decide(near, 1.5).verdict == "below"
     assert decide(near, 1.05).verdict == "undecided" and decide([], 1.0).verdict == "undecided"
     scaled = decide([1000 * x for x in near], 500.0)
