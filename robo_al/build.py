@@ -34,7 +34,7 @@ from robo_al.dataset.start_folder import note_start_folder
 from robo_al.encoding.adapted import Adapted
 from robo_al.errors import ConfigError, PluginError, RoboALError
 from robo_al.oracles.steppers import is_batched
-from robo_al.protocols import Oracle
+from robo_al.protocols import Oracle, SupportsRepeat
 from robo_al.tasks import contexts_from, describe
 from robo_al.tasks.layers import layers
 from robo_al.tasks.shelf import borrowed, seconds_to_make
@@ -195,7 +195,16 @@ def dry_run(config: Config, oracle: Oracle | None = None) -> DryRun:
             oracle = opened.enter_context(make_oracle(config))
         try_oracle(oracle, parts, explored)
         opened.pop_all()
-    return DryRun(config, parts, oracle)
+    return DryRun(_with_kind_of_evaluation(config, oracle), parts, oracle)
+
+
+def _with_kind_of_evaluation(config: Config, oracle: Oracle) -> Config:
+    """Return a configuration that says how the policy is evaluated, as it is recorded."""
+    if config.evaluation.kind != "auto":
+        return config
+    again = isinstance(oracle, SupportsRepeat) and oracle.repeatable
+    kind = {"kind": "full" if again else "frugal"}
+    return config.model_copy(update={"evaluation": config.evaluation.model_copy(update=kind)})
 
 
 def _known(config: Config, task: Task) -> Config:

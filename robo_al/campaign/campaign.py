@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from robo_al.campaign.evaluation import UnderEvaluation, evaluate_model, evaluation_due
+from robo_al.campaign.frugal import FrugalEvaluation
 from robo_al.campaign.learner import Learner
 from robo_al.campaign.lengths import lengthened
 from robo_al.campaign.records import failures, round_record
@@ -46,6 +47,7 @@ from robo_al.dataset.events import (
     Indeterminate,
     Lengthened,
     Noted,
+    NotEvaluated,
     Observer,
     RolloutDone,
     RoundDone,
@@ -63,6 +65,7 @@ from robo_al.dataset.ledger import (
     to_json,
 )
 from robo_al.dataset.outcomes import checked
+from robo_al.dataset.rows import EVALUATION
 from robo_al.dataset.stored import episode_file
 from robo_al.errors import IntegrityError, UserError
 from robo_al.protocols import (
@@ -133,7 +136,10 @@ class Campaign:
         """What was looked at last."""
         self._solved: EvaluationRow | None = None
         self.setbacks = Setbacks(dataset.ledger)
-        self.under_evaluation = UnderEvaluation(self)
+        frugal = settings.evaluation.kind == "frugal"
+        self.under_evaluation: UnderEvaluation | FrugalEvaluation = (
+            FrugalEvaluation(self) if frugal else UnderEvaluation(self)
+        )
         self._begun = False
         for decision in decisions.take(dataset, opening=True):
             self.emit(Decided(decision))
@@ -263,7 +269,7 @@ class Campaign:
 
     @property
     def solved(self) -> EvaluationRow | None:
-        """The evaluation at which the task was solved, the second in a row at the threshold."""
+        """The evaluation at which the task was solved; see `solved_at`."""
         threshold = self.parts.task.threshold
         if self._solved is None and threshold is not None:
             last = self._evaluations[-1:]
@@ -347,7 +353,8 @@ class Campaign:
     def evaluation(self) -> tuple[Candidate, ...]:
         """Retrain if there are new data, and return rollouts of the evaluation that is due.
 
-        They are told like any others, and nothing is learned from them. An evaluation is due where
+        They are told like any others. Nothing is learned from them but from those of a frugal
+        evaluation, which come one at a time until it is decided. An evaluation is due where
         all outcomes of a round are told, as often as `evaluation.every` says; a round that needs
         none is closed. Ask until there are no more: of starts that are found, there may be only
         one at a time.
@@ -370,6 +377,10 @@ class Campaign:
                 with self.clock.activity("evaluate"):
                     row = evaluate_model(self, index)
                 self._evaluated(row)
+            elif (reason := self._put_off(index)) is not None:
+                self._close_round(index, reason)
+            elif (evaluation := self.under_evaluation.concluded(index)) is not None:
+                self._evaluated(evaluation)
             else:
                 with self.clock.activity("evaluate"):
                     candidates = self.under_evaluation.ask(index)
@@ -657,7 +668,11 @@ class Campaign:
         opened = ledger.rows(RoundRow, record=None)
         if not opened:
             return None
-        rows = ledger.rows(RolloutRow, round=opened[0].round)
+        rows = [
+            row
+            for row in ledger.rows(RolloutRow, round=opened[0].round)
+            if row.strategy != EVALUATION
+        ]
         told = all(row.state not in ("selected", "dispatched") for row in rows)
         return opened[0].round if told else None
 
@@ -669,12 +684,19 @@ class Campaign:
         self.emit(Evaluated(row))
         self._close_round(row.round)
 
-    def _close_round(self, index: int) -> None:
+    def _put_off(self, index: int) -> str | None:
+        """Return why no evaluation is made after a round; None where one is to be."""
+        with self.clock.activity("evaluate"):
+            return self.under_evaluation.put_off(index)
+
+    def _close_round(self, index: int, not_evaluated: str | None = None) -> None:
         """Close a round: its line goes to the ledger and to metrics.jsonl."""
+        if not_evaluated is not None:
+            self.emit(NotEvaluated(index, not_evaluated))
         record = round_record(self.dataset, self.clock, index)
         line = to_json(record)
         with self.dataset.ledger.transaction():
-            self.dataset.ledger.update(RoundRow, index, record=line)
+            self.dataset.ledger.update(RoundRow, index, record=line, not_evaluated=not_evaluated)
         self.dataset.add_metrics(line)
         self.emit(RoundDone(record))
 

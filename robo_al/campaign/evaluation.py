@@ -55,6 +55,14 @@ class UnderEvaluation:
     def _durable(self) -> bool:
         return self._campaign.dataset.ledger.row(EvaluationRow, self._index) is not None
 
+    def put_off(self, index: int) -> str | None:
+        """Return why it is not made after a round: it always is."""
+        return None
+
+    def concluded(self, index: int) -> EvaluationRow | None:
+        """Return its row where `ask` would return no more: the last `tell` has returned it."""
+        return None
+
     def ask(self, index: int) -> tuple[Candidate, ...]:
         """Return those of its rollouts that can begin now; none while some are under way.
 

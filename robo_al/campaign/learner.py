@@ -143,7 +143,7 @@ class Learner:
         if self._parts.task.held_out:
             return list(self._parts.task.held_out)
         row = self._dataset.ledger.last(EvaluationRow)
-        if row is None:
+        if row is None or row.verdict is not None:  # of the latter it was learned
             return []
         try:
             rollouts = self._dataset.evaluation(row)

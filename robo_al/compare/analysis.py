@@ -98,6 +98,7 @@ def as_run(record: RunRecord, repeated: int | None = None) -> JSON:
         "failed": failed,
         "repeats": repeated,
         "cpu_seconds": compact["cpu_seconds"],
+        "executed": compact["executed"],
         "information": compact["information"],
     }
 

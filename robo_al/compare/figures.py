@@ -29,6 +29,8 @@ class Runs:
     solved_at: Sequence[int | None]
     """[n] training rollouts; None where the run did not solve the task."""
     cpu_seconds: Float[np.ndarray, "n"]
+    executed: Float[np.ndarray, "n 2"]
+    """Rollouts and robot-seconds of each in all, evaluations included; NaN where not known."""
     information: Float[np.ndarray, "R 2"]
     """Predicted and realised nats of the R selected rollouts of all n runs."""
 
@@ -49,6 +51,7 @@ class Runs:
             [self.returns[i] for i in chosen],
             [self.solved_at[i] for i in chosen],
             self.cpu_seconds[chosen],
+            self.executed[chosen],
             np.empty((0, 2)),
         )
 
@@ -71,6 +74,9 @@ def runs_that_count(runs: Sequence[JSON]) -> Runs:
         returns=[np.array([row["mean_return"] for row in rows], float) for rows in evaluations],
         solved_at=[run["solved_at"] and run["solved_at"]["rollouts"] for run in complete],
         cpu_seconds=np.array([run["cpu_seconds"] for run in complete], float),
+        executed=np.array(
+            [run.get("executed") or (np.nan, np.nan) for run in complete], float
+        ).reshape(-1, 2),
         information=np.array(information, float).reshape(-1, 2),
     )
 
@@ -96,8 +102,25 @@ def figures(runs: Runs, threshold: float | None, budget: int, draw: Draw) -> JSO
         "final_return_iqm": iqm_interval(runs.final_returns, draw("final return")),
         "area_under_curve_iqm": iqm_interval(runs.areas(budget), draw("area")),
         "cpu_seconds": iqm_interval(runs.cpu_seconds, draw("cpu")),
+        "paid": paid(runs),
         "calibration": calibration(runs.information),
         "learning_curve": learning_curve(runs, budget, draw("curve")) if len(runs) else None,
+    }
+
+
+def paid(runs: Runs) -> JSON | None:
+    """Return what a run learned from and what was executed for it in all: medians over the runs.
+
+    None where there is no run, or it is not known of one what was executed.
+    """
+    if len(runs) == 0 or np.isnan(runs.executed).any():
+        return None
+    executed, seconds = np.median(runs.executed, axis=0).tolist()
+    learned = [int(rollouts[-1]) for rollouts in runs.rollouts]
+    return {
+        "learned_from": float(np.median(learned)),
+        "executed": executed,
+        "robot_seconds": seconds,
     }
 
 

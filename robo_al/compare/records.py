@@ -11,7 +11,7 @@ from typing import Any
 from robo_al.dataset.files import is_there, storage, write_atomically
 from robo_al.dataset.folders import CONFIG
 from robo_al.dataset.recordings.recording import digest
-from robo_al.dataset.rows import EvaluationRow, RolloutRow
+from robo_al.dataset.rows import EVALUATION, EvaluationRow, RolloutRow
 from robo_al.dataset.view import RunView
 from robo_al.errors import RoboALError, RunFolderError
 
@@ -40,7 +40,7 @@ class RunRecord:
     seed: int
     evaluations: tuple[Evaluation, ...]
     solved_at: Evaluation | None
-    """The second of the first two evaluations in a row at or above the threshold."""
+    """The evaluation at which the task was solved; see `robo_al.dataset.rows.solved_at`."""
     failed: str | None
     """Why the run gave no result; None where it is complete."""
     cpu_seconds: float
@@ -49,6 +49,9 @@ class RunRecord:
     """Predicted and realised information [nat] of each rollout that a model chose."""
     first_rollouts: str | None = None
     """SHA-256 of what was recorded before any model chose; None of earlier records."""
+    executed: tuple[int, float] | None = None
+    """Rollouts and robot-seconds that the oracle executed in all, evaluations included; None where
+    an earlier robo-al did not note them."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as compact plain data."""
@@ -62,12 +65,13 @@ class RunRecord:
             "cpu_seconds": round(self.cpu_seconds, 3),
             "information": [[round(value, 4) for value in pair] for pair in self.information],
             "first_rollouts": self.first_rollouts,
+            "executed": None if self.executed is None else list(self.executed),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "RunRecord":
         """Return what `to_json` made plain data of."""
-        solved = data["solved_at"]
+        solved, executed = data["solved_at"], data.get("executed")
         return cls(
             task=data["task"],
             strategy=data["strategy"],
@@ -78,6 +82,7 @@ class RunRecord:
             cpu_seconds=data["cpu_seconds"],
             information=tuple((predicted, realised) for predicted, realised in data["information"]),
             first_rollouts=data.get("first_rollouts"),
+            executed=None if executed is None else (executed[0], executed[1]),
         )
 
 
@@ -99,7 +104,7 @@ def read_record(folder: Path, task: str, strategy: str, seed: int) -> RunRecord:
     except RoboALError as error:  # one damaged run must not spoil the others
         return replace(nothing, failed=str(error))
     config, evaluations, solved = run.config, run.evaluation_rows, run.solved_at
-    complete = len(run.records)
+    complete, executed = len(run.records), run.executed()
     ended = complete >= config["rounds"] or (config["stop_when_solved"] and solved is not None)
     failed = nothing.failed
     if failed is None and not (ended and complete == len(run.round_rows)):
@@ -114,6 +119,7 @@ def read_record(folder: Path, task: str, strategy: str, seed: int) -> RunRecord:
         cpu_seconds=run.cpu_seconds,
         information=tuple(pair for row in run.rollout_rows for pair in _information(row)),
         first_rollouts=_first_rollouts(run),
+        executed=None if executed is None else (executed.rollouts, executed.robot_seconds),
     )
 
 
@@ -152,7 +158,7 @@ def _evaluation(row: EvaluationRow) -> Evaluation:
 
 def _first_rollouts(run: RunView) -> str | None:
     """Return the SHA-256 of what was recorded before any model chose, if it is all there."""
-    first = [row for row in run.rollout_rows if row.round == 1]
+    first = [row for row in run.rollout_rows if row.round == 1 and row.strategy != EVALUATION]
     try:
         digests = [digest(run.episode(row.id)) for row in first if row.state == "recorded"]
     except RoboALError:  # damaged: it is told where it is learned from

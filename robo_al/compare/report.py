@@ -32,7 +32,9 @@ COLUMNS = (
 
 PAGE = "comparison.html"
 """In a comparison's folder."""
-PAGE_ONLY = (tables.GOAL, tables.P_VALUE, "p value, log-rank", "rank correlation")
+PAGE_ONLY = (
+    tables.GOAL, tables.P_VALUE, "p value, log-rank", *tables.PAID, "rank correlation",
+)  # fmt: skip
 """Columns that a terminal of 80 characters has no room for."""
 
 

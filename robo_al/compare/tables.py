@@ -12,6 +12,8 @@ SOLVED_AFTER = "rollouts until solved (median)"
 """A column's heading."""
 GOAL = "compared at"
 """A column's heading."""
+PAID = ("rollouts learned from", "rollouts executed", "robot-seconds")
+"""Columns' headings: what a lab pays."""
 P_VALUE = "p value (Holm)"
 """A column's heading: the smaller one, where both rollouts and returns were tested."""
 
@@ -74,7 +76,10 @@ def comparing(name: str, result: JSON) -> Table:
     budget, threshold, reference = result["budget"], result["threshold"], result["reference"]
     caption = [f"Each run of {name} has a budget of {budget} rollouts."]
     if threshold is not None:
-        caption.append(f"It is solved by two evaluations in a row at or above {threshold:g}.")
+        caption.append(
+            f"It is solved by two evaluations in a row at or above {threshold:g}, or by a frugal "
+            "one that a test decides."
+        )
     caption.append(
         f"Rollouts saved against {reference} are counted until that which the column {GOAL} names: "
         "the mean over seeds. Intervals in brackets are 95 % intervals."
@@ -111,7 +116,8 @@ def alone(name: str, result: JSON) -> Table:
         f"Returns and cost on {name} are means of the middle half of the runs (interquartile "
         "means), with 95 % intervals in brackets. How much of the predicted information was "
         "realised is the median over n rollouts. The rank correlation is that of predicted and "
-        "realised information.",
+        "realised information. What was learned from until the last evaluation, what was executed "
+        "in all and how long the robot took for it, evaluations included, are medians.",
         _alone_columns(result),
         [_alone_cells(strategy, own, result) for strategy, own in result["strategies"].items()],
     )
@@ -141,7 +147,7 @@ def _alone_columns(result: JSON) -> tuple[str, ...]:
     unit, _ = _cost_unit(result)
     return (
         "strategy", "runs", f"final {result['measure']}", "area under the curve",
-        f"{unit}s per run", "realised / predicted information", "rank correlation",
+        f"{unit}s per run", *PAID, "realised / predicted information", "rank correlation",
     )  # fmt: skip
 
 
@@ -153,8 +159,15 @@ def _alone_cells(strategy: str, own: JSON, result: JSON) -> list[str]:
         _interval(own["final_return_iqm"]),
         _interval(own["area_under_curve_iqm"]),
         _interval(own["cpu_seconds"], lambda value: number(value / seconds)),
+        *_paid(own["paid"]),
         *_calibration(own["calibration"]),
     ]
+
+
+def _paid(paid: JSON | None) -> list[str]:
+    if paid is None:
+        return [NOTHING] * len(PAID)
+    return [number(paid[key]) for key in ("learned_from", "executed", "robot_seconds")]
 
 
 def _cost_unit(result: JSON) -> tuple[str, float]:

@@ -30,12 +30,17 @@ def entries_of(model: type[BaseModel]) -> list[str]:
 
 
 class Evaluation(BaseModel):
-    """How the policy is evaluated, apart from the data."""
+    """How the policy is evaluated, apart from the data or as part of them."""
 
     model_config = ENTRIES
 
+    kind: Literal["auto", "full", "frugal"] = "auto"
+    """`full`: every time, from all starts, apart from the data. `frugal`: only where the threshold
+    may be near, one rollout after the other until a test decides, and learned from. `auto`: full
+    where the oracle may execute a rollout again, as a simulation may, else frugal."""
     starts: Count | None = None
-    """Fixed starts, the same for every strategy; None: as many as the task's horizon allows."""
+    """Fixed starts, the same for every strategy, of a frugal one the most rollouts; None: as many
+    as the task's horizon allows."""
     every: int = Field(default=1, ge=0)
     """Rounds between evaluations; 0: never. A round that brought no data is followed by none."""
 
@@ -79,11 +84,12 @@ class Settings(BaseModel):
     imagination_members: Count = 1
     """E, members of the model in which each proposal is played."""
     evaluation: Evaluation = Evaluation()
-    """How the policy is evaluated, apart from the data that are learned from."""
+    """How the policy is evaluated."""
     loop: Loop = Loop()
     """How selecting and executing take turns."""
     stop_when_solved: bool = True
-    """Two evaluations in a row at the threshold end the campaign before its budget is spent."""
+    """Two full evaluations in a row at the threshold, or a frugal one that a test decides, end the
+    campaign before its budget is spent."""
 
     @field_validator("rollouts_per_round")
     @classmethod

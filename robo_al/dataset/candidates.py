@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from robo_al.dataset.ledger import RolloutRow, to_json
+from robo_al.dataset.rows import EVALUATION
 from robo_al.types import Candidate, ClosedLoop, Context, OpenLoop
 
 
@@ -69,6 +70,8 @@ def weights(row: RolloutRow) -> str:
 
 def why(row: RolloutRow) -> str:
     """Return why a rollout was selected, in words."""
+    if row.strategy == EVALUATION:
+        return f"of the evaluation after round {row.round}"
     if row.rank is None:
         return "the explorer's"
     gain = "" if row.gain is None else f", expected gain {row.gain:.3g}"

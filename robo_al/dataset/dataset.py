@@ -126,6 +126,7 @@ class Dataset(Rollouts):
         recorded: tuple[int, int],
         scores: Sequence[float | None] | None = None,
         outcomes: Sequence[Outcome] = (),
+        decision: tuple[str | None, float | None] = (None, None),
     ) -> EvaluationRow:
         """Make an evaluation durable.
 
@@ -135,7 +136,8 @@ class Dataset(Rollouts):
             results: of each; of a failed one, what there is of it is kept.
             recorded: rollouts and transitions, when it began.
             scores: recorded in place of the results' returns; None for one that failed.
-            outcomes: of the rollouts that were executed for it, if any were.
+            outcomes: of the rollouts that were executed for it and are recorded nowhere else.
+            decision: verdict and p value, where a test decided.
         """
         empty = np.zeros((0, 0))
         nothing = Trajectory(empty, empty, empty, np.zeros(0))
@@ -167,6 +169,7 @@ class Dataset(Rollouts):
             to_json(details) if any(details) else None,
             len(outcomes),
             math.fsum(outcome.robot_seconds for outcome in outcomes),
+            *decision,
         )
         with self.ledger.transaction():
             self.ledger.insert(row)

@@ -144,6 +144,14 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class NotEvaluated:
+    """A frugal evaluation was due and was not run."""
+
+    round: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class RoundDone:
     """A round is complete."""
 
@@ -169,6 +177,7 @@ Event: TypeAlias = (
     | ModelFailed
     | WorseModel
     | Evaluated
+    | NotEvaluated
     | RoundDone
 )
 Observer: TypeAlias = Callable[[Event], None]

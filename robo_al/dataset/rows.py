@@ -15,6 +15,8 @@ RolloutState: TypeAlias = Literal[
 ]
 """Of a rollout. Only what is `recorded` is trained on."""
 STATES: tuple[RolloutState, ...] = get_args(RolloutState)
+EVALUATION = "evaluation"
+"""In place of a strategy: a rollout of an evaluation that is learned from."""
 LOST = STATES[3:]
 """States of rollouts that gave no data."""
 
@@ -40,7 +42,7 @@ class RolloutRow:
     content_hash: str
     """SHA-256 of context, controller, horizon and seed."""
     strategy: str
-    """By its short name; `explorer` where no model chose."""
+    """By its short name; `explorer` where no model chose, `evaluation` for a rollout of one."""
     acquisition: str
     """`none` where the selector does not look at scores."""
     selector: str
@@ -98,6 +100,8 @@ class RoundRow:
     """JSON: the round's line in metrics.jsonl, once the round is complete."""
     after: int | None = None
     """`sequence` of the last rollout that was recorded when it was selected; null: none was."""
+    not_evaluated: str | None = None
+    """Why the policy was not evaluated after it, where a frugal evaluation was due."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,11 @@ class EvaluationRow:
     """Rollouts that the oracle executed for it; null where an earlier robo-al made it."""
     robot_seconds: float | None = None
     """What these took; null where an earlier robo-al made it."""
+    verdict: str | None = None
+    """Of a frugal one, whose rollouts are among those that are learned from: `reached`, `below` or
+    `undecided`."""
+    p_value: float | None = None
+    """Of that verdict; see `robo_al.campaign.threshold`."""
 
 
 @dataclass(frozen=True)
@@ -229,11 +238,12 @@ class Executed(NamedTuple):
     """All that an oracle executed for a campaign: what a lab pays for."""
 
     training: int
-    """Rollouts to learn from, also those that failed once the robot had begun."""
+    """Rollouts to learn from, also those that failed once the robot had begun, and those of frugal
+    evaluations."""
     training_seconds: float
     """Seconds of the robot."""
     evaluating: int
-    """Rollouts of evaluations that were finished."""
+    """Rollouts of evaluations that were finished, and not learned from."""
     evaluating_seconds: float
     """Seconds of the robot."""
 
@@ -251,9 +261,16 @@ class Executed(NamedTuple):
 def solved_at(
     evaluations: Sequence[EvaluationRow], threshold: float | None
 ) -> EvaluationRow | None:
-    """Return the second of the first two evaluations in a row at or above the threshold."""
+    """Return the evaluation at which the task was solved.
+
+    It is the first that a test decided, or the second of the first two in a row whose mean was at
+    or above the threshold, where none is tested.
+    """
     if threshold is None:
         return None
+    tested = [row for row in evaluations if row.verdict is not None]
+    if tested:
+        return next((row for row in tested if row.verdict == "reached"), None)
     good = [row.mean_return is not None and row.mean_return >= threshold for row in evaluations]
     for i in range(1, len(good)):
         if good[i - 1] and good[i]:

@@ -112,7 +112,7 @@ class RunView:
 
     @property
     def solved_at(self) -> EvaluationRow | None:
-        """The second of the first two evaluations in a row at or above the threshold."""
+        """The evaluation at which the task was solved; see `robo_al.dataset.rows.solved_at`."""
         return solved_at(self.evaluation_rows, self.config["threshold"])
 
     def executed(self, until: int | None = None) -> Executed | None:

@@ -74,7 +74,8 @@ class _Overlapped:
             self._submit()
             self._keep_busy()
             self._close_rounds()
-            if campaign.enough or len(self._open_rounds()) >= self._room():
+            evaluating = campaign.under_evaluation.goes_on
+            if evaluating or campaign.enough or len(self._open_rounds()) >= self._room():
                 if not self._flying:
                     return
                 self._poll(None)
@@ -90,6 +91,7 @@ class _Overlapped:
         while (
             self._campaign.learner.fitted
             and not self._campaign.enough
+            and not self._campaign.under_evaluation.goes_on
             and self._under_way() < min(self._queue, 2, len(self._open_rounds()))
             and self._spare() <= 0.0
             and self._select()
@@ -190,7 +192,8 @@ class _Overlapped:
             rows = ledger.rows(RolloutRow, round=opened[0])
             if any(row.state in ("selected", "dispatched") for row in rows):
                 return
-            self._learn()
+            if not self._campaign.under_evaluation.goes_on:
+                self._learn()
             complete(self._campaign, self._oracle, self._late, self._flying)
             self._submit()
             self._forget()

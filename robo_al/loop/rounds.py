@@ -6,6 +6,7 @@ from typing import Any
 from robo_al.campaign.campaign import Campaign
 from robo_al.dataset.events import Diverged
 from robo_al.dataset.ledger import RolloutRow
+from robo_al.dataset.rows import EVALUATION
 from robo_al.errors import IntegrityError, OracleError
 from robo_al.protocols import Oracle, SupportsRecall, SupportsRepeat
 from robo_al.types import Candidate, Outcome
@@ -19,6 +20,8 @@ def unfinished(campaign: Campaign, oracle: Oracle, index: int) -> list[Candidate
     asked. Any other never runs again what may have run.
     """
     rows = campaign.dataset.ledger.rows(RolloutRow, round=index)
+    if rows and rows[-1].strategy == EVALUATION:  # one after the other: all before it are told
+        rows = rows[-1:]
     if all(row.state not in ("selected", "dispatched") for row in rows):
         return []
     candidates = [campaign.candidate(row) for row in rows]

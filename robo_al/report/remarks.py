@@ -10,6 +10,7 @@ from robo_al.dataset.events import (
     Lengthened,
     ModelFailed,
     Noted,
+    NotEvaluated,
     Quarantined,
     TakenBack,
     Waiting,
@@ -47,28 +48,24 @@ def remark(event: Event) -> str:
         case Withheld(in_round, rollouts):
             kept = count(rollouts, "rollout")
             text = f"round {in_round}: {kept} less than asked for, because of cost or constraint"
-        case Lengthened() | ModelFailed() | WorseModel():
-            text = _of_learning(event)
+        case Lengthened() | ModelFailed() | WorseModel() | NotEvaluated():
+            text = f"round {event.round}: {_of_what_was_learned(event)}"
         case _:
             text = str(event)
     return text
 
 
-def _of_learning(event: Lengthened | ModelFailed | WorseModel) -> str:
+def _of_what_was_learned(event: Lengthened | ModelFailed | WorseModel | NotEvaluated) -> str:
     """Return what an event of the model, or of how much rollouts tell it, means."""
     match event:
-        case Lengthened(in_round, steps, candidates):
+        case Lengthened(steps=steps, candidates=candidates):
             return (
-                f"round {in_round}: a rollout that lasted to its end told little, so rollouts have "
+                "a rollout that lasted to its end told little, so rollouts have "
                 f"{count(steps, 'step')} from now on, chosen from {count(candidates, 'candidate')}"
             )
-        case ModelFailed(in_round, reason):
-            return (
-                f"round {in_round}: the model could not be retrained, so the last one stays: "
-                f"{reason}"
-            )
-        case WorseModel(in_round, _):
-            return (
-                f"round {in_round}: on held-out rollouts, the new model is worse than the one "
-                "before it"
-            )
+        case ModelFailed(reason=reason):
+            return f"the model could not be retrained, so the last one stays: {reason}"
+        case WorseModel():
+            return "on held-out rollouts, the new model is worse than the one before it"
+        case NotEvaluated(reason=reason):
+            return f"not evaluated: {reason}"

@@ -1,5 +1,6 @@
 """What a run has come to, from its folder alone; a running campaign can be looked at too."""
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ def summarise(run: RunView) -> dict[str, Any]:
         **run.totals._asdict(),
         "threshold": config["threshold"],
         "evaluated_every": config["evaluation"]["every"],
+        "evaluation_kind": config["evaluation"].get("kind", "full"),
+        "not_evaluated": {
+            row.round: row.not_evaluated for row in run.round_rows if row.not_evaluated
+        },
         "evaluations": [_evaluation(row) for row in run.evaluation_rows],
         "solved": (solved is not None) if judged else None,
         "solved_at": None
@@ -37,6 +42,7 @@ def summarise(run: RunView) -> dict[str, Any]:
             "rollouts": solved.rollouts,
             "transitions": solved.transitions,
             "executed": _executed(run.executed(solved.round)),
+            **_test(solved),
         },
         "executed": _executed(run.executed()),
         "states": dict(run.states),
@@ -48,20 +54,23 @@ def summarise(run: RunView) -> dict[str, Any]:
 
 
 def verdict(summary: Mapping[str, Any]) -> str:
-    """Return in one or two sentences what was learned."""
+    """Return in a few sentences what was learned."""
     solved, threshold = summary["solved_at"], summary["threshold"]
+    frugal = summary["evaluation_kind"] == "frugal"
     if solved:
         learned = amount(solved["rollouts"], solved["transitions"])
-        return f"Solved after {learned}.{_in_all(solved['executed'], ' until then')}"
+        known = _tested(solved) if frugal else ""
+        return f"Solved after {learned}{known}.{_in_all(solved['executed'], ' until then', frugal)}"
     if not summary["rollouts"]:
         gone = {state: summary["states"][state] for state in LOST if summary["states"][state]}
         lost = [f"{count(n, 'rollout')} {became(state, n)}" for state, n in gone.items()]
         return f"No rollout has been recorded{': ' + listed(lost) if lost else ' yet'}."
     said = amount(summary["rollouts"], summary["transitions"])
     rows = summary["evaluations"]
+    put_off = _put_off(summary["not_evaluated"])
     if not rows:
-        return f"Recorded {said}. {not_evaluated(summary['evaluated_every'])}"
-    paid = _in_all(summary["executed"], "")
+        return f"Recorded {said}. {not_evaluated(summary['evaluated_every'])}{put_off}"
+    paid = _in_all(summary["executed"], "", frugal)
     means = [row["mean_return"] for row in rows if row["mean_return"] is not None]
     best = f"The best evaluation was {number(max(means))}" if means else "Every evaluation failed"
     if threshold is None:
@@ -69,10 +78,35 @@ def verdict(summary: Mapping[str, Any]) -> str:
             f"Recorded {said}. {best}; the task has no threshold from which it counts as "
             f"solved.{paid}"
         )
+    if frugal:
+        return (
+            f"Not known to be solved within {said}. {best}, {_tested(rows[-1])}; the task counts "
+            f"as solved when a test shows that the mean reaches {threshold:g}.{put_off}{paid}"
+        )
     return (
         f"Not solved within {said}. {best}; the task counts as solved when two evaluations in a "
         f"row reach {threshold:g}.{paid}"
     )
+
+
+def _tested(evaluation: Mapping[str, Any]) -> str:
+    """Return what a test said of a frugal evaluation, as the continuation of a sentence."""
+    found = {
+        "reached": ", and known to be",
+        "below": "the last one below the threshold",
+        "undecided": "the last one undecided",
+    }[evaluation["verdict"]]
+    run = count(evaluation["evaluation_rollouts"], "rollout")
+    return f"{found} after {run} of its evaluation (p = {evaluation['p_value']:.2g})"
+
+
+def _put_off(reasons: Mapping[int, str]) -> str:
+    """Return why the policy was last not evaluated, in a further sentence; empty if it was."""
+    if not reasons:
+        return ""
+    last = max(reasons)
+    times = count(len(reasons), "round")
+    return f" It was not evaluated after {times}, the last of them round {last}: {reasons[last]}."
 
 
 def not_evaluated(every: int) -> str:
@@ -154,7 +188,15 @@ def render(summary: Mapping[str, Any]) -> "RenderableType":
     ):
         facts.add_row(name, Prose(value))
     columns = ("rollouts", "transitions", "mean return")
-    evaluations = Listing(columns, [_cells(row) for row in summary["evaluations"]], columns)
+    cells = [_cells(row) for row in summary["evaluations"]]
+    named: tuple[str, ...] = columns
+    if summary["evaluation_kind"] == "frugal":
+        named = (*columns, "of rollouts", "verdict", "p value")
+        cells = [
+            [*own, str(row["evaluation_rollouts"]), row["verdict"], f"{row['p_value']:.2g}"]
+            for own, row in zip(cells, summary["evaluations"], strict=True)
+        ]
+    evaluations = Listing(named, cells, [name for name in named if name != "verdict"])
     shown: list[RenderableType] = [evaluations, Text()] if summary["evaluations"] else []
     return Group(facts, Text(), *shown, Prose(verdict(summary), "bold"))
 
@@ -169,9 +211,9 @@ def _executed(executed: Executed | None) -> dict[str, Any] | None:
     }
 
 
-def _in_all(executed: Mapping[str, Any] | None, when: str) -> str:
+def _in_all(executed: Mapping[str, Any] | None, when: str, frugal: bool) -> str:
     """Return as a further sentence what evaluations cost; nothing where there were none."""
-    if not executed or not executed["evaluating"]:
+    if not executed or not (executed["evaluating"] or frugal):
         return ""
     return (
         f" Evaluations included, {count(executed['rollouts'], 'rollout')} in "
@@ -210,4 +252,14 @@ def _evaluation(row: EvaluationRow) -> dict[str, Any]:
         "rollouts": row.rollouts,
         "transitions": row.transitions,
         "mean_return": row.mean_return,
+        **_test(row),
+    }
+
+
+def _test(row: EvaluationRow) -> dict[str, Any]:
+    """Return what a test said of an evaluation; nulls where it was a full one."""
+    return {
+        "evaluation_rollouts": len(json.loads(row.returns)),
+        "verdict": row.verdict,
+        "p_value": row.p_value,
     }

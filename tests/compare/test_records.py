@@ -7,6 +7,7 @@ import pytest
 
 from robo_al import loop
 from robo_al.build import create_campaign, make_oracle, open_campaign
+from robo_al.compare.figures import paid, runs_that_count
 from robo_al.compare.records import (
     UNFINISHED,
     Evaluation,
@@ -17,6 +18,7 @@ from robo_al.compare.records import (
 )
 from robo_al.config.load import check_config
 from robo_al.dataset.ledger import EvaluationRow, RolloutRow
+from robo_al.dataset.view import RunView
 
 FAKE: dict[str, Any] = {
     "env": "robo_al.testing:FakeEnv",
@@ -117,6 +119,35 @@ def test_a_run_without_a_model_was_never_evaluated(tmp_path: Path) -> None:
     assert record.failed == "never evaluated: no model could be fitted"
 
 
+def test_what_was_executed_in_all_is_read_and_told_as_the_median_over_seeds(
+    tmp_path: Path,
+) -> None:
+    turn(tmp_path / "run")
+    executed = RunView(tmp_path / "run").executed()
+    record = read_record(tmp_path / "run", "fake", "mine", 0)
+    assert executed is not None and executed.evaluating > 0
+    assert record.executed == (executed.rollouts, executed.robot_seconds)
+    runs = [
+        {
+            "seed": seed,
+            "failed": None,
+            "solved_at": None,
+            "cpu_seconds": 1.0,
+            "information": [],
+            "evaluations": [{"rollouts": 3, "mean_return": 1.0}],
+            "executed": told,
+        }
+        for seed, told in enumerate(([10, 20.0], [30, 60.0], [11, 22.0]))
+    ]
+    assert paid(runs_that_count(runs)) == {
+        "learned_from": 3.0,
+        "executed": 11.0,
+        "robot_seconds": 22.0,
+    }
+    earlier = [*runs, {**runs[0], "executed": None}]
+    assert paid(runs_that_count(earlier)) is None, "it is not known, so it is not made up"
+
+
 def test_a_damaged_run_does_not_spoil_the_others(tmp_path: Path) -> None:
     turn(tmp_path / "run")
     (tmp_path / "run" / "ledger.sqlite").write_bytes(b"x" * 5000)
@@ -135,6 +166,7 @@ def test_a_record_is_compact_json_and_back(solved: Evaluation | None) -> None:
         failed=None,
         cpu_seconds=1.234,
         information=((1.23456789, 2.0),),
+        executed=(7, 14.5),
     )
     text = json.dumps(record.to_json())
     again = RunRecord.from_json(json.loads(text))

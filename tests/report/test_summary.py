@@ -84,7 +84,13 @@ def test_solved_is_two_evaluations_in_a_row_at_the_threshold(tmp_path: Path) -> 
         turn(campaign, config)
     summary = summarise(RunView(tmp_path / "run"))
     executed = summary["solved_at"].pop("executed")
-    assert summary["solved_at"] == {"rollouts": 2, "transitions": 20}
+    assert summary["solved_at"] == {
+        "rollouts": 2,
+        "transitions": 20,
+        "evaluation_rollouts": 2,
+        "verdict": None,
+        "p_value": None,
+    }
     # two rollouts to learn from, two starts in each of two evaluations; a second each
     assert (executed["training"], executed["evaluating"], executed["rollouts"]) == (2, 4, 6)
     assert executed["robot_seconds"] == pytest.approx(6.0)
@@ -94,6 +100,22 @@ def test_solved_is_two_evaluations_in_a_row_at_the_threshold(tmp_path: Path) -> 
         "executed until then."
     )
     assert "Solved after 2 rollouts" in text(summary)
+
+
+def test_a_frugal_evaluation_says_what_decided_it_and_what_was_executed(tmp_path: Path) -> None:
+    config = fakes(threshold=-1000, evaluation={"kind": "frugal", "starts": 9}, horizon=5)
+    with create_campaign(config, tmp_path / "run") as campaign:
+        turn(campaign, config)
+    summary = summarise(RunView(tmp_path / "run"))
+    (row,) = summary["evaluations"]
+    number, seconds = 1 + row["evaluation_rollouts"], summary["executed"]["robot_seconds"]
+    assert 1 < number < 10 and summary["executed"]["rollouts"] == number
+    assert verdict(summary) == (
+        f"Solved after 1 rollout and 5 transitions, and known to be after {number - 1} rollouts "
+        f"of its evaluation (p = {row['p_value']:.2g}). Evaluations included, {number} rollouts in "
+        f"{seconds:.2g} s were executed until then."
+    )
+    assert "reached" in text(summary)
 
 
 def test_a_task_that_was_not_solved_is_not_said_to_be(tmp_path: Path) -> None:
@@ -131,6 +153,8 @@ def test_a_task_without_a_threshold_is_never_solved() -> None:
         "solved_at": None,
         "threshold": None,
         "evaluations": [{"mean_return": None}, {"mean_return": 3.0}],
+        "evaluation_kind": "full",
+        "not_evaluated": {},
         "rollouts": 1,
         "transitions": 7,
         "executed": None,  # as where an earlier robo-al made the evaluations

@@ -93,7 +93,8 @@ def test_a_campaign_begins_each_rollout_where_the_arm_stands(twin: Any, tmp_path
         assert context.found and failure is None
         np.testing.assert_allclose(trajectory.observations[0], context.observation, atol=5e-3)
         last = campaign.dataset.trajectory(rows[0]).observations[-1]
-    assert len(rows) == 3 and load_run_config(tmp_path / "run").starts == "found"
+    assert [row.id for row in rows] == ["r0001-00", "r0002-00", "r0003-00", "e0003-00"]
+    assert load_run_config(tmp_path / "run").starts == "found"
     assert np.abs(np.diff(stood, axis=0)).max() > 1e-3  # it went on from where it was left
     assert np.abs(last[:5] - stood[0]).max() > 1e-3
 
