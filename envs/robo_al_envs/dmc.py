@@ -14,6 +14,7 @@ import gymnasium
 import mujoco
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
 from numpy.typing import NDArray
 
 from robo_al.config.ranges import Width
@@ -55,6 +56,7 @@ class DeepMindControl(gymnasium.Env[Any, Any]):
         self._simulation = _loaded(name)
         self._action_repeat = action_repeat
         self._begun = False
+        self._renderer: Any = None
         self.render_mode = render_mode
         self.dt = self._simulation.control_timestep() * action_repeat
         self.metadata = {**self.metadata, "render_fps": round(1 / self.dt)}
@@ -114,11 +116,19 @@ class DeepMindControl(gymnasium.Env[Any, Any]):
         if self.render_mode is None:
             return None
         render_offscreen()
-        picture: NDArray[np.uint8] = self._simulation.physics.render(480, 480, camera_id=0)
+        physics = self._simulation.physics
+        if self._renderer is None:
+            self._renderer = MujocoRenderer(
+                physics.model.ptr, physics.data.ptr, width=480, height=480, camera_id=0
+            )
+        picture: NDArray[np.uint8] = self._renderer.render("rgb_array")
         return picture
 
     def close(self) -> None:
         """Free the simulation."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
         self._simulation.close()
 
 

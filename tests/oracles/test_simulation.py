@@ -173,7 +173,7 @@ def test_a_mujoco_without_batches_gives_the_same(spec, monkeypatch):
 
 @needs_batch
 def test_which_mujoco_envs_are_simulated_as_one_batch():
-    batched = [*BATCHED, "reacher", "cartpole_swingup"]
+    batched = [*BATCHED, "reacher", "cartpole_swingup", "ur5"]
     for name in [*OURS, *GYMNASIUM, f"{BAD}:Pushed"]:
         parameters = {"how": "force"} if name.endswith("Pushed") else {}
         stepper, _ = make_stepper(EnvSpec(name, parameters), threads=1)

@@ -230,6 +230,7 @@ def campaign_config(address: str, *more: str) -> Any:
             *("--model", "robo_al.testing:FakeModel", "--rounds", "2", "--candidates", "3"),
             *("--strategy", "random", "--imagination_members", "1"),
             *("--evaluation.starts", "1", "--contexts", "1", "--rollout_steps", "6"),
+            *("--evaluation.kind", "full"),
             *more,
         ],
     )
