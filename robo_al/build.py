@@ -200,7 +200,7 @@ def dry_run(config: Config, oracle: Oracle | None = None) -> DryRun:
 
 def _with_kind_of_evaluation(config: Config, oracle: Oracle) -> Config:
     """Return a configuration that says how the policy is evaluated, as it is recorded."""
-    if config.evaluation.kind != "auto":
+    if config.evaluation.kind is not None:
         return config
     again = isinstance(oracle, SupportsRepeat) and oracle.repeatable
     kind = {"kind": "full" if again else "frugal"}

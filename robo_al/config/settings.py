@@ -34,9 +34,9 @@ class Evaluation(BaseModel):
 
     model_config = ENTRIES
 
-    kind: Literal["auto", "full", "frugal"] = "auto"
+    kind: Literal["full", "frugal"] | None = None
     """`full`: every time, from all starts, apart from the data. `frugal`: only where the threshold
-    may be near, one rollout after the other until a test decides, and learned from. `auto`: full
+    may be near, one rollout after the other until a test decides, and learned from. None: full
     where the oracle may execute a rollout again, as a simulation may, else frugal."""
     starts: Count | None = None
     """Fixed starts, the same for every strategy, of a frugal one the most rollouts; None: as many

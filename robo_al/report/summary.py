@@ -30,7 +30,7 @@ def summarise(run: RunView) -> dict[str, Any]:
         **run.totals._asdict(),
         "threshold": config["threshold"],
         "evaluated_every": config["evaluation"]["every"],
-        "evaluation_kind": config["evaluation"].get("kind", "full"),
+        "evaluation_kind": config["evaluation"].get("kind") or "full",
         "not_evaluated": {
             row.round: row.not_evaluated for row in run.round_rows if row.not_evaluated
         },
