@@ -405,7 +405,7 @@ class Campaign:
         """
         k = k or self._default_batch()
         index = self.rounds + 1
-        rollouts = self.dataset.ledger.rows(RolloutRow)
+        rollouts = self._selected_lately()
         settings = lengthened(self.settings, self.parts.task, rollouts, k)
         contexts = contexts or self._contexts(index)
         chosen, scores, reason = self._choose(settings, contexts, index, k)
@@ -439,6 +439,13 @@ class Campaign:
             assert made is not None, "the policy of a row of today is noted"
             candidates.append(made)
         return tuple(candidates)
+
+    def _selected_lately(self) -> list[RolloutRow]:
+        """Return what was selected in as many rounds as may wait at the oracle, and in two more."""
+        lately = range(max(1, self.rounds - self.settings.loop.queue - 1), self.rounds + 1)
+        ledger = self.dataset.ledger
+        rows = [row for index in lately for row in ledger.rows(RolloutRow, round=index)]
+        return [row for row in rows if row.strategy != EVALUATION]
 
     def dispatch(self, candidates: Sequence[Candidate]) -> None:
         """Note, before they are run, that candidates will be: from now on they may have run."""

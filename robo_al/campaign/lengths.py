@@ -37,7 +37,7 @@ def lengthened(settings: Settings, task: Task, rollouts: Sequence[RolloutRow], k
     Args:
         settings: of the campaign.
         task: whose horizon is the longest there can be.
-        rollouts: selected so far.
+        rollouts: selected lately.
         k: how many are to be selected.
     """
     first = settings.steps(task)
