@@ -443,8 +443,11 @@ class Campaign:
     def _selected_lately(self) -> list[RolloutRow]:
         """Return what was selected in as many rounds as may wait at the oracle, and in two more."""
         lately = range(max(1, self.rounds - self.settings.loop.queue - 1), self.rounds + 1)
-        ledger = self.dataset.ledger
-        rows = [row for index in lately for row in ledger.rows(RolloutRow, round=index)]
+        return [row for index in lately for row in self._selected(index)]
+
+    def _selected(self, index: int) -> list[RolloutRow]:
+        """Return what was selected in a round, without the rollouts of its evaluation."""
+        rows = self.dataset.ledger.rows(RolloutRow, round=index)
         return [row for row in rows if row.strategy != EVALUATION]
 
     def dispatch(self, candidates: Sequence[Candidate]) -> None:
@@ -675,11 +678,7 @@ class Campaign:
         opened = ledger.rows(RoundRow, record=None)
         if not opened:
             return None
-        rows = [
-            row
-            for row in ledger.rows(RolloutRow, round=opened[0].round)
-            if row.strategy != EVALUATION
-        ]
+        rows = self._selected(opened[0].round)
         told = all(row.state not in ("selected", "dispatched") for row in rows)
         return opened[0].round if told else None
 
