@@ -38,10 +38,10 @@ def test_a_rollout_is_executed_and_recorded(
         "velocities": (11, 2),
         "efforts": (11, 2),
         "sensors": (11, 0),
-        "proposed": (10, 2),
+        "requested": (10, 2),
         "sent": (10, 2),
     }
-    np.testing.assert_array_equal(arrays["proposed"], helpers.ramp()["actions"])
+    np.testing.assert_array_equal(arrays["requested"], helpers.ramp()["actions"])
     np.testing.assert_array_equal(arrays["sent"], np.round(helpers.ramp()["actions"], 3))
     np.testing.assert_array_equal(arrays["positions"][1:], arrays["sent"])
     assert agent.log()[-1].endswith("stop")
@@ -393,9 +393,9 @@ def test_a_streamed_rollout_is_answered_step_by_step(
     client.submit("run/r1", helpers.content(20, 0.2, controller="streamed"), {})
     job = helpers.finished(client, "run/r1")
     assert job.state.fields["kind"] == "SUCCEEDED", job.state
-    proposed = job.result.arrays["proposed"]
+    requested = job.result.arrays["requested"]
     steps = 20 - job.result.fields["misses"]
-    np.testing.assert_allclose(proposed[-1], 0.001 * steps, atol=1e-12)
+    np.testing.assert_allclose(requested[-1], 0.001 * steps, atol=1e-12)
     assert steps > 10
 
 

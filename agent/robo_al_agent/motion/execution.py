@@ -210,7 +210,7 @@ class Execution:
         finally:
             self.handed_over = False
         steps = min(len(commands), round(ended.fraction * len(commands)))
-        self.recorded.proposed = list(commands[:steps])
+        self.recorded.requested = list(commands[:steps])
         self.recorded.sent = list(commands[:steps])
         times = np.array([sample.time_ns for sample in samples])
         for k in range(steps + 1 if samples else 0):
@@ -273,7 +273,7 @@ class Execution:
             last = k if i == content.substeps - 1 else None
             self._at(due_ns + i * self._between_ns, self._sender(pose, last))
         self._target = target
-        self.recorded.proposed.append(target)
+        self.recorded.requested.append(target)
         self.recorded.sent.append(target)
         self._keep(self.recorded.row())
         return None

@@ -32,7 +32,7 @@ class Recorded:
 
     spec: RobotSpec
     samples: list[Sample] = field(default_factory=list)
-    proposed: list[Array] = field(default_factory=list)
+    requested: list[Array] = field(default_factory=list)
     """What the controller asked for."""
     sent: list[Array] = field(default_factory=list)
     """What the driver said it sent."""
@@ -41,13 +41,13 @@ class Recorded:
 
     def row(self) -> bytes:
         """Return the last step, for the journal."""
-        parts = [*numbers(self.samples[-1]), self.proposed[-1], self.sent[-1]]
+        parts = [*numbers(self.samples[-1]), self.requested[-1], self.sent[-1]]
         return np.concatenate(parts).astype("<f8").tobytes()
 
     def result(self, id: str, hash: str, ending: Ending, horizon: int) -> Message:
         """Return everything, with how it ended."""
         joints, samples = len(self.spec.joints), self.samples
-        commands = {"proposed": self.proposed, "sent": self.sent}
+        commands = {"requested": self.requested, "sent": self.sent}
         return Message(
             "result",
             {
@@ -68,8 +68,8 @@ class Recorded:
     def of_rows(cls, spec: RobotSpec, data: bytes) -> "Recorded":
         """Return what a journal kept of a rollout that was interrupted; a torn row is left out."""
         joints, (samples, further) = len(spec.joints), samples_of(spec, data, 2 * len(spec.joints))
-        proposed, sent = list(further[:, :joints]), list(further[:, joints:])
-        return cls(spec, samples, proposed, sent)
+        requested, sent = list(further[:, :joints]), list(further[:, joints:])
+        return cls(spec, samples, requested, sent)
 
 
 def sample_message(id: str, step: int, sample: Sample, target: Array, deadline_ns: int) -> Message:

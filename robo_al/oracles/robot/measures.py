@@ -14,10 +14,10 @@ _NAMES = {
     "velocities": "velocity",
     "efforts": "effort",
     "sensors": "sensor",
-    "proposed": "target",
+    "requested": "target",
 }
-"""The agent's names of what has another one here: `proposed` are actions, in the task's sense."""
-_OF_COMMANDS = ("proposed", "sent")
+"""The agent's names of what has another one here: `requested` are actions, in the task's sense."""
+_OF_COMMANDS = ("requested", "sent")
 """The agent's arrays with a row for each command; the others have one for each sample."""
 
 

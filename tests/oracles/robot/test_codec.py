@@ -93,7 +93,7 @@ def result_of(commands: Any, spec: RobotSpec = SPEC, sensors: Any = None) -> Rec
     recorded.samples = [
         Sample(k * 200_000_000, k, pose, zeros, zeros, sensed[k]) for k, pose in enumerate(poses)
     ]
-    recorded.proposed = recorded.sent = list(commands)
+    recorded.requested = recorded.sent = list(commands)
     return recorded
 
 

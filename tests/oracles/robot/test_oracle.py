@@ -98,7 +98,7 @@ def test_nothing_that_the_agent_measured_is_lost(serve: Callable[..., Any]) -> N
         "position": "positions",
         "velocity": "velocities",
         "effort": "efforts",
-        "target": "proposed",
+        "target": "requested",
         "sent": "sent",
     }
     assert signals.keys() == names.keys() | ({"sensor"} if result.arrays["sensors"].size else set())
