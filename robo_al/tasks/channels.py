@@ -8,6 +8,7 @@ from jaxtyping import Bool
 
 from robo_al.encoding.adapted import Adapted
 from robo_al.errors import ConfigError
+from robo_al.tasks.angles import angles_of
 from robo_al.tasks.layers import Env, clear_layers
 from robo_al.tasks.offers import offers_of
 from robo_al.types import Channel, EnvSpec
@@ -61,6 +62,15 @@ def _tried(env: Env, channels: tuple[Channel, ...]) -> tuple[tuple[Channel, ...]
             "goal: say so by `kind: constant` under `channels` in the configuration"
         )
     kept = [replace(c, kind="linear") if c.name in moved else c for c in channels]
+    angles = angles_of(env)
+    for i, kind in angles.items():
+        kept[i] = replace(kept[i], unit="rad", kind=kind)
+    if angles:
+        named = _named([kept[i].name for i in sorted(angles)])
+        notes.append(
+            f"{named}: an angle by its range or by a hinge of MuJoCo's, of which sine and cosine "
+            "are learned from; `channels` in the configuration can say otherwise"
+        )
     return tuple(kept), tuple(notes)
 
 

@@ -90,6 +90,14 @@ class Falling(Plain):
         return observation, reward, self.count == 4, False, {}
 
 
+class Turning(Plain):
+    """Has an angle that starts again after a turn, and a number with other limits."""
+
+    observation_space = spaces.Box(
+        np.array([-np.pi, -np.pi], np.float32), np.array([np.pi, 9.0], np.float32)
+    )
+
+
 class Endless(Plain):
     """Has no horizon, and needs one."""
 

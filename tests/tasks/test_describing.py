@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import gymnasium
 import pytest
 
 from robo_al.errors import ConfigError
 from robo_al.plugins import make_env
 from robo_al.tasks import contexts_from, describe
+from robo_al.tasks.angles import angles_of
 from robo_al.types import Channel, EnvFacts, EnvSpec
 
 FOREIGN = Path(__file__).with_name("foreign_envs.py")
@@ -87,6 +89,33 @@ def test_what_looks_like_a_goal_is_told_and_not_assumed():
     names = tuple(Channel(f"n{i}", "m", "constant" if i in (2, 3) else "linear") for i in range(7))
     told = described("unnamed", channels=names)
     assert told.channels == names and told.notes == ()
+
+
+def test_an_angle_is_recognised_by_the_limits_of_a_turn():
+    task = described("Turning")
+    assert [(c.unit, c.kind) for c in task.channels] == [("rad", "wrapped_angle"), ("1", "linear")]
+    assert task.notes[0].startswith("observation[0]: an angle by its range")
+    names = (Channel("x", "m"), Channel("y", "m"))
+    assert described("Turning", channels=names).channels == names
+
+
+@pytest.mark.parametrize(
+    ("name", "angles"),
+    [("Swimmer-v5", [0, 1, 2]), ("Hopper-v5", [1]), ("InvertedPendulum-v5", [])],
+)
+def test_an_angle_is_recognised_by_the_hinge_that_it_is_the_position_of(name, angles):
+    spec = EnvSpec(f"gymnasium:{name}")
+    env = make_env(spec)
+    kinds = [channel.kind for channel in describe(env, spec).channels]
+    assert [i for i, kind in enumerate(kinds) if kind == "angle"] == angles
+    assert "wrapped_angle" not in kinds
+
+
+def test_the_angle_of_a_hinge_that_is_seen_otherwise_is_none():
+    env = gymnasium.wrappers.TransformObservation(
+        gymnasium.make("Swimmer-v5"), lambda seen: 2 * seen, None
+    )
+    assert angles_of(env) == {}
 
 
 def test_what_the_configuration_says_is_in_place_of_what_the_env_says():
