@@ -266,6 +266,14 @@ class SupportsEnds(Protocol):
 
 
 @runtime_checkable
+class SupportsDoubt(Protocol):
+    """A model that can be another one: told so when what it learned last made it worse."""
+
+    def doubt(self) -> None:
+        """Look for a better one at the next fit."""
+
+
+@runtime_checkable
 class SupportsCovariance(Protocol):
     """A model that knows how two steps inform one another: needed for joint information."""
 

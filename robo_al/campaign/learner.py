@@ -1,5 +1,6 @@
 """The model's side of a campaign: fits, their comparison with the fit before, and weights."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from robo_al.dataset.events import Event, ModelFailed, Quarantined, TakenBack, W
 from robo_al.dataset.ledger import EvaluationRow, FitRow, to_json
 from robo_al.errors import IntegrityError, ModelError
 from robo_al.models.held_out import HeldOutError, compare, held_out_error
-from robo_al.protocols import SupportsUpdate
+from robo_al.protocols import SupportsDoubt, SupportsUpdate
 from robo_al.seeds import Purpose, generator
 from robo_al.types import Failure, FitReport, Trajectory
 
@@ -100,6 +101,8 @@ class Learner:
         model, policy = self._parts.model, self._parts.policy
         before = snapshot(model, policy)
         transitions = self._dataset.transitions()
+        if self._got_worse() and isinstance(model, SupportsDoubt):
+            model.doubt()
         try:
             report = model.fit(transitions, generator(self._seed, Purpose.TRAIN, round_index))
             if isinstance(policy, SupportsUpdate):
@@ -111,6 +114,15 @@ class Learner:
             return None
         self.fitted = True
         return report
+
+    def _got_worse(self) -> bool:
+        """Whether the last fit made a model that was worse than the one before it."""
+        last = self._dataset.ledger.last(FitRow)
+        return (
+            last is not None
+            and last.held_out is not None
+            and bool(json.loads(last.held_out)["worse"])
+        )
 
     def _record(
         self,

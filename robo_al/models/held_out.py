@@ -1,15 +1,18 @@
 """Is the retrained model better? Both are asked about rollouts that neither was trained on."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from robo_al.models.feature_map import ROUNDING, TINY, FeatureMap
 from robo_al.protocols import Model
-from robo_al.types import Task, Trajectory
+from robo_al.types import Prediction, Task, Trajectory
 
 
 @dataclass(frozen=True)
@@ -42,16 +45,9 @@ def held_out_error(model: Model, task: Task, trajectories: Sequence[Trajectory])
     for trajectory in trajectories:
         observations = torch.as_tensor(trajectory.observations)
         prediction = model.predict(observations[:-1], torch.as_tensor(trajectory.actions))
-        mean = prediction.mean.double().cpu()
-        error = observations[1:] - mean
-        wrapped = list(inputs.wrapped)
-        error[:, wrapped] = torch.remainder(error[:, wrapped] + torch.pi, 2 * torch.pi) - torch.pi
-        noise = prediction.aleatoric.double().cpu()
-        variance = noise + prediction.epistemic.double().cpu()
-        nats = 0.5 * (torch.log(2 * torch.pi * variance) + error**2 / variance)
-        nlpd.append(float(nats[:, outputs].mean()))
-        squares.append(error[:, outputs] ** 2)
-        noises.append(noise[:, outputs])
+        nlpd.append(float(surprise(inputs, prediction, trajectory.observations[1:]).mean()))
+        squares.append(_error(inputs, prediction, trajectory.observations[1:]) ** 2)
+        noises.append(prediction.aleatoric.double().cpu()[:, outputs])
         if inputs.learn_reward and prediction.reward is not None:
             off = torch.as_tensor(trajectory.rewards) - prediction.reward.double().cpu()
             rewards.append(float(off.square().mean()))
@@ -63,6 +59,36 @@ def held_out_error(model: Model, task: Task, trajectories: Sequence[Trajectory])
         tuple(torch.cat(noises).mean(0).sqrt().tolist()),
         tuple(error / variance_of_rewards for error in rewards),
     )
+
+
+def surprise(
+    inputs: FeatureMap,
+    prediction: Prediction,
+    next_observations: Float[np.ndarray, "B O"],
+    most: float = math.inf,
+) -> Float[Tensor, "B D"]:
+    """Return the negative log predictive density of observations, nats.
+
+    Args:
+        inputs: of the task.
+        prediction: of B observations.
+        next_observations: that followed.
+        most: nats that an error can cost beside those of the width of its prediction.
+    """
+    variance = (prediction.aleatoric.double() + prediction.epistemic.double()).cpu()
+    variance = variance[:, list(inputs.predicted)]
+    off = 0.5 * _error(inputs, prediction, next_observations) ** 2 / variance
+    return 0.5 * torch.log(2 * torch.pi * variance) + off.clamp_max(most)
+
+
+def _error(
+    inputs: FeatureMap, prediction: Prediction, next_observations: Float[np.ndarray, "B O"]
+) -> Float[Tensor, "B D"]:
+    """Return how far predicted observations are off; of wrapped angles, the short way."""
+    error = torch.as_tensor(next_observations) - prediction.mean.double().cpu()
+    wrapped = list(inputs.wrapped)
+    error[:, wrapped] = torch.remainder(error[:, wrapped] + torch.pi, 2 * torch.pi) - torch.pi
+    return error[:, list(inputs.predicted)]
 
 
 def compare(old: HeldOutError, new: HeldOutError) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from robo_al.campaign.campaign import Campaign
-from robo_al.dataset.events import Explored, ModelFailed, Quarantined, TakenBack
+from robo_al.dataset.events import Explored, ModelFailed, Quarantined, TakenBack, WorseModel
 from robo_al.dataset.ledger import FORMAT, FitRow, RolloutRow, RoundRow
 from robo_al.errors import (
     IntegrityError,
@@ -447,6 +447,34 @@ def test_a_failed_fit_keeps_the_model_before(tmp_path):
         assert all(torch.equal(value, state[k]) for k, value in parts.model.state_dict().items())
         assert len(campaign.ask(2)) == 2
         assert rows(campaign, round=3)[0].acquisition == "joint_information"
+
+
+class Doubtful(FakeModel):
+    """A model whose second fit is bad, and which notes what it is told and does."""
+
+    def __init__(self, task):
+        super().__init__(task)
+        self.log = []
+
+    def doubt(self):
+        self.log.append("doubt")
+
+    def fit(self, transitions, rng):
+        report = super().fit(transitions, rng)
+        self.log.append("fit")
+        if self.log.count("fit") == 2:
+            self._set(self._covariance, self._mean + 3)
+        return report
+
+
+def test_a_model_that_got_worse_is_told_so_before_the_next_fit(tmp_path):
+    parts = replace(fake_parts(), model=Doubtful(fake_parts().task))
+    events = []
+    with create(tmp_path / "run", parts, evaluation={"starts": 8}) as campaign:
+        run(campaign, FakeOracle(), events.append)
+    worse = [event.round for event in events if isinstance(event, WorseModel)]
+    assert worse == [2]
+    assert parts.model.log == ["fit", "fit", "doubt", "fit"]
 
 
 def test_without_any_fit_the_explorer_goes_on(tmp_path):
