@@ -90,7 +90,7 @@ def test_a_critic_gets_no_gradient_from_the_actors_loss() -> None:
 
 
 def test_a_normalisation_before_a_linear_layer_is_part_of_it() -> None:
-    norms = [layer(BatchRenorm1d, 100) for _ in range(2)]
+    norms = [layer(FusedBatchRenorm, 100) for _ in range(2)]
     layers = [norms[0], nn.Linear(6, 6), nn.ReLU(), norms[1], nn.Linear(6, 2)]
     whole = nn.Sequential(*layers).double()
     for norm in norms:
