@@ -1,4 +1,4 @@
-"""Stable-Baselines3 as the proposing policy: SAC, TD3 or PPO, retrained each round.
+"""Stable-Baselines3 as the proposing policy: SAC, CrossQ, TD3 or PPO, retrained each round.
 
 Off-policy algorithms learn from what was recorded and from short imagined branches off it (MBPO;
 Janner et al. 2019, "When to trust your model: model-based policy optimization"): all imagined
@@ -47,9 +47,10 @@ class SB3:
     Args:
         task: its reward, end and action limits.
         device: of networks and imagined worlds.
-        algorithm: `sac`, `td3` or `ppo`.
+        algorithm: `sac`, `crossq`, `td3` or `ppo`.
         policies: P, trained independently of one another.
         hidden: units of each hidden layer; by default 256, 256.
+        critic_hidden: the same of critics alone; by default as `hidden`.
         updates_per_transition: gradient steps of each policy for every newly recorded transition.
         worlds: imagined ones, which step as one batch.
         imagined_steps: length of an imagined branch.
@@ -69,9 +70,10 @@ class SB3:
         self,
         task: Task,
         device: str = "cpu",
-        algorithm: Literal["sac", "td3", "ppo"] = "sac",
+        algorithm: Literal["sac", "crossq", "td3", "ppo"] = "sac",
         policies: Width = 2,
         hidden: Annotated[list[Width], Field(min_length=1)] | None = None,
+        critic_hidden: Annotated[list[Width], Field(min_length=1)] | None = None,
         updates_per_transition: Positive = 10.0,
         worlds: Count = 2048,
         imagined_steps: Width = 5,
@@ -81,14 +83,16 @@ class SB3:
         load_zip: str | None = None,
     ) -> None:
         hidden = [256, 256] if hidden is None else list(hidden)
+        critic_hidden = hidden if critic_hidden is None else list(critic_hidden)
         sizes = {"policies": policies, "worlds": worlds, "imagined_steps": imagined_steps}
         wrong = [f"{key} is {n}; it must be at least 1" for key, n in sizes.items() if n < 1]
         if updates_per_transition <= 0:
             wrong.append(f"updates_per_transition is {updates_per_transition}; it must be above 0")
         if not 0 <= recorded_share <= 1:
             wrong.append(f"recorded_share is {recorded_share}; it must be from 0 to 1")
-        if not hidden or min(hidden) < 1:
-            wrong.append(f"hidden is {hidden}; it must be sizes of at least 1")
+        for key, layers in {"hidden": hidden, "critic_hidden": critic_hidden}.items():
+            if not layers or min(layers) < 1:
+                wrong.append(f"{key} is {layers}; it must be sizes of at least 1")
         if wrong:
             raise ConfigError(f"policy sb3: {'; '.join(wrong)}")
         self.task = task
@@ -96,6 +100,7 @@ class SB3:
             "algorithm": algorithm,
             "policies": policies,
             "hidden": hidden,
+            "critic_hidden": critic_hidden,
             "updates_per_transition": updates_per_transition,
             "worlds": worlds,
             "imagined_steps": imagined_steps,
@@ -123,6 +128,7 @@ class SB3:
                     name,
                     self._env,
                     self.parameters["hidden"],
+                    self.parameters["critic_hidden"],
                     self.parameters["arguments"],
                     self.device,
                     integer(rng),

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
+from sb3_contrib import CrossQ
 from stable_baselines3 import PPO, SAC, TD3
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.logger import Logger
@@ -21,9 +22,15 @@ from torch import Tensor, nn
 
 from robo_al.errors import ConfigError
 from robo_al_policies.imagined_env import ImaginedEnv
+from robo_al_policies.sb3_kernels import dense, hasten
 
-Algorithm: TypeAlias = SAC | TD3 | PPO
-ALGORITHMS: dict[str, type[SAC] | type[TD3] | type[PPO]] = {"sac": SAC, "td3": TD3, "ppo": PPO}
+Algorithm: TypeAlias = SAC | CrossQ | TD3 | PPO
+ALGORITHMS: dict[str, type[SAC] | type[CrossQ] | type[TD3] | type[PPO]] = {
+    "sac": SAC,
+    "crossq": CrossQ,
+    "td3": TD3,
+    "ppo": PPO,
+}
 EXPLORATION = 0.1
 """Standard deviation of TD3's exploration, in halves of the action range (Fujimoto et al. 2018)."""
 UPDATES_PER_BRANCHING = 100
@@ -36,7 +43,7 @@ RESERVED = frozenset(
 )
 """Arguments of SB3's constructors that this policy sets itself, or cannot do with."""
 LOG_STD_RANGE = (-20.0, 2.0)
-"""Of SB3's SAC: between which its actor's log standard deviation is clipped."""
+"""Of SB3's SAC and CrossQ: between which their actors' log standard deviations are clipped."""
 
 
 @contextmanager
@@ -57,6 +64,7 @@ def make_algorithm(
     name: str,
     env: ImaginedEnv,
     hidden: Sequence[int],
+    critic_hidden: Sequence[int],
     arguments: Mapping[str, Any],
     device: str,
     seed: int,
@@ -66,7 +74,8 @@ def make_algorithm(
     Args:
         name: one of `ALGORITHMS`.
         env: where it will learn.
-        hidden: units of each hidden layer.
+        hidden: units of each hidden layer of actors.
+        critic_hidden: the same of critics.
         arguments: further ones of SB3's constructor.
         device: of its networks.
         seed: of its weights.
@@ -77,7 +86,9 @@ def make_algorithm(
     reserved = [key for key in arguments if key in RESERVED]
     if reserved:
         raise ConfigError(f"policy sb3: arguments.{reserved[0]}: it is set by the policy itself")
-    fixed: dict[str, Any] = {"policy_kwargs": {"net_arch": list(hidden)}}
+    critic = "vf" if name == "ppo" else "qf"
+    layers = {"pi": list(hidden), critic: list(critic_hidden)}
+    fixed: dict[str, Any] = {"policy_kwargs": {"net_arch": layers}}
     if name == "ppo":
         fixed |= {"n_steps": env.length, "batch_size": env.num_envs}
     else:
@@ -91,6 +102,7 @@ def make_algorithm(
             made = ALGORITHMS[name]("MlpPolicy", env, device=device, **(fixed | dict(arguments)))
         except (TypeError, ValueError, AssertionError) as error:
             raise ConfigError(f"policy sb3: arguments: SB3's {name} says: {error}") from error
+    hasten(made)
     made.set_logger(Logger(folder=None, output_formats=[]))  # its own makes a folder each time
     return made
 
@@ -173,7 +185,7 @@ def train(
     carried over from the last time.
     """
     steps = env.length * env.num_envs
-    algorithm._n_updates = 0  # TD3 counts its delays by it
+    algorithm._n_updates = 0  # TD3 and CrossQ count their delays by it
     if isinstance(algorithm, PPO):
         per_branching = algorithm.n_epochs * -(-steps // algorithm.batch_size)
     else:
@@ -228,7 +240,7 @@ def actor_network(algorithm: Algorithm) -> ActorNetwork:
         network = ActorNetwork(algorithm.actor.mu, deviation.log(), squash=False)
     else:
         actor: Any = algorithm.actor
-        mean = nn.Sequential(*actor.latent_pi, actor.mu)
-        deviations = nn.Sequential(*actor.latent_pi, actor.log_std)
+        mean = dense([*actor.latent_pi, actor.mu])
+        deviations = dense([*actor.latent_pi, actor.log_std])
         network = ActorNetwork(mean, deviations, squash=True)
     return copy.deepcopy(network)

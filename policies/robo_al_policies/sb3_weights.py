@@ -17,7 +17,7 @@ from robo_al_policies.sb3_training import ALGORITHMS, Algorithm
 
 
 def algorithm_state(algorithm: Algorithm) -> dict[str, Tensor]:
-    """Return weights, the optimisers' moments and the entropy coefficient."""
+    """Return weights, running averages, the optimisers' moments and the entropy coefficient."""
     names, variables = algorithm._get_torch_save_params()
     state = {name: getattr(algorithm, name).detach() for name in variables}
     for name in names:
@@ -92,6 +92,8 @@ def load_zip(path: str, name: str, algorithm: Algorithm, task: Task) -> None:
     mine, its = algorithm.policy, loaded.policy
     if its.activation_fn is not mine.activation_fn:
         raise ConfigError(f"{where}: its activation is {its.activation_fn.__name__}")
+    if getattr(its, "batch_norm_params", None) != getattr(mine, "batch_norm_params", None):
+        raise ConfigError(f"{where}: its normalisation is not the library's: a parameter differs")
     try:
         mine.load_state_dict(its.state_dict())
     except RuntimeError as error:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from sb3_contrib import CrossQ
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
@@ -30,7 +31,7 @@ from robo_al_policies.sb3 import SB3
 from robo_al_policies.sb3_files import load_policy, save_policy
 from robo_al_policies.sb3_training import MixedReplayBuffer, make_algorithm
 
-ALGORITHMS = ("sac", "td3", "ppo")
+ALGORITHMS = ("sac", "td3", "ppo", "crossq")
 TINY = {"hidden": [8], "worlds": 8, "imagined_steps": 2, "updates_per_transition": 0.1}
 
 
@@ -105,7 +106,7 @@ def test_the_mean_of_the_policies_is_what_is_evaluated():
 
 
 def test_random_actions_are_drawn_as_sb3_draws_them():
-    for algorithm in ALGORITHMS[::2]:  # TD3's own policy has no noise
+    for algorithm in ("sac", "ppo", "crossq"):  # TD3's own policy has no noise
         policy = tiny(algorithm, policies=1)
         one = data().observations[:1]
         many = np.repeat(one, 4000, axis=0)
@@ -117,6 +118,17 @@ def test_random_actions_are_drawn_as_sb3_draws_them():
             theirs, _ = predict(many.astype(np.float32), deterministic=False)
         np.testing.assert_allclose(ours.mean(0), theirs.mean(0), atol=0.06)
         np.testing.assert_allclose(ours.std(0), theirs.std(0), atol=0.04)
+
+
+def test_crossq_acts_by_the_averages_that_it_learned():
+    policy = updated(tiny("crossq", policies=1, updates_per_transition=0.5))
+    averages = [value for key, value in policy.state_dict().items() if key.endswith("ra_var")]
+    assert averages and all((value != 1).all() for value in averages)
+    observations = data().observations[:6]
+    actions = policy.start(fitted(data()), [MEAN] * 6, range(6)).act(observations)
+    seen = observations.astype(np.float32)
+    expected, _ = policy._algorithms[0].policy.predict(seen, deterministic=True)
+    np.testing.assert_allclose(actions, expected * fake_task().action_high, atol=1e-5)
 
 
 def test_a_rollout_keeps_the_policy_that_it_began_with():
@@ -138,6 +150,7 @@ def test_a_rollout_keeps_the_policy_that_it_began_with():
         ({"updates_per_transition": 0.0}, "updates_per_transition"),
         ({"recorded_share": 1.5}, "recorded_share"),
         ({"hidden": []}, "hidden"),
+        ({"critic_hidden": [0]}, "critic_hidden is"),
         ({"arguments": {"gama": 0.9}}, "gama"),
         ({"arguments": {"seed": 1}}, "arguments.seed: it is set by the policy"),
     ],
@@ -166,6 +179,7 @@ def returns(policy):
 LEARNING = {
     "sac": {"gamma": 0.9, "learning_rate": 3e-3, "tau": 0.05, "ent_coef": 0.01},
     "td3": {"gamma": 0.9, "learning_rate": 3e-3, "tau": 0.05},
+    "crossq": {"gamma": 0.9, "learning_rate": 3e-3, "ent_coef": 0.01},
     "ppo": {"gamma": 0.7, "learning_rate": 1e-2, "batch_size": 320},
 }
 
@@ -296,10 +310,10 @@ class Stop(Exception):
     """Stands for whatever ends a process."""
 
 
-def finish(folder, kind=None, count=0):
+def finish(folder, algorithm, kind=None, count=0):
     """Run a campaign, or go on with it; stop at the count-th event of a kind."""
     parts = fake_parts()
-    parts = replace(parts, policy=tiny(updates_per_transition=0.3))
+    parts = replace(parts, policy=tiny(algorithm, updates_per_transition=0.3))
     left = [count]
 
     def emit(event):
@@ -320,21 +334,24 @@ def finish(folder, kind=None, count=0):
         return campaign.dataset.ledger.digest(), weights, chosen
 
 
-def test_a_campaign_that_was_stopped_is_bitwise_one_that_was_not(tmp_path):
-    expected = finish(tmp_path / "whole")
+@pytest.mark.first(1)
+@pytest.mark.parametrize("algorithm", ["sac", "crossq"])
+def test_a_campaign_that_was_stopped_is_bitwise_one_that_was_not(tmp_path, algorithm):
+    expected = finish(tmp_path / "whole", algorithm)
     assert len(set(expected[1])) == 3 and expected[2][1:] != [None] * 4
     for kind, count in ((RolloutDone, 3), (Activity, 8), (Activity, 11)):
         folder = tmp_path / f"{kind.__name__}{count}"
         with pytest.raises(Stop):
-            finish(folder, kind, count)
-        assert finish(folder) == expected
+            finish(folder, algorithm, kind, count)
+        assert finish(folder, algorithm) == expected
 
 
 # ---------------------------------------------------------------- files
 
 
-def test_saves_to_safetensors_and_json_and_back(tmp_path):
-    policy = updated(tiny("td3", arguments={"gamma": 0.9}))
+@pytest.mark.parametrize("algorithm", ["td3", "crossq"])
+def test_saves_to_safetensors_and_json_and_back(tmp_path, algorithm):
+    policy = updated(tiny(algorithm, critic_hidden=[9], arguments={"gamma": 0.9}))
     save_policy(policy, tmp_path / "made")
     assert sorted(p.name for p in (tmp_path / "made").iterdir()) == [
         "policy.json",
@@ -379,8 +396,9 @@ class Scaled(gymnasium.Env):
         self.action_space = spaces.Box(-limit, limit)
 
 
-def zipped(folder, algorithm=SAC, layers=(8,), **env):
-    made = algorithm("MlpPolicy", Scaled(**env), policy_kwargs={"net_arch": list(layers)})
+def zipped(folder, algorithm=SAC, layers=(8,), kwargs=None, **env):
+    policy = {"net_arch": list(layers)} | (kwargs or {})
+    made = algorithm("MlpPolicy", Scaled(**env), policy_kwargs=policy)
     made.save(folder / "theirs.zip")
     return made, str(folder / "theirs.zip")
 
@@ -421,6 +439,20 @@ def test_a_users_zip_that_does_not_fit_is_refused(tmp_path, made, message):
 
 
 @pytest.mark.filterwarnings("ignore:policy sb3")
+def test_a_users_crossq_is_taken_up_with_its_averages_unless_it_normalises_otherwise(tmp_path):
+    made, path = zipped(tmp_path, CrossQ)
+    made.actor.latent_pi[0].ra_mean += 1.0
+    made.save(path)
+    observations = data().observations[:6]
+    expected, _ = made.predict(observations.astype(np.float32), deterministic=True)
+    actor = tiny("crossq", load_zip=path).start(fitted(data()), [MEAN] * 6, range(6))
+    np.testing.assert_allclose(actor.act(observations), expected, atol=1e-5)
+    _, path = zipped(tmp_path, CrossQ, kwargs={"batch_norm_eps": 1.0})
+    with pytest.raises(ConfigError, match="normalisation"):
+        tiny("crossq", load_zip=path)
+
+
+@pytest.mark.filterwarnings("ignore:policy sb3")
 def test_a_ppo_is_refused_where_its_units_are_not_the_tasks(tmp_path):
     _, path = zipped(tmp_path, PPO)
     with pytest.raises(ConfigError, match="from -1 to 1"):
@@ -431,5 +463,5 @@ def test_a_ppo_is_refused_where_its_units_are_not_the_tasks(tmp_path):
 
 def test_algorithms_take_sb3s_own_arguments():
     policy = tiny(arguments={"gamma": 0.5, "learning_rate": 1e-2})
-    made = make_algorithm("sac", policy._env, [8], {"gamma": 0.5}, "cpu", 0)
+    made = make_algorithm("sac", policy._env, [8], [8], {"gamma": 0.5}, "cpu", 0)
     assert made.gamma == policy._algorithms[0].gamma == 0.5
