@@ -79,16 +79,11 @@ def mcnemar(before: float, after: float, pairs: int) -> float:
     """Return the power of McNemar's exact test after so many pairs."""
     better, worse = after * (1 - before), before * (1 - after)
     power = 0.0
-    for discordant in range(1, pairs + 1):
-        chance = stats.binom.pmf(discordant, pairs, better + worse)
-        wins = np.arange(discordant + 1)
-        p_values = np.minimum(
-            1, 2 * stats.binom.cdf(np.minimum(wins, discordant - wins), discordant, 0.5)
-        )
-        rejected = p_values <= sequential.LEVEL
-        power += (
-            chance * stats.binom.pmf(wins, discordant, better / (better + worse))[rejected].sum()
-        )
+    for n in range(1, pairs + 1):  # discordant pairs
+        wins = np.arange(n + 1)
+        p_values = 2 * stats.binom.cdf(np.minimum(wins, n - wins), n, 0.5)
+        rejected = stats.binom.pmf(wins, n, better / (better + worse))[p_values <= sequential.LEVEL]
+        power += stats.binom.pmf(n, pairs, better + worse) * rejected.sum()
     return float(power)
 
 
@@ -99,7 +94,7 @@ def fieldtrial() -> Callable[[np.ndarray], int] | None:
     except ImportError:
         return None
     # Its own `paired_anytime_test` stops where this exceeds 1 / alpha, and has an interval beside.
-    return lambda x: decided_at(capital_process((x + 1) / 2, 0.5, sequential.LEVEL) - 1e-9)
+    return lambda x: decided_at(capital_process((x + 1) / 2, 0.5, sequential.LEVEL))
 
 
 def errors(runs: int) -> dict[str, object]:

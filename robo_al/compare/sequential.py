@@ -22,7 +22,7 @@ confidence sequence may leave the true mean."""
 _GRID = 1000
 """Means that a confidence sequence looks at: its limits are true to a thousandth of the range."""
 _NODES = 64
-"""Shares of the capital that are bet, beside -1 and 1: an even spread, exactly up to 127 outcomes."""
+"""Shares of the capital that are bet, beside -1 and 1: even spread, exactly up to 127 outcomes."""
 _PLENTY = 1e300
 """A capital that is counted no further: what is larger is soon no floating-point number."""
 
