@@ -4,7 +4,8 @@
 
 - errors: 10,000 comparisons each of a policy with itself, of up to 200 pairs: by success, by
   success where some starts are harder than others, by scores; and of one policy with a threshold
-  that its mean is. At most 5 % of them may ever be decided.
+  that its mean is. At most 5 % of them may be decided, by whichever rule somebody stops. Beside
+  success: how often McNemar's exact test errs for who looks after every pair.
 - power: 10,000 comparisons of up to 100 pairs for each pair of success rates, the outcomes of a
   pair independent. Beside them: McNemar's exact test, once, after a number of pairs that was fixed
   before; and fieldtrial's anytime-valid test, on the same outcomes, where it is installed.
@@ -55,6 +56,23 @@ EQUAL: dict[str, tuple[Draw, float, float]] = {
 """Outcomes of which there is nothing to find, their mean, and the least that one can be."""
 
 
+STOPS = "after every pair", "after every 10", "once, after 100", "as soon as one leads by 3"
+"""When somebody looks. The first finds all that can be found: no rule errs more often than it."""
+
+
+def looks(outcomes: np.ndarray) -> list[np.ndarray]:
+    """Return for each of `STOPS` the outcomes [n] after which somebody looks."""
+    after = np.arange(1, len(outcomes) + 1)
+    leads = np.abs(np.cumsum(np.sign(outcomes))) >= 3
+    return [after > 0, after % 10 == 0, after == 100, leads & (np.cumsum(leads) == 1)]
+
+
+def mcnemar_p_values(most: int) -> np.ndarray:
+    """Return the p value of McNemar's exact test [wins, losses]."""
+    wins, losses = np.meshgrid(np.arange(most + 1), np.arange(most + 1), indexing="ij")
+    return np.minimum(1, 2 * stats.binom.cdf(np.minimum(wins, losses), wins + losses, 0.5))
+
+
 def decided_at(capital: np.ndarray) -> int:
     """Return after how many outcomes a comparison was decided, 0 for not at all."""
     enough = capital >= ENOUGH
@@ -100,11 +118,22 @@ def fieldtrial() -> Callable[[np.ndarray], int] | None:
 def errors(runs: int) -> dict[str, object]:
     """Return how often something was decided where there is nothing to decide."""
     found: dict[str, object] = {}
+    p_values = mcnemar_p_values(MOST)
     for seed, (name, (draw, mean, low)) in enumerate(EQUAL.items()):
         rng = np.random.default_rng([1, seed])
-        decided = [decided_at(sequential.capital(draw(rng), mean, low, 1.0)) for _ in range(runs)]
-        found[name] = {"comparisons": runs, "decided": int(np.count_nonzero(decided))}
-        print(name, found[name], flush=True)
+        decided, by_mcnemar = np.zeros(len(STOPS), int), 0
+        for _ in range(runs):
+            outcomes = draw(rng)
+            enough = sequential.capital(outcomes, mean, low, 1.0) >= ENOUGH
+            decided += [bool((enough & look).any()) for look in looks(outcomes - mean)]
+            wins, losses = np.cumsum(outcomes > 0), np.cumsum(outcomes < 0)
+            by_mcnemar += bool((p_values[wins, losses] <= sequential.LEVEL).any())
+        row: dict[str, object] = {"comparisons": runs}
+        row["decided"] = dict(zip(STOPS, decided.tolist(), strict=True))
+        if name.startswith("success"):
+            row["mcnemar_after_every_pair"] = by_mcnemar
+        found[name] = row
+        print(name, row, flush=True)
     return found
 
 

@@ -6,6 +6,9 @@ import termios
 import tty
 from typing import Any
 
+_ERASE = "\x7f\b"
+"""What the key for the last character sends."""
+
 
 class Keys:
     """The keyboard, whose keys are read without Enter while this is entered."""
@@ -34,8 +37,12 @@ class Keys:
         self.__exit__()
         read = bytearray()
         try:
-            while (byte := os.read(self._file, 1)) not in (b"", b"\n"):
+            while (byte := os.read(self._file, 1)) not in (b"", b"\n", b"\r"):
                 read += byte
         finally:
             self.__enter__()
-        return read.decode("utf-8", "replace").strip()
+        line = ""
+        for character in read.decode("utf-8", "replace"):
+            # What was typed before the question came, the terminal has not corrected.
+            line = line[:-1] if character in _ERASE else line + character
+        return line.strip()

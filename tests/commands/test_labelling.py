@@ -42,9 +42,16 @@ class Terminal:
             assert select.select([self._ours], [], [], 100)[0], self.said
             self.said += os.read(self._ours, 4096).decode()
 
-    def close(self) -> None:
-        """Wait for its end."""
-        self.process.wait(timeout=100)
+    def wait(self) -> int:
+        """Wait for its end; return its exit code."""
+        return self.process.wait(timeout=100)
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.process.kill()
+        self.wait()
         os.close(self._ours)
 
 
@@ -58,22 +65,19 @@ def pressed(folder: Path, keys: str, monkeypatch: pytest.MonkeyPatch, *words: st
 
 
 def test_keys_in_a_terminal_are_kept_by_a_process_that_is_killed(folder: Path) -> None:
-    terminal = Terminal(folder)
-    terminal.press("", f"{FIRST}, 2 rollouts to go")
-    terminal.press("7", f"{FIRST}: progress 0.7")
-    terminal.press("y", f"{SECOND}, 1 rollout to go")
-    terminal.process.kill()
-    terminal.close()
+    with Terminal(folder) as terminal:
+        terminal.press("", f"{FIRST}, 2 rollouts to go")
+        terminal.press("7", f"{FIRST}: progress 0.7")
+        terminal.press("y", f"{SECOND}, 1 rollout to go")
     assert RunView(folder).labels == {FIRST: {"progress": 0.7, "success": True}, SECOND: {}}
-    terminal = Terminal(folder)
-    terminal.press("", f"{SECOND}, 1 rollout to go")
-    terminal.press("tslipped\x7f\x7f\x7f\x7f off\n", f"{SECOND}: note slip off")
-    terminal.press("u", "No rollout is left")
-    terminal.press("z", f"{SECOND}: success is taken back")
-    terminal.press("n", "No rollout is left")
-    terminal.press("q", "Ada has answered 2 of 2 rollouts.")
-    terminal.close()
-    assert terminal.process.returncode == 0
+    with Terminal(folder) as terminal:
+        terminal.press("", f"{SECOND}, 1 rollout to go")
+        terminal.press("tslipped\x7f\x7f\x7f off\n", f"{SECOND}: note slip off")
+        terminal.press("u", "No rollout is left")
+        terminal.press("z", f"{SECOND}: success is taken back")
+        terminal.press("n", "No rollout is left")
+        terminal.press("q", "Ada has answered 2 of 2 rollouts.")
+        assert terminal.wait() == 0
     run = RunView(folder)
     assert run.labels[SECOND] == {"note": "slip off", "success": False}
     assert len(run.label_rows) == 6  # none of them twice

@@ -133,7 +133,8 @@ def _table(result: JSON) -> tuple[list[str], list[list[str]]]:
 
 def _pictures(result: JSON) -> list[Picture]:
     """Return each confidence sequence that there is, over its outcomes."""
-    name, found, drawn = result["judged_by"]["name"], result["difference"], []
+    name, found = result["judged_by"]["name"], result["difference"]
+    drawn: list[Picture] = []
     if found is not None and found["pairs"]:
         label = f"difference in {name}:\n{_short(found['after'])} minus {_short(found['before'])}"
         svg = limits({found["after"]: found}, "pairs of rollouts", label, 0.0)

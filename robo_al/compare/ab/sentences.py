@@ -77,7 +77,8 @@ def _points(share: float) -> str:
 
 def left_out(result: JSON) -> str:
     """Return what does not count, and why; empty where everything does."""
-    found, told = result["difference"], []
+    found = result["difference"]
+    told: list[str] = []
     if found is not None and found["alone"]:
         told.append(f"{count(found['alone'], 'rollout')} had no partner from the same start.")
     if found is not None and found["unsure"]:

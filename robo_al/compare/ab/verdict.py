@@ -69,7 +69,9 @@ def judge(
         )
     alone = {name: _alone(rollouts, name, scale, against) for name in policies}
     pairs = _difference(paired(rollouts, *policies), policies, scale) if policies[1:] else None
-    asked = [pairs] * (pairs is not None) + [own for own in alone.values() if against is not None]
+    asked = [] if against is None else list(alone.values())
+    if pairs is not None:
+        asked.append(pairs)
     result: JSON = {
         "decided": all(one["decided_after"] is not None for one in asked),
         "judged_by": {"name": scale.name, "low": scale.low, "high": scale.high},
