@@ -14,9 +14,11 @@ from robo_al.commands import (
     command_adder,
     comparing,
     exporting,
+    labelling,
     plugins,
     reading,
     running,
+    trying,
 )
 from robo_al.errors import RoboALError, UserError
 from robo_al_agent.operator.terminal import tolerate
@@ -76,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"robo-al {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (running, comparing, reading, exporting, plugins):
+    for module in (running, comparing, trying, reading, labelling, exporting, plugins):
         module.add(command_adder(commands))
     return parser
 

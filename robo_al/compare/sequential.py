@@ -10,16 +10,21 @@ anytime-valid inference").
 Axes: **n** outcomes, in the order in which they came.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Real
 from scipy.special import betaln
 
-CONFIDENCE = 0.95
-"""How often a confidence sequence holds the true mean at all times."""
+LEVEL = 0.05
+"""How often a test that is looked at at all times may claim a difference that is not there, and a
+confidence sequence may leave the true mean."""
 _GRID = 1000
 """Means that a confidence sequence looks at: its limits are true to a thousandth of the range."""
-_MOST = 0.5
-"""The share of what could be lost that is bet at most, c of Waudby-Smith and Ramdas."""
+_NODES = 64
+"""Shares of the capital that are bet, beside -1 and 1: even spread, exactly up to 127 outcomes."""
+_PLENTY = 1e300
+"""A capital that is counted no further: what is larger is soon no floating-point number."""
 
 
 def evidence(wins: int, losses: int) -> float:
@@ -48,21 +53,36 @@ def p_value(capital: float) -> float:
     return min(1.0, 1.0 / capital) if capital > 0 else 1.0
 
 
+def capital(
+    values: Real[np.ndarray, "n"], mean: float, low: float, high: float
+) -> Float[np.ndarray, "n"]:
+    """Return the capital after each outcome of who bets against "the mean is this"; see below.
+
+    Of the differences 1, 0 and -1 of pairs, and a mean of 0, it is `evidence`.
+
+    Args:
+        values: outcomes of one mean, or differences of paired ones.
+        mean: what is bet against; within the range, and not its end.
+        low: what no value can be below.
+        high: what no value can be above.
+    """
+    return _capital(_scaled(values, low, high), _scaled(np.array([mean]), low, high))[:, 0]
+
+
 def confidence_sequence(
-    values: Real[np.ndarray, "n"], low: float, high: float, confidence: float = CONFIDENCE
+    values: Real[np.ndarray, "n"], low: float, high: float, at: Sequence[float] = ()
 ) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
     """Return limits of the mean after each outcome, all of which hold together.
 
-    Hedged capital (Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variables by
-    betting", section 4.1): for each mean m that could be, half of the capital is bet on larger
-    values and half on smaller ones,
+    Hedged capital with bets spread over a grid (Waudby-Smith & Ramdas 2024, "Estimating means of
+    bounded random variables by betting", hgKelly). Against each mean m that could be, of outcomes x
+    between 0 and 1, half of the capital is bet on larger outcomes and half on smaller ones,
 
-        K+(m) = prod (1 + min(lambda_t, c / m) (x_t - m)),
-        K-(m) = prod (1 - min(lambda_t, c / (1 - m)) (x_t - m)),
+        K(m) = sum_j w_j (prod (1 - s_j + s_j x_t / m) + prod (1 - s_j + s_j (1 - x_t) / (1 - m))),
 
-    and m is left where max(K+, K-) / 2 is below 1 / alpha. The bets are those of their equation
-    (26), lambda_t = sqrt(2 log(2 / alpha) / (v_(t-1) t log(1 + t))), where v is the variance seen
-    before, (1/4 + sum (x_i - mean_i)^2) / (t + 1) with mean_i = (1/2 + sum x) / (i + 1).
+    where the shares s_j and their weights are those of `evidence`: half of all evenly over 0 to 1,
+    half on 1. A mean is left out for good once K(m) has reached 1 / alpha. K is convex in m, so
+    what is left is an interval.
 
     For paired outcomes of two arms these are differences between -1 and 1; for a success or a
     progress, values between 0 and 1, of which the limits can be held against a threshold.
@@ -71,27 +91,46 @@ def confidence_sequence(
         values: independent, all of the same mean; it need not be known of which distribution.
         low: what no value can be below.
         high: what no value can be above.
-        confidence: with which the mean lies within all limits.
+        at: means that are looked at too, such as a threshold: a limit is at or beyond one of them
+            exactly where `capital` against it has reached 1 / alpha.
 
     Returns:
-        Low and high limits, which only come closer.
+        Low and high limits, which only come closer. A mean that is a limit has been left out,
+        unless it is the end of the range.
     """
-    assert low < high and np.all((low <= values) & (values <= high)), "outcomes within their range"
-    x = (np.asarray(values, float) - low) / (high - low)
-    n, alpha = len(x), 1 - confidence
-    times = np.arange(1, n + 1)
-    means = (0.5 + np.cumsum(x)) / (times + 1)
-    variances = (0.25 + np.cumsum((x - means) ** 2)) / (times + 1)
-    before = np.concatenate([[0.25], variances])[:n]
-    bets = np.sqrt(2 * np.log(2 / alpha) / (before * times * np.log(1 + times)))
-    m = np.linspace(0, 1, _GRID + 1)
-    with np.errstate(divide="ignore"):
-        up = np.minimum(bets[:, None], _MOST / m) * (x[:, None] - m)
-        down = np.minimum(bets[:, None], _MOST / (1 - m)) * (x[:, None] - m)
-    capital = np.maximum(np.log1p(up).cumsum(axis=0), np.log1p(-down).cumsum(axis=0))
-    left = np.maximum.accumulate(capital, axis=0) < np.log(2 / alpha)
-    found = left.any(axis=1)  # never empty but by chance, with a probability below alpha
-    first = np.where(found, left.argmax(axis=1), 0) - 1
-    last = np.where(found, _GRID - left[:, ::-1].argmax(axis=1), _GRID) + 1
-    ends = np.clip([first, last], 0, _GRID) / _GRID  # a point of the grid beyond what is left
-    return low + ends[0] * (high - low), low + ends[1] * (high - low)
+    looked_at = _scaled(np.array(at, float), low, high)
+    grid = np.union1d(np.arange(1, _GRID) / _GRID, looked_at)
+    reached = np.maximum.accumulate(_capital(_scaled(values, low, high), grid), axis=0)
+    left = reached < 1 / LEVEL
+    left = left[
+        : max(1, int(left.any(axis=1).sum()))
+    ]  # all left out: by chance, seldomer than alpha
+    ends = np.concatenate([[0.0], grid, [1.0]])
+    lows = ends[left.argmax(axis=1)]
+    highs = ends[len(ends) - 1 - left[:, ::-1].argmax(axis=1)]
+    last = np.minimum(np.arange(len(values)), len(left) - 1)  # from then on the limits stay
+    lows, highs = lows[last], highs[last]
+    return low + lows * (high - low), low + highs * (high - low)
+
+
+def _scaled(values: Real[np.ndarray, "n"], low: float, high: float) -> Float[np.ndarray, "n"]:
+    """Return values of a range as values from 0 to 1."""
+    assert low < high and np.all((low <= values) & (values <= high)), "values within their range"
+    return (np.asarray(values, float) - low) / (high - low)
+
+
+def _capital(x: Float[np.ndarray, "n"], means: Float[np.ndarray, "M"]) -> Float[np.ndarray, "n M"]:
+    """Return the capital against each mean after each outcome, both between 0 and 1."""
+    nodes, spread = np.polynomial.legendre.leggauss(_NODES)
+    shares = np.append(nodes[nodes > 0], 1.0)
+    weights = np.append(spread[nodes > 0] / 4, 0.25)  # all of them for either side: 1/2
+    larger, smaller = np.ones((2, len(means), len(shares)))
+    on_larger, on_smaller = shares / means[:, None], shares / (1 - means[:, None])
+    found = np.empty((len(x), len(means)))
+    for row, outcome in zip(found, x, strict=True):
+        larger *= 1 - shares + on_larger * outcome
+        smaller *= 1 - shares + on_smaller * (1 - outcome)
+        np.minimum(larger, _PLENTY, out=larger)
+        np.minimum(smaller, _PLENTY, out=smaller)
+        row[:] = (larger + smaller) @ weights
+    return found

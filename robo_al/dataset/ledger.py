@@ -58,7 +58,7 @@ __all__ = [
 FORMAT = 3
 """Version of the run folder's format, in `PRAGMA user_version`."""
 
-_VOLATILE = {"wall_seconds", "opening", "sequence", "record"}
+_VOLATILE = {"wall_seconds", "opening", "sequence", "record", "takes_back"}
 """Columns that depend on the clock, on interruptions or on the order of completion."""
 
 

@@ -2,18 +2,18 @@
 
 import bisect
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from robo_al.dataset import labels
 from robo_al.dataset.episodes import encode
 from robo_al.dataset.files import is_there, write_atomically
 from robo_al.dataset.films import keep, verify_film
 from robo_al.dataset.ledger import LabelRow, Ledger, RolloutRow, RolloutState, to_json
-from robo_al.dataset.measured import checked_label, summary_of
+from robo_al.dataset.measured import summary_of
 from robo_al.dataset.stored import episode_file, episode_path, read_episode
-from robo_al.errors import IntegrityError, StorageError, UserError
+from robo_al.errors import IntegrityError, StorageError
 from robo_al.types import Failure, Label, Outcome, Trajectory, Transitions
 
 
@@ -86,7 +86,7 @@ class Rollouts:
                 details=to_json(outcome.details) if outcome.details else row.details,
                 signals=to_json(signals) if signals else None,
             )
-            self._add_labels(row.id, outcome.labels)
+            labels.add_labels(self.ledger, row.id, outcome.labels)
         recorded = self.ledger.row(RolloutRow, row.id)
         assert recorded is not None
         if isinstance(result, Trajectory) and sha256 is not None:
@@ -106,26 +106,7 @@ class Rollouts:
             UserError: there is no such rollout, or the label says nothing that can be recorded.
             StorageError: the disk is full or refuses.
         """
-        label = checked_label(rollout, label)
-        if self.ledger.row(RolloutRow, rollout) is None:
-            raise UserError(f"label: no rollout of this campaign has the id {rollout!r}")
-        with self.ledger.transaction():
-            (row,) = self._add_labels(rollout, [label])
-        return row
-
-    def _add_labels(self, rollout: str, labels: Sequence[Label]) -> list[LabelRow]:
-        """Add labels inside a transaction; return their rows, also of those that are there."""
-        rows = []
-        for label in labels:
-            value = _value(label)
-            said = self.ledger.rows(LabelRow, rollout=rollout, name=label.name, by=label.by)[-1:]
-            if not said or said[0].value != value:
-                last = self.ledger.last(LabelRow)
-                number = 1 if last is None else last.sequence + 1
-                said = [LabelRow(number, rollout, label.name, value, label.by)]
-                self.ledger.insert(*said)
-            rows += said
-        return rows
+        return labels.label(self.ledger, rollout, label)
 
     def trajectory(self, row: RolloutRow) -> Trajectory:
         """Return what was recorded of a rollout, or the part of it before it failed.
@@ -225,8 +206,3 @@ class Rollouts:
             np.repeat(np.arange(len(trajectories)), lengths),
             np.concatenate([t.ends for t in trajectories]),
         )
-
-
-def _value(label: Label) -> str:
-    """Return a label's value as its row has it: JSON, null for a number that is not finite."""
-    return to_json([label.value])[1:-1]

@@ -181,6 +181,8 @@ class LabelRow:
     """JSON: a number, a truth value or a text; null for a number that is not finite."""
     by: str
     """Who said it, person or program."""
+    takes_back: int | None = None
+    """`sequence` of a label that counts no more, of which alone this row speaks."""
 
 
 @dataclass(frozen=True)
@@ -276,6 +278,12 @@ def solved_at(
         if good[i - 1] and good[i]:
             return evaluations[i]
     return None
+
+
+def standing(labels: Sequence[LabelRow]) -> list[LabelRow]:
+    """Return the labels that were not taken back, in their order."""
+    gone = {row.takes_back for row in labels}
+    return [row for row in labels if row.takes_back is None and row.sequence not in gone]
 
 
 def to_json(value: Mapping[str, Any] | Sequence[Any]) -> str:

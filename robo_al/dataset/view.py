@@ -27,6 +27,7 @@ from robo_al.dataset.rows import (
     RoundRow,
     Totals,
     solved_at,
+    standing,
 )
 from robo_al.dataset.stored import read_episode, read_evaluation
 from robo_al.encoding.film import Pictures
@@ -174,9 +175,9 @@ class RunView:
 
     @cached_property
     def labels(self) -> dict[str, Mapping[str, Scalar | None]]:
-        """What was last said of each rollout: by its id, and by the label's name."""
+        """What was last said of each rollout, and not taken back: by its id, and by its name."""
         said: dict[str, dict[str, Scalar | None]] = {row.id: {} for row in self.rollout_rows}
-        for row in self.label_rows:
+        for row in standing(self.label_rows):
             said[row.rollout][row.name] = json.loads(row.value)
         return {**said}
 

@@ -21,6 +21,7 @@ from robo_al.types import (
     Failure,
     FailureKind,
     Film,
+    Label,
     OpenLoop,
     Outcome,
     Scalar,
@@ -29,6 +30,8 @@ from robo_al.types import (
 from robo_al.worker.watch import not_finite
 
 Array = NDArray[np.float64]
+TASK = "task"
+"""Who says of a rollout what the env's own information says at its last step."""
 
 
 class Fault(NamedTuple):
@@ -253,4 +256,5 @@ class RolloutBuffer:
             kind, reason = self._faults[row]
             return Outcome(name, Failure(kind, reason, trajectory), seconds, details)
         assert trajectory is not None and self.done[row]
-        return Outcome(name, trajectory, seconds, details)
+        labels = [Label("success", details["success"], TASK)] if "success" in details else []
+        return Outcome(name, trajectory, seconds, details, labels)

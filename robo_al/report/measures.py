@@ -19,7 +19,8 @@ def of_scalars(rollouts: Iterable[Named]) -> dict[str, dict[str, Any]]:
     """Return for each name what was measured or said of how many rollouts.
 
     Numbers have `min`, `mean` and `max`; truth values have `true`, the number of rollouts of which
-    they hold; texts have `values`, the most frequent first, with how many rollouts have each.
+    they hold; texts have `values`, the most frequent first, with how many rollouts have each, and
+    truth values beside texts are `yes` and `no` among them.
     """
     found: dict[str, list[Scalar]] = {}
     for named in rollouts:
@@ -75,6 +76,8 @@ def _of_values(values: list[Scalar]) -> dict[str, Any]:
     told: dict[str, Any] = {"rollouts": len(values)}
     if all(isinstance(value, bool) for value in values):
         return told | {"true": sum(value is True for value in values)}
+    if all(isinstance(value, bool | str) for value in values):  # such as an answer `unsure`
+        values = [cell(value) for value in values]
     numbers = [float(value) for value in values if not isinstance(value, str)]
     texts = Counter(value for value in values if isinstance(value, str))
     if numbers:

@@ -1,0 +1,147 @@
+"""What rollouts of two policies say: which is better, and by how much, at any time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from robo_al.compare import sequential
+from robo_al.compare.ab import sentences
+from robo_al.compare.ab.outcomes import Judged, Pairs, Scale, paired
+from robo_al.errors import UserError
+
+JSON = dict[str, Any]
+
+
+def policies_of(
+    rollouts: Sequence[Judged], names: Sequence[str], against: float | None, where: str
+) -> list[str]:
+    """Return the one or two policies that are looked at, the one that is there already first.
+
+    Args:
+        rollouts: what there is.
+        names: of policies that were asked for; none for all there are.
+        against: the threshold that is asked about, if any.
+        where: the rollouts are from, for messages.
+
+    Raises:
+        UserError: there are not so many, or too many.
+    """
+    there = list(dict.fromkeys(rollout.policy for rollout in rollouts))
+    for name in names:
+        if name not in there:
+            raise UserError(f"{where}: no rollout is of policy {name!r}; there are {_few(there)}")
+    if len(set(names)) < len(names):
+        raise UserError(f"ab: {names[0]} is compared with itself; name two policies")
+    found = list(names) or there
+    if len(found) > 2:
+        raise UserError(f"{where}: has {_few(found)}; name two of them: robo-al ab {where} A B")
+    if len(found) < (2 if against is None else 1):
+        raise UserError(
+            f"{where}: {_few(found) if found else 'no policy'} alone; name two policies, or what "
+            "one is to reach: --against VALUE"
+        )
+    return found
+
+
+def judge(
+    rollouts: Sequence[Judged], policies: Sequence[str], scale: Scale, against: float | None
+) -> JSON:
+    """Return what the rollouts say, all of it at a confidence of 95 % at any time.
+
+    Args:
+        rollouts: in the order in which they ran.
+        policies: one or two of those that they are of.
+        scale: what they are judged by.
+        against: a threshold for each policy's mean, if any.
+
+    Returns:
+        The content of `ab.json`: `answer` is its sentence, `decided` whether every question is.
+
+    Raises:
+        UserError: the threshold is no number within the scale, or its end.
+    """
+    if against is not None and not scale.low < against < scale.high:
+        raise UserError(
+            f"--against: {against:g} is not within {scale.low:g} to {scale.high:g}, where a "
+            f"{scale.name} lies"
+        )
+    alone = {name: _alone(rollouts, name, scale, against) for name in policies}
+    pairs = _difference(paired(rollouts, *policies), policies, scale) if policies[1:] else None
+    asked = [] if against is None else list(alone.values())
+    if pairs is not None:
+        asked.append(pairs)
+    result: JSON = {
+        "decided": all(one["decided_after"] is not None for one in asked),
+        "judged_by": {"name": scale.name, "low": scale.low, "high": scale.high},
+        "against": against,
+        "policies": alone,
+        "difference": pairs,
+    }
+    return {"answer": sentences.answer(result), **result}
+
+
+def _alone(rollouts: Sequence[Judged], name: str, scale: Scale, against: float | None) -> JSON:
+    """Return what is known of one policy's mean, and on which side of the threshold it is."""
+    own = [rollout.value for rollout in rollouts if rollout.policy == name]
+    values = np.array([value for value in own if value is not None], float)
+    found = _mean(values, scale.low, scale.high, against)
+    return {"rollouts": len(own), "unsure": len(own) - len(values), **found}
+
+
+def _difference(pairs: Pairs, policies: Sequence[str], scale: Scale) -> JSON:
+    """Return what is known of the second policy's advantage over the first."""
+    before, after = np.array(pairs.before, float), np.array(pairs.after, float)
+    width = scale.high - scale.low
+    found = _mean(np.clip(after - before, -width, width), -width, width, 0.0)
+    signs = np.sign(after - before)
+    return {
+        "before": policies[0],
+        "after": policies[1],
+        "pairs": len(before),
+        "unsure": pairs.unsure,
+        "alone": pairs.alone,
+        "means": [_or_none(before), _or_none(after)],
+        "wins": int((signs > 0).sum()),
+        "losses": int((signs < 0).sum()),
+        "ties": int((signs == 0).sum()),
+        **found,
+    }
+
+
+def _mean(values: Float[np.ndarray, "n"], low: float, high: float, null: float | None) -> JSON:
+    """Return a mean with its limits after each value, and when it was told from `null`."""
+    at = [] if null is None else [null]
+    lows, highs = sequential.confidence_sequence(values, low, high, at)
+    found: JSON = {
+        "mean": _or_none(values),
+        "low": float(lows[-1]) if len(lows) else low,
+        "high": float(highs[-1]) if len(highs) else high,
+        "p": None,
+        "decided_after": None,
+        "above": None,
+        "so_far": {
+            "mean": (np.cumsum(values) / np.arange(1, len(values) + 1)).tolist(),
+            "low": lows.tolist(),
+            "high": highs.tolist(),
+        },
+    }
+    if null is not None:
+        found["p"] = sequential.p_value(max(sequential.capital(values, null, low, high), default=1))
+        decided = (lows >= null) | (highs <= null)
+        if decided.any():
+            found["decided_after"] = int(decided.argmax()) + 1
+            found["above"] = bool(lows[-1] >= null)
+    return found
+
+
+def _or_none(values: Float[np.ndarray, "n"]) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _few(names: Sequence[str]) -> str:
+    """Return names for a message."""
+    from robo_al.report.words import count, listed
+
+    return f"{count(len(names), 'policy')} ({listed(names)})"
