@@ -102,9 +102,23 @@ def make_algorithm(
             made = ALGORITHMS[name]("MlpPolicy", env, device=device, **(fixed | dict(arguments)))
         except (TypeError, ValueError, AssertionError) as error:
             raise ConfigError(f"policy sb3: arguments: SB3's {name} says: {error}") from error
+    _check_counts(name, made)
     hasten(made)
     made.set_logger(Logger(folder=None, output_formats=[]))  # its own makes a folder each time
     return made
+
+
+def _check_counts(name: str, made: Algorithm) -> None:
+    """Refuse counts that SB3 takes, and fails of at the first gradient step."""
+    for key in ("batch_size", "policy_delay", "target_update_interval", "n_epochs"):
+        count = getattr(made, key, 2)
+        # A batch normalisation divides by the variance of a batch.
+        least = 2 if name == "crossq" and key == "batch_size" else 1
+        if not isinstance(count, int) or count < least:
+            raise ConfigError(
+                f"policy sb3: arguments.{key} is {count!r}; it must be a whole number of at "
+                f"least {least}"
+            )
 
 
 # ---------------------------------------------------------------- learning

@@ -86,10 +86,20 @@ def load_zip(path: str, name: str, algorithm: Algorithm, task: Task) -> None:
     where = f"policy sb3: load_zip {path}"
     try:
         loaded = ALGORITHMS[name].load(path, device=algorithm.device)
+    except OSError as error:
+        raise ConfigError(f"{where}: {error}") from error
     except Exception as error:
-        raise ConfigError(f"{where}: {type(error).__name__}: {error}") from error
+        raise ConfigError(
+            f"{where}: {name} cannot read it; name the algorithm that saved it "
+            f"({type(error).__name__}: {error})"
+        ) from error
     _check_actions(loaded.action_space, task, isinstance(algorithm, PPO), where)
     mine, its = algorithm.policy, loaded.policy
+    if type(its) is not type(mine):
+        raise ConfigError(
+            f"{where}: its networks are a {type(its).__name__} and not a {type(mine).__name__}; "
+            "name the algorithm that saved it"
+        )
     if its.activation_fn is not mine.activation_fn:
         raise ConfigError(f"{where}: its activation is {its.activation_fn.__name__}")
     if getattr(its, "batch_norm_params", None) != getattr(mine, "batch_norm_params", None):

@@ -161,10 +161,13 @@ def expectation(details: Any) -> str:
         .replace("less than or equal to", "at most")
         .replace("a valid integer", "an integer")
         .replace("a valid boolean", "a boolean, true or false")
+        .replace("a valid array", "a list")
         .replace("a valid", "a")
     )
     if details["type"] == "model_type":
         what = "a name, or a mapping of its entries"
+    if details["type"] == "too_short":
+        what = f"a list of at least {details['ctx']['min_length']}"
     return f"expected {what}, given {json.dumps(details['input'], default=repr):.80}"
 
 

@@ -84,6 +84,8 @@ def test_the_six_tasks_have_a_configuration() -> None:
             "rollouts_per_round: expected at most the number of candidates, 4, given 5",
         ),
         ("env: pendulum\nrollouts_per_round: 17", "rollouts_per_round: .*, 16, given 17"),
+        ("env: pendulum\npolicy: {name: sb3, hidden: 64}", "hidden: expected a list, given 64"),
+        ("env: pendulum\npolicy: {name: sb3, hidden: []}", "hidden: .*list of at least 1, given"),
         ("env: pendulum\nevaluation: {starts: 0}", "evaluation.starts: expected at least 1"),
         ("env: pendulum\nstop_when_solved: no", 'stop_when_solved: .*true or false, given "no"'),
         ("env: pendulum\nloop: {queu: 1}", "loop.queu: unknown key; did you mean loop.queue?"),

@@ -153,6 +153,10 @@ def test_a_rollout_keeps_the_policy_that_it_began_with():
         ({"critic_hidden": [0]}, "critic_hidden is"),
         ({"arguments": {"gama": 0.9}}, "gama"),
         ({"arguments": {"seed": 1}}, "arguments.seed: it is set by the policy"),
+        ({"arguments": {"batch_size": 0}}, "arguments.batch_size is 0"),
+        ({"arguments": {"target_update_interval": 0}}, "arguments.target_update_interval is 0"),
+        ({"algorithm": "td3", "arguments": {"policy_delay": 0}}, "arguments.policy_delay is 0"),
+        ({"algorithm": "crossq", "arguments": {"batch_size": 1}}, "arguments.batch_size is 1"),
     ],
 )
 def test_wrong_parameters_are_refused(wrong, message):
@@ -429,7 +433,8 @@ def test_a_users_zip_is_loaded_only_when_asked_for_and_with_a_warning(tmp_path):
         ({"high": (1.0, 1.0)}, "its actions are"),
         ({"size": 4}, "do not fit"),
         ({"layers": (9,)}, "do not fit"),
-        ({"algorithm": PPO}, "name its algorithm|do not fit|KeyError|Error"),
+        ({"algorithm": PPO}, "name the algorithm that saved it"),
+        ({"algorithm": CrossQ}, "name the algorithm that saved it"),
     ],
 )
 def test_a_users_zip_that_does_not_fit_is_refused(tmp_path, made, message):
@@ -449,6 +454,9 @@ def test_a_users_crossq_is_taken_up_with_its_averages_unless_it_normalises_other
     np.testing.assert_allclose(actor.act(observations), expected, atol=1e-5)
     _, path = zipped(tmp_path, CrossQ, kwargs={"batch_norm_eps": 1.0})
     with pytest.raises(ConfigError, match="normalisation"):
+        tiny("crossq", load_zip=path)
+    _, path = zipped(tmp_path)
+    with pytest.raises(ConfigError, match="are a SACPolicy and not a CrossQPolicy"):
         tiny("crossq", load_zip=path)
 
 
