@@ -496,6 +496,20 @@ class Oracle(Protocol):
         """Stop whatever runs and free its resources; may be called twice."""
 
 
+@runtime_checkable
+class Expert(Protocol):
+    """Shows how a task is done, in the place of a person. Constructed without arguments.
+
+    The oracle `expert` makes one for each rollout that it executes at a time.
+    """
+
+    def reset(self, seed: int) -> None:
+        """Begin another demonstration; the seed decides all that is random in it."""
+
+    def act(self, observation: Float[np.ndarray, "O"]) -> Float[np.ndarray, "A"]:
+        """Return the action at an observation of the task."""
+
+
 class Acting(NamedTuple):
     """What a `ClosedLoop` stands for: the policy that answers, and the model that it believes."""
 

@@ -22,6 +22,7 @@ from robo_al.types import (
     Candidate,
     ClosedLoop,
     Context,
+    Demonstration,
     Exclusion,
     ImaginedRollouts,
     OpenLoop,
@@ -214,7 +215,7 @@ def propose(
             raise PluginError(f"{who}: candidate {i} has the seed {candidate.seed!r}; not an int")
         if isinstance(candidate.controller, ClosedLoop):
             parts.resolve(candidate.controller)
-        else:
+        elif isinstance(candidate.controller, OpenLoop):
             actions = np.asarray(candidate.controller.actions)
             shape = (candidate.horizon, len(parts.task.action_low))
             if actions.shape != shape or not np.isfinite(actions).all():
@@ -235,6 +236,8 @@ def owned(candidate: Candidate, role: str) -> Candidate:
     controller = candidate.controller
     if isinstance(controller, OpenLoop):
         return replace(candidate, controller=OpenLoop(np.array(controller.actions)))
+    if isinstance(controller, Demonstration):
+        return candidate
     return replace(candidate, controller=replace(controller, policy=controller.policy or role))
 
 

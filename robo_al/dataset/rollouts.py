@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool
 
 from robo_al.dataset.episodes import encode
 from robo_al.dataset.files import is_there, write_atomically
@@ -224,7 +225,23 @@ class Rollouts:
             np.concatenate([t.rewards for t in trajectories]),
             np.repeat(np.arange(len(trajectories)), lengths),
             np.concatenate([t.ends for t in trajectories]),
+            _shown(trajectories),
         )
+
+
+def _shown(trajectories: Sequence[Trajectory]) -> Bool[np.ndarray, "B"] | None:
+    """Return at which steps a person acted; None where no rollout says who did."""
+    actors = [trajectory.signals.get("actor") for trajectory in trajectories]
+    if all(actor is None for actor in actors):
+        return None
+    return np.concatenate(
+        [
+            np.zeros(trajectory.steps, np.bool_)
+            if actor is None
+            else actor[: trajectory.steps] == 1
+            for trajectory, actor in zip(trajectories, actors, strict=True)
+        ]
+    )
 
 
 def _value(label: Label) -> str:
