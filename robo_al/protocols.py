@@ -341,6 +341,8 @@ class CandidatePool:
     """Rollouts that will be recorded too."""
     excluded: Mapping[int, Exclusion] = field(default_factory=dict)
     """Candidates that must not be selected though they are finite, and why."""
+    policy: Policy | None = None
+    """That proposed them; None where only what was imagined of them is known."""
 
     def __len__(self) -> int:
         """Number of candidates, N."""

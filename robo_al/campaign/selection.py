@@ -80,7 +80,9 @@ def choose(
         play = partial(imagine, resolve=parts.resolve, device=parts.device)
         imagined = play(candidates, model, parts.task, members, advanced=clock.advanced)
         waiting = play(pending, model, parts.task, members) if pending else None
-        pool = CandidatePool(tuple(candidates), imagined, model, parts.task, waiting)
+        pool = CandidatePool(
+            tuple(candidates), imagined, model, parts.task, waiting, policy=parts.policy
+        )
         if refuses is not None:
             pool = pool.without(_refused(pool, refuses))
     with clock.activity("select"):

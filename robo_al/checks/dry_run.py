@@ -63,7 +63,7 @@ def try_parts(parts: Parts, settings: Settings) -> list[Candidate]:
     strategy = parts.strategy
     if isinstance(strategy.acquisition, SupportsData):
         strategy.acquisition.observe(transitions, parts.policy)
-    pool = CandidatePool(tuple(proposed), imagined, parts.model, task)
+    pool = CandidatePool(tuple(proposed), imagined, parts.model, task, policy=parts.policy)
     if strategy.acquisition is not None:
         check_acquisition(strategy.acquisition, pool)
     if strategy.cost is not None:
