@@ -80,7 +80,7 @@ def robot_graph_of(
 
     Raises:
         UserError: the policy is not made of networks, the package onnx is not installed, the task
-            is none of a robot, or what it observes is not an affine function of what the robot measures.
+            is none of a robot, or what it observes is not affine in what the robot measures.
     """
     networks = _need_networks(policy)
     task = networks.task
