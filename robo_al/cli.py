@@ -11,6 +11,7 @@ from pathlib import Path
 from robo_al import __version__
 from robo_al.commands import (
     INTERRUPTED,
+    asking,
     command_adder,
     comparing,
     exporting,
@@ -76,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"robo-al {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (running, comparing, reading, exporting, plugins):
+    for module in (running, comparing, reading, asking, exporting, plugins):
         module.add(command_adder(commands))
     return parser
 

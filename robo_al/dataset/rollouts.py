@@ -217,16 +217,21 @@ class Rollouts:
         """
         trajectories = [self._trajectory(name, sha256) for _, _, name, sha256 in self._recorded]
         assert trajectories, "no rollouts are recorded"
-        lengths = [trajectory.steps for trajectory in trajectories]
-        return Transitions(
-            np.concatenate([t.observations[:-1] for t in trajectories]),
-            np.concatenate([t.actions for t in trajectories]),
-            np.concatenate([t.observations[1:] for t in trajectories]),
-            np.concatenate([t.rewards for t in trajectories]),
-            np.repeat(np.arange(len(trajectories)), lengths),
-            np.concatenate([t.ends for t in trajectories]),
-            _shown(trajectories),
-        )
+        return transitions_of(trajectories)
+
+
+def transitions_of(trajectories: Sequence[Trajectory]) -> Transitions:
+    """Return all steps of trajectories, of one at least, in their order."""
+    lengths = [trajectory.steps for trajectory in trajectories]
+    return Transitions(
+        np.concatenate([t.observations[:-1] for t in trajectories]),
+        np.concatenate([t.actions for t in trajectories]),
+        np.concatenate([t.observations[1:] for t in trajectories]),
+        np.concatenate([t.rewards for t in trajectories]),
+        np.repeat(np.arange(len(trajectories)), lengths),
+        np.concatenate([t.ends for t in trajectories]),
+        _shown(trajectories),
+    )
 
 
 def _shown(trajectories: Sequence[Trajectory]) -> Bool[np.ndarray, "B"] | None:
