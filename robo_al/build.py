@@ -44,6 +44,8 @@ from robo_al.types import Context, EnvSpec, Task
 
 VERSIONS_OF = ("robo-al", "torch", "mujoco", "gymnasium", "numpy")
 """Distributions whose versions are part of the record."""
+SIMULATING = ("simulation", "expert")
+"""Oracles that step envs in this process."""
 SLOW_SECONDS = 0.5
 """An env that takes longer to be made is made once, and its rollouts follow one another."""
 
@@ -242,7 +244,7 @@ def _oracle(config: Config) -> Component:
     configuration: a resumed campaign asks no clock.
     """
     oracle, env = config.oracle, _env_spec(config)
-    if oracle.name != "simulation" or "envs" in oracle.parameters:
+    if oracle.name not in SIMULATING or "envs" in oracle.parameters:
         return oracle
     if env.python is None and (seconds_to_make(env) <= SLOW_SECONDS or is_batched(env)):
         return oracle

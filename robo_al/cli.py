@@ -11,6 +11,7 @@ from pathlib import Path
 from robo_al import __version__
 from robo_al.commands import (
     INTERRUPTED,
+    asking,
     command_adder,
     comparing,
     exporting,
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"robo-al {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (running, comparing, trying, reading, labelling, exporting, plugins):
+    for module in (running, comparing, trying, reading, labelling, asking, exporting, plugins):
         module.add(command_adder(commands))
     return parser
 

@@ -349,6 +349,8 @@ class CandidatePool:
     """Rollouts that will be recorded too."""
     excluded: Mapping[int, Exclusion] = field(default_factory=dict)
     """Candidates that must not be selected though they are finite, and why."""
+    policy: Policy | None = None
+    """That proposed them; None where only what was imagined of them is known."""
 
     def __len__(self) -> int:
         """Number of candidates, N."""
@@ -502,6 +504,20 @@ class Oracle(Protocol):
 
     def close(self) -> None:
         """Stop whatever runs and free its resources; may be called twice."""
+
+
+@runtime_checkable
+class Expert(Protocol):
+    """Shows how a task is done, in the place of a person. Constructed without arguments.
+
+    The oracle `expert` makes one for each rollout that it executes at a time.
+    """
+
+    def reset(self, seed: int) -> None:
+        """Begin another demonstration; the seed decides all that is random in it."""
+
+    def act(self, observation: Float[np.ndarray, "O"]) -> Float[np.ndarray, "A"]:
+        """Return the action at an observation of the task."""
 
 
 class Acting(NamedTuple):

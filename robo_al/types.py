@@ -227,7 +227,18 @@ class ClosedLoop:
     __repr__ = _brief
 
 
-Controller: TypeAlias = OpenLoop | ClosedLoop
+@dataclass(frozen=True)
+class Demonstration:
+    """A controller: a person acts, or a scripted expert in the place of one.
+
+    Nobody knows beforehand what a person will do: where it is imagined, the policy that would learn
+    from the demonstration acts, so that it is imagined where that policy goes today.
+    """
+
+    __repr__ = _brief
+
+
+Controller: TypeAlias = OpenLoop | ClosedLoop | Demonstration
 
 
 @dataclass(frozen=True)
@@ -383,6 +394,9 @@ class Transitions:
     """Index of the rollout that each step belongs to: what held-out *rollouts* are split by."""
     terminated: Bool[np.ndarray, "B"]
     """Whether the task ended by itself at the step: no step of a rollout that was cut off."""
+    shown: Bool[np.ndarray, "B"] | None = None
+    """Whether a person showed the step, or an expert in the place of one, so that it may be
+    imitated; None: nobody knows, of what was recorded elsewhere."""
 
     __repr__ = _brief
 
@@ -399,6 +413,7 @@ class Transitions:
             self.rewards[keep],
             self.rollouts[keep],
             self.terminated[keep],
+            None if self.shown is None else self.shown[keep],
         )
 
 

@@ -1,4 +1,4 @@
-"""An `sb3` policy as an ONNX graph: the mean policy, as it is evaluated, for robots and elsewhere.
+"""A policy of networks as an ONNX graph: the mean policy, as it is evaluated.
 
 An actor is a few dense layers, which are written operator by operator: see `robo_al.deploy.onnx`.
 """
@@ -18,6 +18,7 @@ from robo_al.protocols import Policy
 from robo_al.tasks import contexts_from
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.shelf import borrowed
+from robo_al_policies.bc import BehaviouralCloning
 from robo_al_policies.sb3 import SB3
 
 Array = NDArray[np.float64]
@@ -25,26 +26,30 @@ ACTIVATIONS = {nn.ReLU: "Relu", nn.Tanh: "Tanh"}
 
 
 def export_onnx(policy: Policy, path: str | Path) -> None:
-    """Write a graph: input `observation` [batch, O], output `action` [batch, A], float32.
+    """Write what `graph_of` returns; raises likewise."""
+    Path(path).write_bytes(graph_of(policy))
+
+
+def graph_of(policy: Policy) -> bytes:
+    """Return a graph: input `observation` [batch, O], output `action` [batch, A], float32.
 
     Raises:
-        UserError: the policy is no `sb3`, or the package onnx is not installed.
+        UserError: the policy is not made of networks, or the package onnx is not installed.
     """
     networks = _need_networks(policy)
     graph = Graph()
     graph.rename(_act(graph, networks, "observation"), "action")
     sizes = len(networks.task.channels), len(networks.task.action_low)
-    content = graph.content({"observation": ["batch", sizes[0]]}, {"action": ["batch", sizes[1]]})
-    Path(path).write_bytes(content)
+    return graph.content({"observation": ["batch", sizes[0]]}, {"action": ["batch", sizes[1]]})
 
 
-def _need_networks(policy: Policy) -> SB3:
+def _need_networks(policy: Policy) -> SB3 | BehaviouralCloning:
     """Refuse a policy that is no network, such as the default one, which plans at every step."""
-    if isinstance(policy, SB3):
+    if isinstance(policy, SB3 | BehaviouralCloning):
         return policy
     raise UserError(
-        f"a policy {type(policy).__qualname__} cannot be exported as ONNX: only the policy sb3 "
-        "can, which is made of networks; train one by a run with `policy: sb3`"
+        f"a policy {type(policy).__qualname__} cannot be exported as ONNX: only the policies sb3 "
+        "and bc can, which are made of networks; train one by a run with `policy: sb3`"
     )
 
 
@@ -54,20 +59,28 @@ def export_robot_onnx(
     sensors: int = 0,
     limits: tuple[Float[np.ndarray, "J"], Float[np.ndarray, "J"]] | None = None,
 ) -> None:
-    """Write the graph that a robot's agent runs: from what it measures [1,n] to `command` [1,J].
+    """Write what `robot_graph_of` returns; raises likewise."""
+    Path(path).write_bytes(robot_graph_of(policy, sensors, limits))
+
+
+def robot_graph_of(
+    policy: Policy,
+    sensors: int = 0,
+    limits: tuple[Float[np.ndarray, "J"], Float[np.ndarray, "J"]] | None = None,
+) -> bytes:
+    """Return the graph that a robot's agent runs: from what it measures [1,n] to `command` [1,J].
 
     Inputs are those of positions, velocities, sensors, targets and `start.<option>` that the
     policy's answer depends on.
 
     Args:
         policy: of a task that a robot can do.
-        path: of the file.
         sensors: how many the robot has beside its joints.
         limits: lowest and highest targets, between which a velocity is added up to one.
 
     Raises:
-        UserError: the policy is no `sb3`, the package onnx is not installed, the task is none of a
-            robot, or what it observes is not an affine function of what the robot measures.
+        UserError: the policy is not made of networks, the package onnx is not installed, the task
+            is none of a robot, or what it observes is not affine in what the robot measures.
     """
     networks = _need_networks(policy)
     task = networks.task
@@ -98,7 +111,7 @@ def export_robot_onnx(
             command = graph.add("Min", command, graph.constant(limits[1]))
     graph.rename(command, "command")
     inputs = {name: [1, sizes[name]] for name in needed}
-    Path(path).write_bytes(graph.content(inputs, {"command": [1, joints]}))
+    return graph.content(inputs, {"command": [1, joints]})
 
 
 def _observed(robot: Any, sizes: Mapping[str, int], env: str) -> tuple[Array, Array]:
@@ -127,8 +140,10 @@ def _observed(robot: Any, sizes: Mapping[str, int], env: str) -> tuple[Array, Ar
     return matrix, constant
 
 
-def _act(graph: Graph, policy: SB3, observation: str) -> str:
+def _act(graph: Graph, policy: SB3 | BehaviouralCloning, observation: str) -> str:
     """Add the mean of the policies' most likely actions, in the task's units."""
+    if isinstance(policy, BehaviouralCloning):
+        return policy.imitation.add_to(graph, observation)
     observer, task = policy.observer, policy.task
     features = graph.features(observation, observer.linear, observer.angles)
     actions = []

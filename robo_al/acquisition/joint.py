@@ -15,6 +15,7 @@ sensor placements in Gaussian processes").
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -274,20 +275,24 @@ class JointInformation:
     """Scores sets of candidates by G(i | S) of the module's docstring, averaged over members.
 
     Args:
-        steps: m, how many steps at most represent a rollout; fewer make a lower bound.
+        steps: m, how many steps at most represent a rollout; fewer make a lower bound, and 1 is
+            where it starts.
+        about: what a rollout tells about: the `model` of the dynamics, or the `policy`, which then
+            is one that learns from demonstrations (`bc`).
 
     Raises:
         ConfigError: steps below 1.
     """
 
-    def __init__(self, steps: Width = 25) -> None:
+    def __init__(self, steps: Width = 25, about: Literal["model", "policy"] = "model") -> None:
         self.steps = at_least_one("joint_information", "steps", steps)
+        self.about = about
 
     def __call__(self, pool: CandidatePool, rng: np.random.Generator) -> Float[Tensor, "N"]:
         """Return scores [N] in nats: the gain of each candidate over what is pending alone.
 
         Raises:
-            ConfigError: the model has no covariance.
+            ConfigError: what it is about has no covariance.
             ModelError: its covariance is no covariance.
         """
         return first_gains(self.joint(pool), pool)
@@ -298,17 +303,34 @@ class JointInformation:
         Raises:
             ConfigError: it has none.
         """
-        require_covariance(model, "joint_information")
+        if self.about == "model":
+            require_covariance(model, "joint_information")
 
     def joint(self, pool: CandidatePool) -> BlockGain:
         """Return the gain over what is pending, with nothing added yet."""
-        known = require_covariance(pool.model, "joint_information")
+        known = self._known(pool)
 
         def nats(log_determinants: Tensor) -> Tensor:
             total: Tensor = log_determinants.sum(0).mean(0)
             return total / 2
 
         return BlockGain(known, pool, self.steps, nats)
+
+    def _known(self, pool: CandidatePool) -> SupportsCovariance:
+        """Return what a rollout is to tell about.
+
+        Raises:
+            ConfigError: it does not know how two steps inform one another.
+        """
+        if self.about == "model":
+            return require_covariance(pool.model, "joint_information")
+        if not isinstance(pool.policy, SupportsCovariance):
+            raise ConfigError(
+                "joint_information: about is policy, and the policy "
+                f"{type(pool.policy).__name__} cannot say how two steps inform one another (it has "
+                "no `covariance`); use the policy bc"
+            )
+        return pool.policy
 
 
 def at_least_one(who: str, name: str, value: object) -> int:

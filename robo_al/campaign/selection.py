@@ -22,6 +22,7 @@ from robo_al.types import (
     Candidate,
     ClosedLoop,
     Context,
+    Demonstration,
     Exclusion,
     ImaginedRollouts,
     OpenLoop,
@@ -79,7 +80,9 @@ def choose(
         play = partial(imagine, resolve=parts.resolve, device=parts.device)
         imagined = play(candidates, model, parts.task, members, advanced=clock.advanced)
         waiting = play(pending, model, parts.task, members) if pending else None
-        pool = CandidatePool(tuple(candidates), imagined, model, parts.task, waiting)
+        pool = CandidatePool(
+            tuple(candidates), imagined, model, parts.task, waiting, policy=parts.policy
+        )
         if refuses is not None:
             pool = pool.without(_refused(pool, refuses))
     with clock.activity("select"):
@@ -214,7 +217,7 @@ def propose(
             raise PluginError(f"{who}: candidate {i} has the seed {candidate.seed!r}; not an int")
         if isinstance(candidate.controller, ClosedLoop):
             parts.resolve(candidate.controller)
-        else:
+        elif isinstance(candidate.controller, OpenLoop):
             actions = np.asarray(candidate.controller.actions)
             shape = (candidate.horizon, len(parts.task.action_low))
             if actions.shape != shape or not np.isfinite(actions).all():
@@ -235,6 +238,8 @@ def owned(candidate: Candidate, role: str) -> Candidate:
     controller = candidate.controller
     if isinstance(controller, OpenLoop):
         return replace(candidate, controller=OpenLoop(np.array(controller.actions)))
+    if isinstance(controller, Demonstration):
+        return candidate
     return replace(candidate, controller=replace(controller, policy=controller.policy or role))
 
 

@@ -26,14 +26,15 @@ from robo_al.protocols import (
 from robo_al.tasks import sample_contexts
 from robo_al.tasks.shelf import borrowed
 from robo_al.testing import random_transitions
-from robo_al.types import Candidate
+from robo_al.types import Candidate, Demonstration
 
 
 def try_parts(parts: Parts, settings: Settings) -> list[Candidate]:
     """Try everything but the env and the oracle, which learns from random steps by it.
 
     Returns:
-        Rollouts that the explorer proposes, for the oracle.
+        Rollouts that the explorer proposes, for the oracle, and a demonstration that the policy
+        asks for, which not every oracle has somebody for.
 
     Raises:
         ConfigError: they do not go together; says which.
@@ -62,7 +63,7 @@ def try_parts(parts: Parts, settings: Settings) -> list[Candidate]:
     strategy = parts.strategy
     if isinstance(strategy.acquisition, SupportsData):
         strategy.acquisition.observe(transitions, parts.policy)
-    pool = CandidatePool(tuple(proposed), imagined, parts.model, task)
+    pool = CandidatePool(tuple(proposed), imagined, parts.model, task, policy=parts.policy)
     if strategy.acquisition is not None:
         check_acquisition(strategy.acquisition, pool)
     if strategy.cost is not None:
@@ -70,10 +71,9 @@ def try_parts(parts: Parts, settings: Settings) -> list[Candidate]:
     check_selector(strategy.selector, strategy.acquisition, pool)
     strategy.select(pool, 2, rng, play)
     explored = parts.explorer.propose(2, contexts, 2, parts.model, rng)
-    return [
-        replace(owned(candidate, "explorer"), id=f"dry-run-{i}")
-        for i, candidate in enumerate(explored)
-    ]
+    tried = [owned(candidate, "explorer") for candidate in explored]
+    tried += [one for one in proposed[:1] if isinstance(one.controller, Demonstration)]
+    return [replace(candidate, id=f"dry-run-{i}") for i, candidate in enumerate(tried)]
 
 
 def try_oracle(oracle: Oracle, parts: Parts, candidates: Sequence[Candidate]) -> None:

@@ -7,7 +7,16 @@ import numpy as np
 
 from robo_al.checks.subject import CheckReport, Subject, kind_of
 from robo_al.protocols import SupportsAct, SupportsUpdate
-from robo_al.types import MEAN, Candidate, ClosedLoop, Context, OpenLoop, Task, Transitions
+from robo_al.types import (
+    MEAN,
+    Candidate,
+    ClosedLoop,
+    Context,
+    Demonstration,
+    OpenLoop,
+    Task,
+    Transitions,
+)
 
 
 def check_policy(
@@ -74,6 +83,8 @@ def _check_candidate(
     controller = candidate.controller
     if isinstance(controller, OpenLoop):
         subject.array("actions", controller.actions, (candidate.horizon, len(task.action_low)))
+        return
+    if isinstance(controller, Demonstration):
         return
     need(isinstance(controller, ClosedLoop), f"a controller that is {kind_of(controller)}")
     own = controller.policy == ""

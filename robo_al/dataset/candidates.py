@@ -9,7 +9,7 @@ import numpy as np
 
 from robo_al.dataset.ledger import RolloutRow, to_json
 from robo_al.dataset.rows import EVALUATION
-from robo_al.types import Candidate, ClosedLoop, Context, OpenLoop
+from robo_al.types import Candidate, ClosedLoop, Context, Controller, Demonstration, OpenLoop
 
 
 def context_json(context: Context) -> dict[str, Any]:
@@ -35,6 +35,8 @@ def controller_json(candidate: Candidate) -> dict[str, Any]:
     if isinstance(controller, OpenLoop):
         actions = np.asarray(controller.actions, dtype=np.float64)
         return {"kind": "open_loop", "actions": actions.tolist()}
+    if isinstance(controller, Demonstration):
+        return {"kind": "demonstration"}
     return {"kind": "streamed", "policy": controller.policy, "member": controller.member}
 
 
@@ -52,9 +54,11 @@ def content_hash(candidate: Candidate, controller: Mapping[str, Any]) -> str:
 def restore(row: RolloutRow) -> Candidate | None:
     """Make a candidate again, or return None where an earlier version did not note its policy."""
     content = json.loads(row.controller)
-    controller: OpenLoop | ClosedLoop
+    controller: Controller
     if content["kind"] == "open_loop":
         controller = OpenLoop(np.array(content["actions"], dtype=np.float64))
+    elif content["kind"] == "demonstration":
+        controller = Demonstration()
     else:
         if content["policy"] is None:
             return None

@@ -5,6 +5,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool
 
 from robo_al.dataset import labels
 from robo_al.dataset.episodes import encode
@@ -197,12 +198,33 @@ class Rollouts:
         """
         trajectories = [self._trajectory(name, sha256) for _, _, name, sha256 in self._recorded]
         assert trajectories, "no rollouts are recorded"
-        lengths = [trajectory.steps for trajectory in trajectories]
-        return Transitions(
-            np.concatenate([t.observations[:-1] for t in trajectories]),
-            np.concatenate([t.actions for t in trajectories]),
-            np.concatenate([t.observations[1:] for t in trajectories]),
-            np.concatenate([t.rewards for t in trajectories]),
-            np.repeat(np.arange(len(trajectories)), lengths),
-            np.concatenate([t.ends for t in trajectories]),
-        )
+        return transitions_of(trajectories)
+
+
+def transitions_of(trajectories: Sequence[Trajectory]) -> Transitions:
+    """Return all steps of trajectories, of one at least, in their order."""
+    lengths = [trajectory.steps for trajectory in trajectories]
+    return Transitions(
+        np.concatenate([t.observations[:-1] for t in trajectories]),
+        np.concatenate([t.actions for t in trajectories]),
+        np.concatenate([t.observations[1:] for t in trajectories]),
+        np.concatenate([t.rewards for t in trajectories]),
+        np.repeat(np.arange(len(trajectories)), lengths),
+        np.concatenate([t.ends for t in trajectories]),
+        _shown(trajectories),
+    )
+
+
+def _shown(trajectories: Sequence[Trajectory]) -> Bool[np.ndarray, "B"] | None:
+    """Return at which steps a person acted; None where no rollout says who did."""
+    actors = [trajectory.signals.get("actor") for trajectory in trajectories]
+    if all(actor is None for actor in actors):
+        return None
+    return np.concatenate(
+        [
+            np.zeros(trajectory.steps, np.bool_)
+            if actor is None
+            else actor[: trajectory.steps] == 1
+            for trajectory, actor in zip(trajectories, actors, strict=True)
+        ]
+    )

@@ -5,20 +5,14 @@ from every rollout (PETS, with cross-validation in place of its bootstrap). Ever
 new weights: it depends on the data and the generator alone, not on earlier fits.
 
 The empirical covariance of E members has rank E - 1 only. What one step tells about another comes
-from the last layer instead (Laplace approximation; Daxberger et al. 2021, "Laplace redux"). The
-last hidden activations of *all* members and a 1 are projected at random to F features phi, which
-keeps the members' mean kernel (Holzmueller et al. 2023, "A framework and benchmark for deep batch
-active learning for regression"), scaled so that phi' phi is 1 on average over the data. With the
-noise variance s_d^2 in units of the variance of output d, the posterior of the weights gives
-
-    Sigma_d = (I + Phi' Phi / s_d^2)^-1,    cov_d(a, b) = phi_a' Sigma_d phi_b / s_d^2.
+from the last layer instead (`robo_al.models.last_layer`).
 """
 
 from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from robo_al.config.ranges import Count, NonNegative, Width
@@ -26,30 +20,17 @@ from robo_al.errors import ConfigError, ModelError
 from robo_al.models.ends import LearnedEnds, learn_ends
 from robo_al.models.feature_map import FeatureMap
 from robo_al.models.formulas import RewardFormula, earned, learn_formula, standardised
-from robo_al.models.networks import (
-    FLOAT,
-    Weights,
-    activations,
-    moments,
-    negative_log_likelihood,
-    new_weights,
-)
+from robo_al.models.last_layer import KNOWN, NOISE_FLOOR, LastLayer, held_out_by
+from robo_al.models.networks import FLOAT, moments, negative_log_likelihood, new_weights
 from robo_al.models.playing import Player
 from robo_al.models.resident import Resident
 from robo_al.models.training import Training, train
 from robo_al.seeds import integer
 from robo_al.types import FitReport, Prediction, Task, TerminationFunction, Transitions
 
-NOISE_FLOOR = 1e-6
-"""Smallest noise variance of a standardised output."""
-KNOWN = 1e12
-"""Noise variance, as far as information goes, of an output of which nothing is left to learn."""
-FOLDS = 5
-"""Groups of rollouts of which each member holds out one."""
-
 
 class Ensemble:
-    """Probabilistic networks with last-layer joint information (module's docstring).
+    """Probabilistic networks with last-layer joint information.
 
     Args:
         task: what is to be predicted.
@@ -124,7 +105,7 @@ class Ensemble:
         scales |= {"x_mean": x.mean(0), "x_scale": self.inputs.scale(x)}
         x = (x - scales["x_mean"]) / scales["x_scale"]
         y = y.to(FLOAT)
-        held_out = _held_out(steps.rollouts, self._members)
+        held_out = held_out_by(steps.rollouts, self._members)
         start = new_weights(self._members, self.widths, draw)
         start = {key: value.to(self.device) for key, value in start.items()}
         weights, details = train(start, x.to(FLOAT), y, held_out, self.training, draw)
@@ -134,9 +115,9 @@ class Ensemble:
         )
         noise = log_variance.double().exp().mean((0, 1)) + NOISE_FLOOR
         noise = torch.where((y != 0).any(0), noise, KNOWN)
-        posterior = _last_layer(self._hidden(weights, x), noise, self.covariance_rank, draw)
+        posterior = LastLayer.of(weights, x, noise, self.covariance_rank, draw).state
         ends = learn_ends(self.inputs, steps)
-        self._take_up(scales | weights | {"noise": noise} | posterior | formula | ends)
+        self._take_up(scales | weights | posterior | formula | ends)
         return FitReport(loss=loss, details=details)
 
     # ------------------------------------------------------------ prediction
@@ -196,39 +177,21 @@ class Ensemble:
     def features(
         self, observations: Float[Tensor, "*batch O"], actions: Float[Tensor, "*batch A"]
     ) -> Float[Tensor, "*batch F"]:
-        """Return phi of the module's docstring (float64)."""
-        x = self._scaled(observations, actions)
-        phi = self._hidden(self._state, x.reshape(-1, x.shape[-1])) @ self._state["projection"]
-        return phi.reshape(*x.shape[:-1], -1)
+        """Return phi of `robo_al.models.last_layer` (float64)."""
+        return LastLayer(self._state).features(self._scaled(observations, actions))
 
     def feature_posterior(self) -> Float[Tensor, "D F F"]:
         """Return Sigma_d / s_d^2, by which features make a covariance in noise variances."""
-        covariance: Tensor = torch.cholesky_inverse(self._state["precision_factor"])
-        return covariance / self._state["noise"][:, None, None]
+        return LastLayer(self._state).posterior()
 
     def covariance(
         self, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]
     ) -> Float[Tensor, "D *batch a b"]:
         """Return the last layer's posterior covariance between steps, in noise variances."""
-        left = self._whitened(*first)
-        right = left if first is second else self._whitened(*second)
+        last = LastLayer(self._state)
+        left = last.whitened(self._scaled(*first))
+        right = left if first is second else last.whitened(self._scaled(*second))
         return left.mT @ right
-
-    @torch.no_grad()
-    def _whitened(self, observations: Tensor, actions: Tensor) -> Float[Tensor, "D *batch F a"]:
-        """Return Sigma_d^1/2' phi / s_d, by which a covariance is a product."""
-        phi = self.features(observations, actions)
-        flat = phi.reshape(-1, phi.shape[-1]).T / self._state["noise"].sqrt()[:, None, None]
-        factor = self._state["precision_factor"]
-        rows: Tensor = torch.linalg.solve_triangular(factor, flat, upper=False)
-        return rows.mT.reshape(len(rows), *phi.shape).mT
-
-    def _hidden(self, weights: Weights, x: Float[Tensor, "B I"]) -> Float[Tensor, "B H"]:
-        """Return all members' last activations and a 1, in float64: covariances need it."""
-        weights = {key: value.double() for key, value in weights.items()}
-        hidden = activations(weights, x.double().expand(self._members, -1, -1))
-        flat = hidden.movedim(0, 1).flatten(1)
-        return torch.cat([flat, torch.ones_like(flat[:, :1])], dim=1)
 
     def _scaled(self, observations: Tensor, actions: Tensor) -> Tensor:
         if not self._state:
@@ -266,29 +229,3 @@ class Ensemble:
         self._state, self._player = state, Player.of(self.inputs, state)
         self.termination = LearnedEnds.of(self.inputs, state)
         self._formula = RewardFormula.of(self.inputs, state, self._ends or self.termination)
-
-
-def _held_out(rollouts: Int[Tensor, "B"], members: int) -> Bool[Tensor, "E B"]:
-    """Return what each member holds out: one fold of the rollouts, or the end of the only one."""
-    found, index = torch.unique(rollouts, return_inverse=True)
-    size = len(rollouts)
-    if len(found) == 1:
-        row = torch.arange(size, device=rollouts.device)
-        return (row >= size - max(1, size // FOLDS)).expand(members, -1)
-    folds = min(FOLDS, len(found))
-    own = torch.arange(members, device=rollouts.device)[:, None] % folds
-    held_out: Tensor = index % folds == own
-    return held_out
-
-
-def _last_layer(
-    hidden: Float[Tensor, "B H"], noise: Float[Tensor, "D"], rank: int, draw: torch.Generator
-) -> dict[str, Tensor]:
-    """Return the posterior of the last layer (module's docstring); draws a projection to F."""
-    shape = (hidden.shape[-1], rank)
-    projection = torch.randn(shape, generator=draw, dtype=torch.float64).to(hidden.device)
-    projection /= (hidden @ projection).square().sum(-1).mean().sqrt()
-    phi = hidden @ projection
-    identity = torch.eye(rank, dtype=torch.float64, device=hidden.device)
-    factor = torch.linalg.cholesky(identity + phi.T @ phi / noise[:, None, None])
-    return {"projection": projection, "precision_factor": factor}

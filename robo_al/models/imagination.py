@@ -13,7 +13,19 @@ import torch
 
 from robo_al.models.ends import termination_of
 from robo_al.protocols import Model, Resolver, SupportsTensors
-from robo_al.types import Candidate, ClosedLoop, ImaginedRollouts, OpenLoop, Task
+from robo_al.types import (
+    MEAN,
+    Candidate,
+    ClosedLoop,
+    Controller,
+    Demonstration,
+    ImaginedRollouts,
+    OpenLoop,
+    Task,
+)
+
+STAND_IN = ClosedLoop(MEAN, "policy")
+"""Who is imagined in the place of a person: the policy that would learn from the demonstration."""
 
 
 def imagine(
@@ -71,8 +83,15 @@ def _worlds(candidates: Sequence[Candidate], members: Sequence[int] | None) -> l
     """Return the member [E][N] that each candidate is played in."""
     if members is not None:
         return [[member] * len(candidates) for member in members]
-    own = [c.controller.member if isinstance(c.controller, ClosedLoop) else -1 for c in candidates]
-    return [own]
+    loops = [_answering(candidate.controller) for candidate in candidates]
+    return [[MEAN if loop is None else loop.member for loop in loops]]
+
+
+def _answering(controller: Controller) -> ClosedLoop | None:
+    """Return who answers observations in imagination; None where the actions are known before."""
+    if isinstance(controller, OpenLoop):
+        return None
+    return STAND_IN if isinstance(controller, Demonstration) else controller
 
 
 class _Play:
@@ -90,20 +109,19 @@ class _Play:
         self.candidates, self.worlds = candidates, worlds
         self.model, self.task, self.steps = model, task, steps
         self.termination = termination_of(task, model)
-        loops: dict[tuple[str, str | None], list[int]] = {}
+        loops: dict[tuple[str, str | None], dict[int, ClosedLoop]] = {}
         for g in range(len(worlds)):
-            controller = candidates[g % len(candidates)].controller
-            if isinstance(controller, ClosedLoop):
-                loops.setdefault((controller.policy, controller.weights), []).append(g)
+            loop = _answering(candidates[g % len(candidates)].controller)
+            if loop is not None:
+                loops.setdefault((loop.policy, loop.weights), {})[g] = loop
         self.actors = []
         for group in loops.values():
-            own = [candidates[g % len(candidates)] for g in group]
-            controllers = [c.controller for c in own if isinstance(c.controller, ClosedLoop)]
             assert resolve is not None, "a candidate in closed loop needs its policy"
-            policy, believed = resolve(controllers[0])
-            members = [controller.member for controller in controllers]
-            actor = policy.start(believed, members, [c.seed for c in own])
-            self.actors.append((torch.tensor(group, device=worlds.device), actor))
+            policy, believed = resolve(next(iter(group.values())))
+            members = [loop.member for loop in group.values()]
+            seeds = [candidates[g % len(candidates)].seed for g in group]
+            actor = policy.start(believed, members, seeds)
+            self.actors.append((torch.tensor(list(group), device=worlds.device), actor))
 
     def _everywhere(self, values: np.ndarray) -> torch.Tensor:
         """Move what there is for each candidate [N,...] once, and repeat it there: [G,...]."""

@@ -44,6 +44,8 @@ class Training:
     weight_decay: float
     patience: int = 15
     """Evaluations on held-out rows without a better network, after which training stops."""
+    beta: float = BETA
+    """The power of its variance by which an error is weighted; 1 makes it the squared error."""
 
 
 def train(
@@ -100,7 +102,7 @@ def train(
         waited = 0 if bool(better.any()) else waited + 1
     finite = [torch.isfinite(value).all() for value in (best_error, *best.values())]
     if not bool(torch.stack(finite).all()):
-        raise ModelError("ensemble: training diverged; lower the model's learning_rate")
+        raise ModelError("training diverged; lower the learning_rate")
     return best, {"held_out_error": float(best_error.mean()), "steps": float(steps)}
 
 
@@ -128,6 +130,7 @@ class Learner:
         self.weights, self.gradient = _views(flat, weights), _views(flat.grad, weights)
         for key, value in weights.items():
             self.weights[key].copy_(value)
+        self._beta = training.beta
         self._layers, self._gradients = layers_of(self.weights), layers_of(self.gradient)
         self._before, self._after, self._slope = (
             [flat.new_empty(len(first), batch, bias.shape[-1]) for _, bias in self._layers]
@@ -172,7 +175,7 @@ class Learner:
         to_low = high - softplus(to_high) - low
         log_variance = low + softplus(to_low)
         error, precision = mean - y, torch.exp(-log_variance)
-        weight = torch.exp(BETA * log_variance) / (y.shape[1] * y.shape[2])
+        weight = torch.exp(self._beta * log_variance) / (y.shape[1] * y.shape[2])
         by_mean = error * precision * weight
         by_log_variance = 0.5 * (weight - error * by_mean)
         above_low = by_log_variance * torch.sigmoid(to_low)

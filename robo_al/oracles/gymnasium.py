@@ -248,6 +248,7 @@ class GymnasiumOracle:
             if not recording.done[0]:
                 recording.send(ONLY, requested[finite][None])  # which refuses it
             return
+        assert isinstance(candidate.controller, ClosedLoop), "no limits let anything else through"
         actor = self._start(candidate.controller, candidate.seed)
         while not recording.done[0]:
             rows, sent = recording.send(ONLY, self._act(actor, recording))

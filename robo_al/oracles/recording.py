@@ -17,6 +17,7 @@ from robo_al.tasks.describing import control_period
 from robo_al.tasks.layers import time_limit
 from robo_al.types import (
     Candidate,
+    Demonstration,
     EnvSpec,
     Failure,
     FailureKind,
@@ -32,6 +33,13 @@ from robo_al.worker.watch import not_finite
 Array = NDArray[np.float64]
 TASK = "task"
 """Who says of a rollout what the env's own information says at its last step."""
+
+
+DEMONSTRATED = (
+    "candidate {name} is to be demonstrated, and this oracle has nobody who could: set "
+    "`oracle: {{name: expert, expert: my/expert.py:Expert}}`"
+)
+"""What an oracle that executes no demonstration says of one."""
 
 
 class Fault(NamedTuple):
@@ -77,6 +85,8 @@ class ActionLimits:
         """Raise `UserError` for a candidate that no env with these limits can execute."""
         if candidate.horizon < 1:
             raise UserError(f"candidate {candidate.id}: horizon {candidate.horizon}; at least 1")
+        if isinstance(candidate.controller, Demonstration):
+            raise UserError(DEMONSTRATED.format(name=candidate.id))
         if isinstance(candidate.controller, OpenLoop):
             shape, needed = candidate.controller.actions.shape, (candidate.horizon, len(self.low))
             if shape != needed:

@@ -5,8 +5,9 @@ vectorised formula, any other env is stepped in turn (`robo_al.oracles.steppers`
 each rollout is, bit for bit, what its env stepped alone would have given.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -15,13 +16,29 @@ from numpy.typing import NDArray
 from robo_al.config.ranges import Threads, Width
 from robo_al.errors import OracleError, UserError
 from robo_al.oracles.connection import unconnected
-from robo_al.oracles.recording import RolloutBuffer, film_path
+from robo_al.oracles.recording import Fault, RolloutBuffer, film_path
 from robo_al.oracles.steppers import Separate, make_stepper
 from robo_al.protocols import Actor, Resolver
 from robo_al.torch_defaults import one_thread
-from robo_al.types import Candidate, ClosedLoop, Context, EnvSpec, OpenLoop, Outcome
+from robo_al.types import (
+    Candidate,
+    ClosedLoop,
+    Context,
+    Demonstration,
+    EnvSpec,
+    OpenLoop,
+    Outcome,
+)
 
 Array = NDArray[np.float64]
+
+
+@runtime_checkable
+class SupportsFaults(Protocol):
+    """An actor that may be unable to go on with some of its rollouts."""
+
+    faults: Mapping[int, Fault]
+    """Why, by row; such a rollout ends."""
 
 
 class SimulationOracle:
@@ -106,11 +123,13 @@ class SimulationOracle:
         recordings.begin(firsts)
         self._film(recordings)
         groups, longest = (
-            _groups(recordings, self.resolve),
+            _groups(recordings, self._start),
             max(each.horizon for each in recordings.candidates),
         )
-        while len(rows := recordings.running):
-            rows, sent = recordings.send(rows, self._asked(recordings, groups)[rows])
+        while len(recordings.running):
+            asked = self._asked(recordings, groups)
+            rows = recordings.running  # without those that nobody could answer
+            rows, sent = recordings.send(rows, asked[rows])
             if len(rows):
                 recordings.add(rows, self._stepper.step(rows, sent))
                 self.advanced(int(recordings.steps.max()), longest)
@@ -148,7 +167,17 @@ class SimulationOracle:
                     f"[rollouts, action size] is {(len(group.rows), len(self._limits.low))}"
                 )
             asked[group.rows] = actions
+            if isinstance(group.actor, SupportsFaults):
+                for place, fault in group.actor.faults.items():
+                    if not recordings.done[group.rows[place]]:
+                        recordings.fail(group.rows[place], fault)
         return asked
+
+    def _start(self, controllers: Sequence[ClosedLoop], seeds: Sequence[int]) -> tuple[Actor, str]:
+        """Begin rollouts that one policy controls; return also what it is called."""
+        policy, model = self.resolve(controllers[0])
+        members = [controller.member for controller in controllers]
+        return policy.start(model, members, seeds), type(policy).__name__
 
     def close(self) -> None:
         """Refuse everything from now on; no env is held any more."""
@@ -174,6 +203,10 @@ class _Group:
         self.rows, self.actor, self.name = rows, actor, name
 
 
+Start: TypeAlias = Callable[[Sequence[ClosedLoop], Sequence[int]], tuple[Actor, str]]
+"""(controllers of one policy, seeds) -> who acts in their rollouts, and what it is called."""
+
+
 class _Plans:
     """Answers with one action of each plan after another, whatever is observed."""
 
@@ -190,7 +223,7 @@ class _Plans:
         return actions
 
 
-def _groups(recordings: RolloutBuffer, resolve: Resolver) -> list[_Group]:
+def _groups(recordings: RolloutBuffer, start: Start) -> list[_Group]:
     """Start each policy once for all the rollouts that it controls with the same weights."""
     plans: dict[int, Array] = {}
     loops: dict[tuple[str, str | None], dict[int, ClosedLoop]] = {}
@@ -200,12 +233,10 @@ def _groups(recordings: RolloutBuffer, resolve: Resolver) -> list[_Group]:
         if isinstance(controller, OpenLoop):
             plans[row] = controller.actions
         else:
+            assert not isinstance(controller, Demonstration), "no limits let one through"
             loops.setdefault((controller.policy, controller.weights), {})[row] = controller
     groups = [_Group(list(plans), _Plans(list(plans.values())), "a plan")] if plans else []
     for controllers in loops.values():
-        policy, model = resolve(next(iter(controllers.values())))
-        members = [controller.member for controller in controllers.values()]
         seeds = [recordings.candidates[row].seed for row in controllers]
-        actor = policy.start(model, members, seeds)
-        groups.append(_Group(list(controllers), actor, type(policy).__name__))
+        groups.append(_Group(list(controllers), *start(list(controllers.values()), seeds)))
     return groups

@@ -15,6 +15,7 @@ from robo_al.types import (
     EnvSpec,
     Failure,
     FailureKind,
+    OpenLoop,
     Outcome,
     Trajectory,
 )
@@ -97,6 +98,7 @@ class FakeOracle:
             policy, model = self.resolve(controller)
             actor = policy.start(model, [controller.member], [candidate.seed])
         else:
+            assert isinstance(controller, OpenLoop)
             assert controller.actions.shape == (candidate.horizon, len(self._task.action_low))
         observation, _ = self._env.reset(seed=context.seed, options=dict(context.options))
         observations, asked, sent, rewards, ended = [observation], [], [], [], False

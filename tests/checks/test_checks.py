@@ -59,8 +59,8 @@ def contexts():
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # gpytorch, as it is imported
 @pytest.mark.parametrize(
-    ("group", "name"),  # those that need a recording, or an agent, have tests of their own
-    [(g, name) for g in GROUPS for name in known(g) if name not in ("replay", "robot")],
+    ("group", "name"),  # what needs a recording, an agent or an expert has tests of its own
+    [(g, name) for g in GROUPS for name in known(g) if name not in ("replay", "robot", "expert")],
 )
 def test_everything_that_is_ours_keeps_its_contract(group, name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)

@@ -8,8 +8,9 @@ import torch
 
 from robo_al.acquisition.joint import JointInformation
 from robo_al.errors import ConfigError, ModelError
-from robo_al.models.ensemble import Ensemble, _held_out
+from robo_al.models.ensemble import Ensemble
 from robo_al.models.imagination import imagine
+from robo_al.models.last_layer import held_out_by
 from robo_al.models.resident import Resident
 from robo_al.protocols import SupportsCovariance, SupportsState
 from robo_al.testing import FakePolicy, pool_of
@@ -267,7 +268,7 @@ def test_global_generators_are_left_alone(data):
 
 def test_members_hold_out_whole_rollouts_and_together_learn_from_all():
     rollouts = np.array([3, 3, 3, 7, 7, 9, 9, 9, 9])
-    held_out = _held_out(torch.from_numpy(rollouts), 5).numpy()
+    held_out = held_out_by(torch.from_numpy(rollouts), 5).numpy()
     for member in held_out:
         assert len(set(rollouts[member])) == 1
         assert all(len(set(member[rollouts == r])) == 1 for r in (3, 7, 9))
@@ -275,9 +276,9 @@ def test_members_hold_out_whole_rollouts_and_together_learn_from_all():
 
 
 def test_a_single_rollout_holds_out_its_end():
-    held_out = _held_out(torch.full((10,), 4), 3).numpy()
+    held_out = held_out_by(torch.full((10,), 4), 3).numpy()
     assert (held_out == np.tile(np.arange(10) >= 8, (3, 1))).all()
-    assert _held_out(torch.full((2,), 4), 1).tolist() == [[False, True]]
+    assert held_out_by(torch.full((2,), 4), 1).tolist() == [[False, True]]
 
 
 def test_two_transitions_are_enough_and_one_is_not(data):

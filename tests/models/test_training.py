@@ -130,7 +130,7 @@ def test_weight_decay_shrinks_weights(data, held_out):
 def test_divergence_is_reported(data, held_out):
     x, y = data
     wild = Training(max_steps=50, batch_size=16, learning_rate=1e30, weight_decay=0.0)
-    with pytest.raises(ModelError, match="diverged; lower the model's learning_rate"):
+    with pytest.raises(ModelError, match="training diverged; lower the learning_rate"):
         train(new_weights(3, WIDTHS, draw()), x, y, held_out, wild, draw())
 
 

@@ -79,7 +79,7 @@ def test_the_same_policy_gives_the_same_bytes(tmp_path):
 
 @pytest.mark.parametrize("export", [export_onnx, export_robot_onnx])
 def test_a_policy_that_is_no_network_is_refused(tmp_path, export):
-    with pytest.raises(UserError, match="policy ICEM cannot be exported.*only the policy sb3"):
+    with pytest.raises(UserError, match="policy ICEM cannot be exported.*only the policies sb3"):
         export(ICEM(fake_task()), tmp_path / "policy.onnx")
     assert not list(tmp_path.iterdir())
 

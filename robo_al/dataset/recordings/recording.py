@@ -26,6 +26,8 @@ class Recording:
     task: Task
     """Their channels, action limits and control period; its horizon is the longest's steps."""
     episodes: tuple[Trajectory, ...]
+    names: tuple[str, ...]
+    """Of the episodes, as messages tell them."""
 
     @classmethod
     def of(cls, source: Path, task: Task, episodes: Mapping[str, Trajectory]) -> "Recording":
@@ -44,7 +46,7 @@ class Recording:
                 of another rate than the task's.
         """
         check_rate(source, task.control_period, episodes)
-        different: dict[str, Trajectory] = {}
+        different: dict[str, tuple[str, Trajectory]] = {}
         bad: dict[str, str] = {}
         for name, episode in episodes.items():
             result = examine(name, episode, task, horizon=episode.steps)
@@ -54,7 +56,7 @@ class Recording:
             elif late is not None:
                 bad[name] = f"rollout {name}: {late}"
             else:
-                different.setdefault(digest(result), result)
+                different.setdefault(digest(result), (name, result))
         if bad:
             raise UserError(
                 f"{source}: {len(bad)} of {len(episodes)} rollouts cannot be learned from:\n  "
@@ -63,7 +65,8 @@ class Recording:
             )
         if not different:
             raise UserError(f"{source}: no recorded rollouts in it")
-        return cls(source, task, tuple(different.values()))
+        names, kept = zip(*different.values(), strict=True)
+        return cls(source, task, kept, names)
 
     @property
     def sha256(self) -> str:

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_al.errors import OracleError, UserError
+from robo_al.oracles.recording import DEMONSTRATED
 from robo_al.oracles.robot.embodiment import ENDINGS, Array, Embodiment
 from robo_al.oracles.robot.measures import details_of, signals_of
 from robo_al.types import (
     Candidate,
+    Demonstration,
     Failure,
     FailureKind,
     OpenLoop,
@@ -65,6 +67,8 @@ class RobotCodec:
         Raises:
             UserError: its actions cannot be executed.
         """
+        if isinstance(candidate.controller, Demonstration):
+            raise UserError(DEMONSTRATED.format(name=candidate.id))
         content = self._content(candidate)
         if isinstance(candidate.controller, OpenLoop):
             actions = self._actions(candidate, candidate.controller)

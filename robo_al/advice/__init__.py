@@ -1,0 +1,1 @@
+"""What to ask a person for next, from what was recorded already: `robo-al next`."""
