@@ -3,11 +3,12 @@
 import contextlib
 import io
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from forked import finished
 
 from robo_al_agent.cli import main
 
@@ -23,14 +24,7 @@ def run(config: Path, command: str, *words: str) -> "subprocess.CompletedProcess
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
             code = main(typed)
         return subprocess.CompletedProcess(typed, code, out.getvalue(), errors.getvalue())
-    return subprocess.run(
-        [sys.executable, "-m", "robo_al_agent.cli", *typed],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-        stdin=subprocess.DEVNULL,
-    )
+    return finished("robo_al_agent.cli", *typed)
 
 
 def question(process: "subprocess.Popen[str]") -> str:

@@ -1,0 +1,180 @@
+"""Commands in processes that are forked: each starts in a hundredth of a second, not in a half.
+
+A server, one for each process that runs tests, has imported what a command imports; it forks a
+process for each command, which then is as if it had been started by `python -m`: with arguments,
+folder, environment, standard streams, a session and an exit code of its own. That a command
+imports all that it needs is shown by the tests that start Python for it.
+"""
+
+import atexit
+import contextlib
+import functools
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO
+
+
+class Forked:
+    """A command that runs; as `subprocess.Popen`, as far as it goes.
+
+    Args:
+        module: whose `main` is the command.
+        words: its arguments.
+        folder: in which it runs; None: this one.
+        out: what its standard output is written to; None: a pipe, `stdout`.
+        errors: what its standard error is written to; None: a pipe, `stderr`.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        *words: object,
+        folder: Path | None = None,
+        out: IO[str] | None = None,
+        errors: IO[str] | None = None,
+    ) -> None:
+        self.args = [module, *map(str, words)]
+        self.returncode: int | None = None
+        self.stdout, out = _pipe(out)
+        self.stderr, errors = _pipe(errors)
+        self._said, says = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        request = [self.args, str(folder or Path.cwd()), dict(os.environ)]
+        with says, open(os.devnull) as nothing:
+            streams = [stream.fileno() for stream in (says, nothing, out, errors)]
+            socket.send_fds(_server(module), [json.dumps(request).encode()], streams)
+        for stream, pipe in ((out, self.stdout), (errors, self.stderr)):
+            if pipe is not None:
+                stream.close()
+        self.pid = int(self._said.recv(20))
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; return the exit code, or minus the signal that ended it."""
+        if self.returncode is None:
+            if not select.select([self._said], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+            self.returncode = int(self._said.recv(20))
+            self._said.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None where it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0.0)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+
+def finished(
+    module: str, *words: object, folder: Path | None = None, seconds: float = 300.0
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end, with nobody at a terminal."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        process = Forked(module, *words, folder=folder, out=out, errors=errors)
+        try:
+            code = process.wait(seconds)
+        except BaseException:
+            process.kill()
+            raise
+        said = [os.pread(file.fileno(), 1 << 24, 0).decode() for file in (out, errors)]
+    return subprocess.CompletedProcess(process.args, code, *said)
+
+
+def _pipe(given: IO[str] | None) -> tuple[IO[str] | None, IO[str]]:
+    """Return what is read here, and what is written there."""
+    if given is not None:
+        return None, given
+    reads, writes = os.pipe()
+    return open(reads), open(writes, "w")
+
+
+@functools.cache
+def _server(module: str) -> socket.socket:
+    """Start the server of a command; it ends with this process."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with its:
+        process = subprocess.Popen(
+            [sys.executable, __file__, module],
+            stdin=its,
+            stdout=subprocess.DEVNULL,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},  # what is forked had better have one thread
+            start_new_session=True,  # Ctrl-C ends the tests, which end what they have started
+        )
+
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
+    return ours
+
+
+def _serve(module: str) -> None:
+    """Fork a process for each request, until nobody is there who asks."""
+    importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # what is never looked at stays shared
+    asked = socket.socket(fileno=0)
+    while True:
+        request, streams, *_ = socket.recv_fds(asked, 1 << 20, 4)
+        if not request:
+            return
+        if os.fork() == 0:
+            asked.detach()
+            return _run(*json.loads(request), *streams)
+        for stream in streams:
+            os.close(stream)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def _run(
+    command: list[str], folder: str, environment: dict[str, str], says: int, *streams: int
+) -> None:
+    """Be the command, in a further process, and tell its id and its exit code from this one."""
+    pid = os.fork()
+    if pid != 0:
+        for stream in streams:
+            os.close(stream)
+        with socket.socket(fileno=says) as told:
+            told.send(str(pid).encode())
+            told.send(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
+        os._exit(0)
+    os.close(says)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    sys.stdout = open(1, "w")  # a stream remembers whether it was made for a file or a pipe
+    os.setsid()
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    module, *words = command
+    sys.path[0] = folder
+    sys.argv = [module, *words]
+    sys.exit(importlib.import_module(module).main())
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])
