@@ -171,7 +171,6 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 def run_agent(config: Path, *options: str) -> Forked:
     """Start the agent with its parent; returns when it serves, its robot connected or faulty."""
     process = Forked("robo_al_agent.cli", "serve", config, *options)
-    assert process.stdout is not None and process.stderr is not None
     line = process.stdout.readline()
     if not line.startswith("serving"):
         process.wait()
@@ -191,10 +190,8 @@ def end(process: Forked) -> None:
         if process.poll() is None:
             process.kill()
             process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
-    time.sleep(0)
+        process.stdout.close()
+        process.stderr.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from forked import finished
+from forked import Forked, finished
 
 from robo_al_agent.cli import main
 
@@ -27,9 +27,8 @@ def run(config: Path, command: str, *words: str) -> "subprocess.CompletedProcess
     return finished("robo_al_agent.cli", *typed)
 
 
-def question(process: "subprocess.Popen[str]") -> str:
+def question(process: Forked) -> str:
     """Read what a command says up to its question; what is typed before that is no answer."""
-    assert process.stdout is not None
     said = ""
     while not said.endswith("[y/N] ") and (letter := process.stdout.read(1)):
         said += letter

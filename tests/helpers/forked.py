@@ -18,20 +18,18 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from typing import IO
 
 
 class Forked:
-    """A command that runs; as `subprocess.Popen`, as far as it goes.
+    """A command that runs; as `subprocess.Popen`, as far as it goes, and its streams are text.
 
     Args:
         module: whose `main` is the command.
         words: its arguments.
         folder: in which it runs; None: this one.
-        out: what its standard output is written to; None: a pipe, `stdout`.
-        errors: what its standard error is written to; None: a pipe, `stderr`.
+        stdin: a descriptor that it reads; None: there is nothing to read.
+        together: whether its standard error goes where its standard output goes.
     """
 
     def __init__(
@@ -39,22 +37,32 @@ class Forked:
         module: str,
         *words: object,
         folder: Path | None = None,
-        out: IO[str] | None = None,
-        errors: IO[str] | None = None,
+        stdin: int | None = None,
+        together: bool = False,
     ) -> None:
         self.args = [module, *map(str, words)]
         self.returncode: int | None = None
-        self.stdout, out = _pipe(out)
-        self.stderr, errors = _pipe(errors)
+        request = json.dumps([self.args, str(folder or Path.cwd()), dict(os.environ)])
         self._said, says = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        request = [self.args, str(folder or Path.cwd()), dict(os.environ)]
-        with says, open(os.devnull) as nothing:
-            streams = [stream.fileno() for stream in (says, nothing, out, errors)]
-            socket.send_fds(_server(module), [json.dumps(request).encode()], streams)
-        for stream, pipe in ((out, self.stdout), (errors, self.stderr)):
-            if pipe is not None:
-                stream.close()
+        reads, out = os.pipe()
+        reads_errors, errors = os.pipe()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        streams = [says.fileno(), nothing if stdin is None else stdin]
+        streams += [out, out if together else errors]
+        socket.send_fds(_server(module), [request.encode()], streams)
+        says.close()
+        for descriptor in (nothing, out, errors):
+            os.close(descriptor)
+        self.stdout, self.stderr = open(reads), open(reads_errors)
         self.pid = int(self._said.recv(20))
+
+    def __enter__(self) -> "Forked":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wait()
+        self.stdout.close()
+        self.stderr.close()
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end; return the exit code, or minus the signal that ended it."""
@@ -70,6 +78,11 @@ class Forked:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.wait(0.0)
         return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait for its end; return what it has said, which a pipe has to hold: 64 KB."""
+        self.wait(timeout)
+        return self.stdout.read(), self.stderr.read()
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
@@ -89,23 +102,13 @@ def finished(
     module: str, *words: object, folder: Path | None = None, seconds: float = 300.0
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end, with nobody at a terminal."""
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-        process = Forked(module, *words, folder=folder, out=out, errors=errors)
+    with Forked(module, *words, folder=folder) as process:
         try:
-            code = process.wait(seconds)
+            said = process.communicate(seconds)
         except BaseException:
             process.kill()
             raise
-        said = [os.pread(file.fileno(), 1 << 24, 0).decode() for file in (out, errors)]
-    return subprocess.CompletedProcess(process.args, code, *said)
-
-
-def _pipe(given: IO[str] | None) -> tuple[IO[str] | None, IO[str]]:
-    """Return what is read here, and what is written there."""
-    if given is not None:
-        return None, given
-    reads, writes = os.pipe()
-    return open(reads), open(writes, "w")
+        return subprocess.CompletedProcess(process.args, process.wait(), *said)
 
 
 @functools.cache
