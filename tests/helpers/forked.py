@@ -1,7 +1,7 @@
 """Commands in processes that are forked: each starts in a hundredth of a second, not in a half.
 
 A server, one for each process that runs tests, has imported what a command imports; it forks a
-process for each command, which then is as if it had been started by `python -m`: with arguments,
+process for each command, which then is as if it had been started by its script: with arguments,
 folder, environment, standard streams, a session and an exit code of its own. That a command
 imports all that it needs is shown by the tests that start Python for it.
 """
@@ -19,6 +19,9 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+
+LATER = {"robo_al.cli": ("robo_al.build", "robo_al.loop", "robo_al.report.page", "pandas")}
+"""What a command imports once it is known that it is needed, and takes seconds."""
 
 
 class Forked:
@@ -134,7 +137,8 @@ def _server(module: str) -> socket.socket:
 
 def _serve(module: str) -> None:
     """Fork a process for each request, until nobody is there who asks."""
-    importlib.import_module(module)
+    for name in (module, *LATER.get(module, ())):
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()  # what is never looked at stays shared
     asked = socket.socket(fileno=0)
@@ -174,7 +178,6 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     module, *words = command
-    sys.path[0] = folder
     sys.argv = [module, *words]
     sys.exit(importlib.import_module(module).main())
 
