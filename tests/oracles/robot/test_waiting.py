@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import select
 import signal
 import time
 from collections.abc import Callable
