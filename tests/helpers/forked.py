@@ -22,6 +22,8 @@ from pathlib import Path
 
 LATER = {"robo_al.cli": ("robo_al.build", "robo_al.loop", "robo_al.report.page", "pandas")}
 """What a command imports once it is known that it is needed, and takes seconds."""
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+"""Of servers: as the tests found it, and with one thread, for what is forked has no other."""
 
 
 class Forked:
@@ -123,7 +125,7 @@ def _server(module: str) -> socket.socket:
             [sys.executable, __file__, module],
             stdin=its,
             stdout=subprocess.DEVNULL,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},  # what is forked had better have one thread
+            env=ENVIRONMENT,
             start_new_session=True,  # Ctrl-C ends the tests, which end what they have started
         )
 
@@ -173,6 +175,8 @@ def _run(
         os.dup2(stream, number)
         os.close(stream)
     sys.stdout = open(1, "w")  # a stream remembers whether it was made for a file or a pipe
+    # Whoever runs the tests in the background ignores Ctrl-C, which children inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()
     os.chdir(folder)
     os.environ.clear()
