@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
-from importlib.metadata import EntryPoints, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -54,8 +54,8 @@ def known(group: str) -> dict[str, str]:
 
 
 @cache
-def _installed(path: tuple[str, ...]) -> EntryPoints:
-    """Return all entry points on `sys.path`: every package is asked, which takes its time."""
+def _installed(path: tuple[str, ...]) -> Any:
+    """Return what selects from all entry points on `sys.path`: finding them takes its time."""
     return entry_points()
 
 
