@@ -9,7 +9,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from operator import attrgetter
 from pathlib import Path
@@ -315,9 +315,14 @@ def _build(part: str, config: Config, **given: Any) -> Any:
 
 
 def _provenance(config: Config) -> Mapping[str, str]:
-    versions = [f"python {platform.python_version()}"]
-    versions += [f"{name} {version(name)}" for name in VERSIONS_OF]
     parts = {path.rpartition(".")[2]: attrgetter(path)(config) for path in GROUPS}
     names = {name: part.name if part else "none" for name, part in parts.items()}
     names["strategy"] = config.strategy.short_name
-    return names | {"config_hash": config.sha256(), "versions": ", ".join(versions)}
+    return names | {"config_hash": config.sha256(), "versions": _versions()}
+
+
+@cache
+def _versions() -> str:
+    """Return the versions of what a run depends on: asked once, for each takes its time."""
+    versions = [f"{name} {version(name)}" for name in VERSIONS_OF]
+    return ", ".join([f"python {platform.python_version()}", *versions])

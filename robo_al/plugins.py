@@ -49,8 +49,14 @@ def known(group: str) -> dict[str, str]:
     Args:
         group: envs, policies, models, acquisitions, selectors or oracles.
     """
-    found = entry_points(group=f"robo_al.{group}")
+    found = _installed(tuple(sys.path)).select(group=f"robo_al.{group}")
     return {entry.name: entry.value for entry in sorted(found, key=lambda entry: entry.name)}
+
+
+@cache
+def _installed(path: tuple[str, ...]) -> Any:
+    """Return what selects from all entry points on `sys.path`: finding them takes its time."""
+    return entry_points()
 
 
 def load(group: str, spec: str) -> Any:
@@ -108,7 +114,6 @@ def env_maker(spec: EnvSpec) -> Callable[[], gymnasium.Env[Any, Any]]:
         PluginError: it is not known, or does not take its parameters. The function raises it where
             the constructor fails, or makes no `gymnasium.Env`.
     """
-    factory: Callable[..., Any]
     if spec.python is not None:
         from robo_al.foreign.env import ForeignEnv
 
@@ -121,12 +126,21 @@ def env_maker(spec: EnvSpec) -> Callable[[], gymnasium.Env[Any, Any]]:
     if drawn and fault:
         raise PluginError(f"{where}: {fault}")
     _silence_mujoco()
-    if spec.name.startswith(GYMNASIUM):
-        factory = _registered(spec.name.removeprefix(GYMNASIUM))
-    else:
-        factory = load("envs", spec.name)
-        _refuse_unknown(factory, spec.parameters, where)
+    factory = constructor(spec)
     return lambda: adapted(_made(factory, spec.parameters, where), spec)
+
+
+def constructor(spec: EnvSpec) -> Callable[..., gymnasium.Env[Any, Any]]:
+    """Import what makes an env.
+
+    Raises:
+        PluginError: it is not known, or does not take its parameters.
+    """
+    if spec.name.startswith(GYMNASIUM):
+        return _registered(spec.name.removeprefix(GYMNASIUM))
+    factory: Callable[..., gymnasium.Env[Any, Any]] = load("envs", spec.name)
+    _refuse_unknown(factory, spec.parameters, f"env {spec.name!r}")
+    return factory
 
 
 def adapted(env: "gymnasium.Env[Any, Any]", spec: EnvSpec) -> "gymnasium.Env[Any, Any]":

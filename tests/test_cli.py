@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forked import Forked, finished
 
 from robo_al.dataset.view import RunView
 from robo_al.report.summary import summarise
@@ -133,22 +134,13 @@ def test_a_finished_run_resumed_changes_nothing(robo_al: Run, tmp_path: Path) ->
 
 
 def test_ctrl_c_stops_and_says_how_to_go_on(robo_al: Run, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "robo_al.cli", "run", "fake.yaml", "--out", "here"]
-    process = subprocess.Popen(
-        [*command, "--rounds", "40", "--stop_when_solved", "false"],
-        cwd=tmp_path,
-        # whoever runs the tests in the background ignores SIGINT, which children inherit
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("round 2/"):
-            break
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate()
+    command = ["robo_al.cli", "run", "fake.yaml", "--out", "here"]
+    with Forked(*command, "--rounds", "40", "--stop_when_solved", "false") as process:
+        for line in process.stdout:
+            if line.startswith("round 2/"):
+                break
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
     assert process.returncode == 130
     assert err == "robo-al: stopped; go on with: robo-al resume here\n"
     stopped = summarise(RunView(tmp_path / "here"))
@@ -432,8 +424,8 @@ def test_a_labs_own_parts_need_no_packaging(tmp_path: Path) -> None:
     assert shown["strategy"].startswith("mylab.plan:Curious+")
     assert shown["rollouts"] == 2 and len(shown["evaluations"]) == 2
     # and again, from another opening
-    code, _, err = program(robo_al, "resume", "here", folder=tmp_path)
-    assert (code, err) == (0, "")
+    done = finished("robo_al.cli", "resume", "here", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 LAB_CONFIG = """

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forked import Forked, finished
 
 FAKES = ["--env", "robo_al.testing:FakeEnv", "--policy", "robo_al.testing:FakePolicy"]
 FAKES += ["--model", "robo_al.testing:FakeModel", "--oracle", "robo_al.testing:FakeOracle"]
@@ -46,20 +47,21 @@ def test_a_pipe_that_is_not_utf_8_does_not_end_a_campaign(
 
 
 def test_two_runs_at_once_get_a_folder_each(tmp_path: Path) -> None:
-    command = [*CLI, "run", "pendulum", *FAKES]
-    processes = [start(command, tmp_path) for _ in range(2)]
+    command = ["robo_al.cli", "run", "pendulum", *FAKES]
+    processes = [Forked(*command, folder=tmp_path) for _ in range(2)]
     for process in processes:
-        _, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err.decode()
+        with process:
+            _, err = process.communicate(timeout=300)
+            assert process.returncode == 0, err
     made = sorted((tmp_path / "runs").iterdir())
     assert [path.name[-2:] for path in made] == ["-1", "-2"]
     assert all((path / "report.html").is_file() for path in made)
 
 
 def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path) -> None:
-    process = start([*CLI, "run", "pendulum", "--env", "no.such:Env"], tmp_path)
-    process.communicate(timeout=300)
-    assert process.returncode == 2 and not list(tmp_path.glob("runs/*"))
+    command = ["robo_al.cli", "run", "pendulum", "--env", "no.such:Env"]
+    assert finished(*command, folder=tmp_path).returncode == 2
+    assert not list(tmp_path.glob("runs/*"))
 
 
 @pytest.mark.first(3)

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -23,7 +23,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from robo_al.encoding.film import Pictures, as_image
-from robo_al.errors import RoboALError
+from robo_al.errors import PluginError, RoboALError
+from robo_al.plugins import constructor, make_env
 from robo_al.types import Context, EnvFacts, EnvSpec, Trajectory
 
 MAX_FRAMES = 120
@@ -66,11 +67,13 @@ def film(spec: EnvSpec, rollouts: Sequence[tuple[Context, Trajectory]]) -> list[
         raise VideoError("its starts cannot be asked for again, and so no rollout can be repeated")
     if spec.python is not None:
         raise VideoError("an env in a Python of its own is not drawn")
+    drawn = replace(spec, parameters={**spec.parameters, "render_mode": "rgb_array"})
+    try:
+        constructor(drawn)  # what it refuses is no reason to start a process
+    except PluginError as error:
+        raise VideoError(str(error)) from error
     request = {
-        "env": {
-            "name": spec.name,
-            "parameters": {**spec.parameters, "render_mode": "rgb_array"},
-        },
+        "env": {"name": drawn.name, "parameters": dict(drawn.parameters)},
         "facts": asdict(spec.facts),
         "rollouts": [
             {
@@ -133,7 +136,6 @@ def _run(folder: Path) -> None:
 
 def _answer(folder: Path) -> None:
     """Write the videos that the request in a folder asks for."""
-    from robo_al.plugins import make_env
     from robo_al.tasks.describing import control_period
 
     request = json.loads((folder / "request.json").read_text())

@@ -3,8 +3,6 @@
 import os
 import runpy
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from forked import Forked
 
 from robo_al_agent.errors import AgentError
 from robo_al_agent.protocol.client import Client, ask
@@ -33,7 +32,7 @@ class Served:
     folder: Path
     config: Path
     address: str
-    process: "subprocess.Popen[str]"
+    process: Forked
     clients: list[Client] = field(default_factory=list)
 
     @property
@@ -169,16 +168,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         end(served.process)
 
 
-def run_agent(config: Path, *options: str) -> "subprocess.Popen[str]":
+def run_agent(config: Path, *options: str) -> Forked:
     """Start the agent with its parent; returns when it serves, its robot connected or faulty."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "robo_al_agent.cli", "serve", str(config), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None and process.stderr is not None
+    process = Forked("robo_al_agent.cli", "serve", config, *options)
     line = process.stdout.readline()
     if not line.startswith("serving"):
         process.wait()
@@ -189,7 +181,7 @@ def run_agent(config: Path, *options: str) -> "subprocess.Popen[str]":
     return process
 
 
-def end(process: "subprocess.Popen[str]") -> None:
+def end(process: Forked) -> None:
     """End an agent as Ctrl-C does."""
     process.terminate()
     try:
@@ -198,10 +190,8 @@ def end(process: "subprocess.Popen[str]") -> None:
         if process.poll() is None:
             process.kill()
             process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
-    time.sleep(0)
+        process.stdout.close()
+        process.stderr.close()
 
 
 @pytest.fixture

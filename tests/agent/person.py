@@ -3,11 +3,12 @@
 import contextlib
 import io
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from forked import Forked, finished
 
 from robo_al_agent.cli import main
 
@@ -23,19 +24,11 @@ def run(config: Path, command: str, *words: str) -> "subprocess.CompletedProcess
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
             code = main(typed)
         return subprocess.CompletedProcess(typed, code, out.getvalue(), errors.getvalue())
-    return subprocess.run(
-        [sys.executable, "-m", "robo_al_agent.cli", *typed],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-        stdin=subprocess.DEVNULL,
-    )
+    return finished("robo_al_agent.cli", *typed)
 
 
-def question(process: "subprocess.Popen[str]") -> str:
+def question(process: Forked) -> str:
     """Read what a command says up to its question; what is typed before that is no answer."""
-    assert process.stdout is not None
     said = ""
     while not said.endswith("[y/N] ") and (letter := process.stdout.read(1)):
         said += letter

@@ -7,7 +7,6 @@ cleared once it is mended.
 import json
 import runpy
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forked import finished
 
 from robo_al_agent.conformance import check_driver, motion, readings, stopping
 from robo_al_agent.devices.composite import Composite
@@ -278,8 +278,7 @@ def test_an_arm_and_a_gripper_are_one_robot(pair: Callable[..., Pair]) -> None:
     assert abs(rig.devices["gripper"].places()[0] - (1048 + 0.5 * 2000)) < 10
     # Each of the two ports has its owner, and so has the robot.
     for name, device in rig.devices.items():
-        words = [sys.executable, "-m", "robo_al_agent.cli", "find", device.driver["port"]]
-        found = subprocess.run(words, capture_output=True, text=True, check=False, timeout=100)
+        found = finished("robo_al_agent.cli", "find", device.driver["port"])
         assert "is in use by process" in found.stdout, (name, found)
     assert rig.command("release").returncode == 0
     states = [one for device in rig.devices.values() for one in device.tell.tell("state").values()]
@@ -289,8 +288,8 @@ def test_an_arm_and_a_gripper_are_one_robot(pair: Callable[..., Pair]) -> None:
     assert checked.returncode == 0 and "arm and gripper: 3 joints" in checked.stdout, checked
     assert "jaw: 0 to 100 %" in checked.stdout and "watchdog: none" in checked.stdout
     new = rig.agent.folder / "new.yaml"
-    words = ["envelope", "--from", str(rig.agent.config), "--out", str(new)]
-    done = subprocess.run([sys.executable, "-m", "robo_al_agent.cli", *words], check=False)
+    words = ["envelope", "--from", rig.agent.config, "--out", new]
+    done = finished("robo_al_agent.cli", *words)
     assert done.returncode == 0 and "start_distance: 5" in new.read_text()
 
 

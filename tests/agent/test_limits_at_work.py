@@ -1,13 +1,12 @@
 """Limits that are watched while a robot moves, and what is refused at the start: a real agent."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from forked import finished
 
 
 def test_a_measured_velocity_beyond_its_limit_stops_the_robot(
@@ -50,8 +49,7 @@ def test_an_effort_limit_that_nothing_could_hold_to_is_refused_at_the_start(
     limits["joints"][1]["effort"] = 1.0
     path.write_text(yaml.safe_dump(limits))
     for command in ("serve", "check"):
-        words = [sys.executable, "-m", "robo_al_agent.cli", command, str(agent.config)]
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+        done = finished("robo_al_agent.cli", command, agent.config)
         assert done.returncode != 0
         assert "joints.right.effort: its driver measures none" in done.stderr
         assert "leave this entry out" in done.stderr and "Traceback" not in done.stderr

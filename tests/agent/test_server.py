@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
+from forked import finished
 
 from robo_al_agent.errors import WireError
 from robo_al_agent.protocol import wire
@@ -509,12 +510,7 @@ def _resident(pid: int) -> int:
 
 def test_the_command_line_tells_what_is_wrong(tmp_path: Path) -> None:
     def run(*words: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "robo_al_agent.cli", *words],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+        done = finished("robo_al_agent.cli", *words)
         return done.returncode, done.stderr
 
     code, error = run("serve", str(tmp_path / "no.yaml"))

@@ -16,7 +16,6 @@ from robo_al_agent.parent import serve as serve_robot
 
 def serve(options: argparse.Namespace) -> int:
     """Serve the robot until Ctrl-C; return the exit code."""
-    load_config(options.config)
     return serve_robot(options.config, options.note, lambda text: print(text, flush=True))
 
 

@@ -7,9 +7,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import zmq
-from zmq.auth.thread import ThreadAuthenticator
 
 from robo_al_agent.agent import Agent
 from robo_al_agent.config import AgentConfig
@@ -17,6 +17,9 @@ from robo_al_agent.errors import SetupError, WireError
 from robo_al_agent.protocol import keys, wire
 from robo_al_agent.protocol.requests import ERRANDS, error_message
 from robo_al_agent.protocol.wire import Message
+
+if TYPE_CHECKING:
+    from zmq.auth.thread import ThreadAuthenticator
 
 POLL_MILLISECONDS = 20
 
@@ -31,7 +34,7 @@ class Network:
     def __init__(self, config: AgentConfig) -> None:
         self._config = config
         self._context = zmq.Context()
-        self._authenticator: ThreadAuthenticator | None = None
+        self._authenticator: "ThreadAuthenticator | None" = None
         self._out: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         """What the network thread is to send."""
         self._identities: dict[str, bytes] = {}
@@ -44,6 +47,8 @@ class Network:
         """
         config, pair = self._config, None
         if config.keys is not None:
+            from zmq.auth.thread import ThreadAuthenticator  # slowly, for it loads asyncio
+
             pair = keys.secret(config.keys, keys.AGENT)
             self._authenticator = ThreadAuthenticator(self._context)
             self._authenticator.start()

@@ -1,13 +1,12 @@
 """What several devices are together, and what cannot be one robot."""
 
 import dataclasses
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from forked import finished
 
 from robo_al_agent.devices.composite import Composite
 from robo_al_agent.errors import DriverError, SetupError
@@ -98,7 +97,6 @@ def test_agent_yaml_has_one_driver_or_several(tmp_path: Path) -> None:
         ({"devices": ["arm"]}, "devices: input should be a valid dictionary"),
     ):
         path.write_text(yaml.safe_dump(base | settings))
-        words = [sys.executable, "-m", "robo_al_agent.cli", "envelope", "--from", str(path)]
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+        done = finished("robo_al_agent.cli", "envelope", "--from", path)
         assert done.returncode == 2 and told in done.stderr, done
         assert "Traceback" not in done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import finished
 
 from robo_al.plugins import make_env
 from robo_al.tasks import contexts_from, describe
@@ -47,13 +48,7 @@ SPEC = RobotSpec("an arm", (Joint("base", -1.0, 1.0),), 50.0, "none", None, 0.2)
 
 
 def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "robo_al_agent.cli", "envelope", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return finished("robo_al_agent.cli", "envelope", *words, folder=folder)
 
 
 @pytest.fixture

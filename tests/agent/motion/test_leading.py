@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forked import Forked
 
 person = runpy.run_path(str(Path(__file__).parents[1] / "person.py"))
 run = person["run"]
@@ -81,8 +82,7 @@ def test_what_goes_wrong_on_the_way_stops_the_robot_and_stays_a_fault(
     serve: Callable[..., Any],
 ) -> None:
     agent = serve(park=PARK)
-    words = [sys.executable, "-m", "robo_al_agent.cli", "park", str(agent.config)]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+    with Forked("robo_al_agent.cli", "park", agent.config) as process:
         while not commands(agent)[:, 0].max() > 0.01:
             assert process.poll() is None
         agent.robot("overload")
@@ -94,8 +94,7 @@ def test_what_goes_wrong_on_the_way_stops_the_robot_and_stays_a_fault(
 
 def test_an_abort_stops_it_and_is_no_fault(serve: Callable[..., Any]) -> None:
     agent = serve(park=PARK)
-    words = [sys.executable, "-m", "robo_al_agent.cli", "park", str(agent.config)]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+    with Forked("robo_al_agent.cli", "park", agent.config) as process:
         while not commands(agent)[:, 0].max() > 0.01:
             assert process.poll() is None
         agent.operator("abort")

@@ -4,10 +4,8 @@ import json
 import os
 import pty
 import runpy
-import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forked import Forked
 
 from robo_al_agent.errors import AgentError, WireError
 from robo_al_agent.protocol.client import Client, ask
@@ -34,34 +33,27 @@ class Recording:
     """`robo-al-agent record` in a process of its own."""
 
     def __init__(self, config: Path, *words: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "robo_al_agent.cli", "record", str(config), *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        self.said = b""
+        self.process = Forked("robo_al_agent.cli", "record", config, *words, together=True)
+        self.said = ""
 
     def begun(self) -> "Recording":
         """Wait until it records."""
-        assert self.process.stdout is not None
-        while b"Ctrl-C ends it" not in self.said:
-            assert select.select([self.process.stdout], [], [], 60)[0], self.said
-            more = os.read(self.process.stdout.fileno(), 4096)
+        while "Ctrl-C ends it" not in self.said:
+            more = self.process.stdout.readline()
             assert more, self.said
             self.said += more
         return self
 
     @property
     def id(self) -> str:
-        line, *_ = [one for one in self.said.decode().splitlines() if one.startswith("recording/")]
+        line, *_ = [one for one in self.said.splitlines() if one.startswith("recording/")]
         return line.split(": ")[0]
 
     def over(self) -> str:
         """Wait until it has ended; return all that it said."""
         rest, _ = self.process.communicate(timeout=100)
         self.said += rest
-        return self.said.decode()
+        return self.said
 
     def ended(self) -> str:
         """End it as Ctrl-C does."""
@@ -80,9 +72,8 @@ def record() -> Iterator[Callable[..., Recording]]:
 
     yield start
     for one in started:
-        if one.process.poll() is None:
+        with one.process:
             one.process.kill()
-        one.process.communicate()
 
 
 def readings(agent: Any) -> int:
@@ -258,7 +249,7 @@ def test_a_driver_that_cannot_let_go_is_only_read(
     agent = rig("Misbehaving")
     before = (tmp_path / "log").read_text()
     led = record(agent.config).begun()
-    assert "this driver cannot let go of the robot: it is only read" in led.said.decode()
+    assert "this driver cannot let go of the robot: it is only read" in led.said
     moved = {"from": [0, 0], "to": [0.5, 0], "at": time.monotonic(), "seconds": 0.5}
     leave(tmp_path / "robot.json", json.dumps(moved))  # led by its vendor's own means
     until(lambda: time.monotonic() > moved["at"] + 0.6 and readings(agent) > 20)
@@ -459,8 +450,7 @@ def test_in_a_terminal_it_asks_first_and_enter_ends_it(
     agent = rig()
     for answer in ("n", "y"):
         ours, its = pty.openpty()
-        words = [sys.executable, "-m", "robo_al_agent.cli", "record", str(agent.config)]
-        with subprocess.Popen(words, stdin=its, stdout=subprocess.PIPE, text=True) as process:
+        with Forked("robo_al_agent.cli", "record", agent.config, stdin=its) as process:
             asked = question(process)
             os.write(ours, f"{answer}\n".encode())
             if answer == "y":

@@ -5,14 +5,13 @@ import pty
 import re
 import runpy
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from forked import Forked
 
 from robo_al.oracles.robot.waiting import cause
 from robo_al_agent.errors import WireError
@@ -28,19 +27,14 @@ def answering(config: Path, answer: str, *words: str, before: str = "") -> tuple
     """Run a command in a terminal, in which somebody types before its question, and answers it."""
     ours, its = pty.openpty()
     os.write(ours, before.encode())
-    process = subprocess.Popen(
-        [sys.executable, "-m", "robo_al_agent.cli", words[0], str(config), *words[1:]],
-        stdin=its,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    asked = question(process)
-    os.write(ours, f"{answer}\n".encode())
-    said, _ = process.communicate(timeout=60)
+    command = ("robo_al_agent.cli", words[0], config, *words[1:])
+    with Forked(*command, stdin=its, together=True) as process:
+        asked = question(process)
+        os.write(ours, f"{answer}\n".encode())
+        said, _ = process.communicate(timeout=60)
     os.close(ours)
     os.close(its)
-    return process.returncode, asked + said
+    return process.wait(), asked + said
 
 
 def submitted(client: Any, id: str, content: dict[str, Any], arrays: dict[str, Any]) -> None:

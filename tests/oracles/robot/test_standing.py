@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from forked import finished
 
 from robo_al import loop
 from robo_al.build import create_campaign, load_run_config, make_oracle, open_campaign
@@ -67,8 +68,7 @@ def config_of(agent: Any, env: str, *more: str) -> Any:
 
 def jog(agent: Any, joint: str, delta: float) -> None:
     """Move a joint as a person at the robot does."""
-    command = [sys.executable, "-m", "robo_al_agent.cli", "jog", str(agent.config), joint]
-    subprocess.run([*command, f"{delta:g}"], check=True, capture_output=True)
+    finished("robo_al_agent.cli", "jog", agent.config, joint, f"{delta:g}").check_returncode()
 
 
 def moves(agent: Any) -> list[list[float]]:

@@ -3,15 +3,15 @@
 import json
 import os
 import runpy
+import select
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Forked
 
 from robo_al.oracles.robot.waiting import AGAIN_SECONDS, Notices
 
@@ -25,32 +25,36 @@ class Run:
 
     def __init__(self, agent: Any, folder: Path, *words: str) -> None:
         self.folder, self.agent = folder / "run", agent
-        self.text = folder / "terminal"
-        command = [sys.executable, "-m", "robo_al.cli", "run", "pendulum", "--env", TASK]
+        self._text = ""
+        command = ["robo_al.cli", "run", "pendulum", "--env", TASK]
         command += ["--oracle.name", "robot", "--oracle.address", agent.address]
         command += ["--policy", "robo_al.testing:FakePolicy", "--explorer.scale", "0.3"]
         command += ["--model", "robo_al.testing:FakeModel", "--rounds", "1", "--candidates", "3"]
         command += ["--strategy", "random", "--imagination_members", "1"]
         command += ["--evaluation.starts", "1", "--contexts", "1", "--rollout_steps", "6"]
-        with self.text.open("w") as file:
-            self.process = subprocess.Popen(
-                [*command, "--out", str(self.folder), *words], stdout=file, stderr=file
-            )
+        self.process = Forked(*command, "--out", self.folder, *words, together=True)
+
+    def shown(self) -> str:
+        """Return all that the terminal has shown by now."""
+        descriptor = self.process.stdout.fileno()
+        while select.select([descriptor], [], [], 0)[0] and (more := os.read(descriptor, 1 << 16)):
+            self._text += more.decode()
+        return self._text
 
     def says(self, *words: str) -> None:
         """Wait until the terminal and the record have said something."""
         until = time.monotonic() + 120
         notices = self.folder / "events.jsonl"
         while True:
-            texts = [path.read_text() if path.exists() else "" for path in (self.text, notices)]
+            texts = [self.shown(), notices.read_text() if notices.exists() else ""]
             if all(word in " ".join(text.split()) for word in words for text in texts):
                 return
             assert time.monotonic() < until and self.process.poll() is None, texts
             time.sleep(0.1)
 
     def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        with self.process:
+            self.process.kill()
 
 
 @pytest.fixture
@@ -101,9 +105,9 @@ def test_an_evaluation_that_fails_says_why(campaign: Callable[..., Run]) -> None
                 run.agent.operator(said, id=waiting["id"], hash=waiting["hash"])
                 answered.add(waiting["id"])
         time.sleep(0.1)
-    assert run.process.wait(60) == 1, run.text.read_text()  # the only one that there was
+    assert run.process.wait(60) == 1, run.shown()  # the only one that there was
     told = "e0001-00 REJECTED_OPERATOR: tester said no"
-    assert f"evaluation failed: {told}" in " ".join(run.text.read_text().split())
+    assert f"evaluation failed: {told}" in " ".join(run.shown().split())
     record = json.loads((run.folder / "metrics.jsonl").read_text())
     assert record["evaluation"]["failures"] == {"e0001-00": "REJECTED_OPERATOR: tester said no"}
 
