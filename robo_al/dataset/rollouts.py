@@ -2,6 +2,7 @@
 
 import bisect
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
