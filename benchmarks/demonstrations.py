@@ -132,8 +132,8 @@ def main(path: Path) -> None:
     """Run what is missing in a file."""
     torch.set_num_threads(1)
     results = json.loads(path.read_text()) if path.exists() else {}
-    for seed in range(SEEDS):
-        for name in TASKS:
+    for name in TASKS:
+        for seed in range(SEEDS):
             if str(seed) in results.setdefault(name, {}):
                 continue
             bench = Bench(name)

@@ -87,7 +87,10 @@ class Imitation:
             ModelError: fewer than 2 steps, values that are not finite, or divergence.
         """
         if len(actions) < 2:
-            raise ModelError(f"bc: 2 demonstrated steps are needed, given {len(actions)}")
+            raise ModelError(
+                f"bc: 2 demonstrated steps are needed, given {len(actions)}; set `explorer: "
+                "demonstrations`, and an oracle that executes them, such as `expert`"
+            )
         x = self._seen(self._tensor(observations))
         y = self._tensor(chunks(actions, episodes, self.sizes.chunk))
         if not (torch.isfinite(x).all() and torch.isfinite(y).all()):

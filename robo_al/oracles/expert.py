@@ -204,4 +204,5 @@ class _Demonstrating:
         return np.zeros(size)
 
     def _fail(self, row: int, what: str) -> None:
-        self.faults[row] = Fault("failed", f"the expert {self._experts.spec} {what}")
+        in_one_line = " ".join(what.split())
+        self.faults[row] = Fault("failed", f"the expert {self._experts.spec} {in_one_line}")

@@ -96,6 +96,10 @@ def test_a_demonstration_does_not_depend_on_those_beside_it(expert):
             "answered array([nan, nan])",
         ),
         ("return 1 / (3 - self.steps) * np.ones(2)", "raised ZeroDivisionError"),
+        (
+            "if self.steps == 3: raise ValueError('it is\\nstuck')\n        return np.zeros(2)",
+            "raised ValueError: it is stuck",
+        ),
         ("return None if self.steps == 3 else np.zeros(2)", "answered None; an action is 2 finite"),
     ],
 )

@@ -16,10 +16,12 @@ from robo_al.deploy.policy import open_policy
 from robo_al.errors import ConfigError, ModelError, PluginError
 from robo_al.models.imagination import imagine
 from robo_al.models.still import Still
+from robo_al.plugins import make_env
 from robo_al.protocols import Acting, CandidatePool
-from robo_al.tasks import sample_contexts
+from robo_al.tasks import describe, sample_contexts
 from robo_al.testing import FakeEnv, FakeModel, FakePolicy, fake_task, random_transitions
-from robo_al.types import MEAN, Candidate, Context, Demonstration, Transitions
+from robo_al.types import MEAN, Candidate, Context, Demonstration, EnvSpec, Transitions
+from robo_al_envs.so101 import HIGH, LOW
 from robo_al_policies.bc import BehaviouralCloning
 from robo_al_policies.imitation import chunks
 
@@ -168,6 +170,21 @@ def test_onnx_answers_as_the_policy_does(tmp_path):
     seen = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     (actions,) = session.run(["action"], {"observation": seen})
     np.testing.assert_allclose(actions, answers(policy, seen.astype(np.float64)), atol=1e-5)
+
+
+def test_a_robots_agent_commands_what_the_policy_would():
+    spec = EnvSpec("so101_reach")
+    policy = BehaviouralCloning(describe(make_env(spec), spec), members=2, hidden=8)
+    session = onnxruntime.InferenceSession(policy.robot_graph(0, (LOW, HIGH)))
+    rng = np.random.default_rng(0)
+    joints, rates, targets = 0.3 * rng.normal(size=(3, 5))
+    goal = np.array([0.2, 0.1, 0.1])
+    measured = {"positions": joints, "velocities": rates, "targets": targets, "start.goal": goal}
+    given = {name: values[None].astype(np.float32) for name, values in measured.items()}
+    (command,) = session.run(["command"], given)
+    seen = np.concatenate([joints, rates, targets - joints, goal])
+    wanted = targets + 0.1 * answers(policy, seen[None])[0]
+    np.testing.assert_allclose(command[0], np.clip(wanted, LOW, HIGH), atol=1e-5)
 
 
 @pytest.mark.parametrize(
