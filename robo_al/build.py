@@ -5,12 +5,10 @@ with create_campaign(config, "runs/mine") as campaign, make_oracle(config) as or
     loop.run(campaign, oracle, print)
 """
 
-import platform
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from functools import cache, partial
-from importlib.metadata import version
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +20,7 @@ from robo_al.campaign.campaign import Campaign
 from robo_al.campaign.settings import Parts
 from robo_al.checks import check_env
 from robo_al.checks.dry_run import try_oracle, try_parts
+from robo_al.checks.inputs import inputs_of, with_inputs
 from robo_al.config.changes import continued
 from robo_al.config.components import GROUPS, Component, arguments
 from robo_al.config.load import load_config, resolve
@@ -30,6 +29,7 @@ from robo_al.config.schema import Config
 from robo_al.dataset.files import write_atomically
 from robo_al.dataset.folders import CONFIG, LEDGER, need_run
 from robo_al.dataset.ledger import ConfigurationRow, Ledger
+from robo_al.dataset.made_with import made_with
 from robo_al.dataset.start_folder import note_start_folder
 from robo_al.encoding.adapted import Adapted
 from robo_al.errors import ConfigError, PluginError, RoboALError
@@ -42,8 +42,6 @@ from robo_al.tasks.starts import FOUND, finds_starts
 from robo_al.torch_defaults import one_thread
 from robo_al.types import Context, EnvSpec, Task
 
-VERSIONS_OF = ("robo-al", "torch", "mujoco", "gymnasium", "numpy")
-"""Distributions whose versions are part of the record."""
 SIMULATING = ("simulation", "expert")
 """Oracles that step envs in this process."""
 SLOW_SECONDS = 0.5
@@ -107,10 +105,11 @@ def open_campaign(folder: str | Path, overrides: Sequence[str] = ()) -> Campaign
 
     Raises:
         ConfigError: an override cannot be used; nothing was changed.
-        RunFolderError: no run, another version's, or in use by another process.
+        RunFolderError: no run, another version's, in use by another process, or what it reads
+            beside its configuration has changed.
         StorageError: the disk is full or refuses.
     """
-    config = load_run_config(folder, overrides)
+    config = with_inputs(load_run_config(folder, overrides), Path(folder))
     campaign = Campaign.open(Path(folder), parts_of(config), config)
     try:
         if overrides:
@@ -220,6 +219,7 @@ def _known(config: Config, task: Task) -> Config:
         "evaluation": config.evaluation.model_copy(update=evaluation),
         "oracle": _oracle(config),
         "encoder_sha256": _learned(config),
+        "inputs": inputs_of([config]),
     }
     return config.model_copy(update=known)
 
@@ -282,7 +282,7 @@ def _parts(config: Config, task: Task, device: str) -> Parts:
         model=_build("model", config, task=task, device=device),
         strategy=_strategy(config),
         device=device,
-        provenance=_provenance(config),
+        provenance=_provenance(config, device),
     )
 
 
@@ -314,15 +314,8 @@ def _build(part: str, config: Config, **given: Any) -> Any:
         ) from error
 
 
-def _provenance(config: Config) -> Mapping[str, str]:
+def _provenance(config: Config, device: str) -> Mapping[str, str]:
     parts = {path.rpartition(".")[2]: attrgetter(path)(config) for path in GROUPS}
     names = {name: part.name if part else "none" for name, part in parts.items()}
     names["strategy"] = config.strategy.short_name
-    return names | {"config_hash": config.sha256(), "versions": _versions()}
-
-
-@cache
-def _versions() -> str:
-    """Return the versions of what a run depends on: asked once, for each takes its time."""
-    versions = [f"{name} {version(name)}" for name in VERSIONS_OF]
-    return ", ".join([f"python {platform.python_version()}", *versions])
+    return names | {"config_hash": config.sha256(), "versions": made_with(device)}

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from pathlib import Path
 
 from robo_al.commands import AddCommand, Stopped, tell
@@ -12,13 +13,41 @@ from robo_al.errors import RoboALError, UserError
 def add(command: AddCommand) -> None:
     """Add the command."""
     compare = command("compare", _compare, "run strategies x tasks x seeds, and tell which is best")
-    compare.add_argument("config", metavar="CONFIG", help="a YAML file, or a shipped one's name")
+    what = compare.add_mutually_exclusive_group(required=True)
+    what.add_argument("config", metavar="CONFIG", nargs="?", help="a YAML file, or a shipped one's")
+    what.add_argument(
+        "--merge",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="folders of one comparison, other seeds in each, that are copied into --out",
+    )
     compare.add_argument("--out", type=Path, metavar="DIR", help="a new or empty folder")
     compare.add_argument("--jobs", type=int, metavar="N", help="processes at a time (all cores)")
+    compare.add_argument(
+        "--reference", metavar="NAME", help="the strategy that the others are compared with"
+    )
     compare.add_argument("--resume", action="store_true", help="go on with what is in the folder")
+    for name, what in (("seeds", "more seeds"), ("budget", "more rollouts for each run")):
+        compare.add_argument(
+            f"--{name}", type=_more, default=0, metavar="+N", help=f"so many {what} than it has"
+        )
+
+
+def _more(text: str) -> int:
+    """Return how many are added: 5 of `+5`.
+
+    Raises:
+        ArgumentTypeError: it is no number after a plus sign.
+    """
+    if not re.fullmatch(r"\+[1-9]\d{0,8}", text):
+        raise argparse.ArgumentTypeError(f"expected a number to add, such as +5, given {text!r}")
+    return int(text)
 
 
 def _compare(options: argparse.Namespace) -> None:
+    if options.merge:
+        return _merge(options)
     from robo_al.config.sources import find_config
     from robo_al.dataset.folders import need_new_or_comparison
     from robo_al.dataset.start_folder import started_in, what_is_gone
@@ -38,16 +67,28 @@ def _compare(options: argparse.Namespace) -> None:
         _run_comparison(here / source, named, jobs, options, here)
 
 
+def _merge(options: argparse.Namespace) -> None:
+    """Copy the runs of several folders into a new one, and write what they come to together."""
+    if options.out is None:
+        raise UserError("--merge: give --out, a new folder for all of their runs")
+    from robo_al.compare.merging import merge
+
+    merge(options.merge, options.out)
+    _conclude(options.out)
+
+
 def _run_comparison(
     source: Path, folder: Path, jobs: int, options: argparse.Namespace, here: Path
 ) -> None:
     """Run a comparison, write what it has come to, and say what failed."""
+    from robo_al.compare.folder import begun_in
     from robo_al.compare.live import Progress
     from robo_al.compare.plan import load_plan
     from robo_al.compare.runner import run_comparison
     from robo_al.dataset.start_folder import where_from
 
-    plan = load_plan(source)
+    begun = begun_in(folder) if options.resume else None
+    plan = load_plan(source, begun, options.seeds, options.budget).against(options.reference)
     specs = [spec for config in plan.configs.values() for spec in config.plugins]
     tell(where_from(specs, here))
     again = f"robo-al compare {options.config} --out {folder} --resume"

@@ -5,12 +5,18 @@ import json
 from pathlib import Path
 
 from robo_al.commands import AddCommand
+from robo_al.errors import UserError
 
 
 def add(command: AddCommand) -> None:
     """Add the commands."""
     report = command("report", _report, "write the page of a run or a comparison again")
     report.add_argument("folder", type=Path, metavar="DIR")
+    report.add_argument(
+        "--reference",
+        metavar="NAME",
+        help="of a comparison: the strategy that the others are compared with",
+    )
     show = command("show", _show, "tell what a run has come to")
     show.add_argument("folder", type=Path, metavar="DIR")
     show.add_argument("--json", action="store_true", help="as one JSON object")
@@ -35,12 +41,14 @@ def _report(options: argparse.Namespace) -> None:
         from robo_al.compare.report import PAGE, write_comparison
         from robo_al.compare.runner import read_records
 
-        plan = planned(folder)
+        plan = planned(folder).against(options.reference)
         records = read_records(folder, plan).values()
         write_comparison(folder, plan, records)
         print(f"report: {folder / PAGE}")
         return
     need_run(folder)  # before what draws is loaded
+    if options.reference is not None:
+        raise UserError(f"--reference: a comparison has one, and {folder} is a run")
     from robo_al.dataset.start_folder import started_in
     from robo_al.report.page import write_report
 

@@ -92,9 +92,10 @@ def _resume(options: argparse.Namespace) -> None:
         from robo_al.build import load_run_config, make_oracle, open_campaign
         from robo_al.config.changes import differences, told
 
-        before, config = load_run_config(folder), load_run_config(folder, overrides)
-        tell(where_from(config.plugins, here))
+        before = load_run_config(folder)
+        tell(where_from(before.plugins, here))
         with open_campaign(folder, overrides) as campaign:
+            config = load_run_config(folder)
             changes = differences(before, config).items()
             tell([f"{key}: was {told(old)}, is now {told(new)}" for key, (old, new) in changes])
             _turn(campaign, make_oracle(config), config)

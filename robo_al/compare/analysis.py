@@ -1,8 +1,9 @@
 """What a comparison's runs say: the content of `comparison.json`, every figure from its `runs`.
 
 A strategy is compared with the reference, `random` unless another is named, by the rollouts that it
-needs for an equal return, seed by seed (`robo_al.compare.pairs`). Which differences are claimed is
-decided over all tasks together (`robo_al.compare.decisions`).
+needs for an equal return, seed by seed (`robo_al.compare.pairs`); so is each pair of strategies.
+Which differences are claimed is decided over all tasks together (`robo_al.compare.decisions`): of
+those from the reference, and of those of all pairs.
 
 Runs that failed, are not finished, or only repeat those of another seed are left out of every
 figure and stay in `runs`, with the reason. Random numbers depend on task, strategy and figure
@@ -10,6 +11,7 @@ alone: another strategy in the same comparison changes none.
 """
 
 import dataclasses
+import itertools
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
@@ -17,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from robo_al.compare import answers
+from robo_al.compare import answers, statistics
 from robo_al.compare.decisions import decide
-from robo_al.compare.figures import JSON, Runs, figures, runs_that_count
+from robo_al.compare.figures import JSON, Draw, Runs, as_json, figures, runs_that_count
 from robo_al.compare.overall import overall
 from robo_al.compare.pairs import NOTHING, against
 from robo_al.compare.plan import REFERENCE, TaskPlan
@@ -99,6 +101,8 @@ def as_run(record: RunRecord, repeated: int | None = None) -> JSON:
         "repeats": repeated,
         "cpu_seconds": compact["cpu_seconds"],
         "executed": compact["executed"],
+        "made_with": compact["made_with"],
+        "final_returns": compact["final_returns"],
         "information": compact["information"],
     }
 
@@ -137,16 +141,17 @@ def _task(
 ) -> JSON:
     """Return the figures of one task; what is claimed is not decided yet."""
     counted = {name: runs_that_count(rows) for name, rows in runs.items()}
+    bounds = [name for name in counted if name not in competing]
+    draw_of = partial(partial, _generator, rng_seed, task.name)
     strategies: dict[str, JSON] = {}
     for name, own in counted.items():
-        draw = partial(_generator, rng_seed, task.name, name)
+        draw = draw_of(name)
         compared = dict(NOTHING)
         if name not in (reference, answers.TRUE_DYNAMICS) and reference in counted:
-            both = own, counted[reference]
-            budget = _budget(task, both)
-            compared = against(*both, task.threshold, budget, planned, draw)
+            compared = _compared(task, own, counted[reference], planned, draw)
         alone = figures(own, task.threshold, _budget(task, [own]), draw)
-        strategies[name] = {"runs": list(runs[name])} | alone | compared
+        regrets = {bound: _regret(own, counted[bound], draw) for bound in bounds}
+        strategies[name] = {"runs": list(runs[name]), "regret": regrets} | alone | compared
         if name == answers.TRUE_DYNAMICS:  # it learns nothing: how fast it does says nothing
             strategies[name] |= {"rollouts_to_solved": None, "area_under_curve_iqm": None}
     return {
@@ -156,8 +161,29 @@ def _task(
         "finds_starts": task.finds_starts,
         "reference": reference,
         "strategies": {name: strategies[name] for name in competing},
-        "bounds": {name: strategies[name] for name in strategies if name not in competing},
+        "bounds": {name: strategies[name] for name in bounds},
+        "pairs": [
+            {"strategy": one, "reference": other}
+            | _compared(task, counted[one], counted[other], planned, draw_of(one, other))
+            for one, other in itertools.combinations(competing, 2)
+        ],
     }
+
+
+def _regret(own: Runs, bound: Runs, draw: Draw) -> JSON:
+    """Return by how much final returns are below a bound's of the same seeds: simple regret."""
+    _, mine, theirs = np.intersect1d(own.seeds, bound.seeds, return_indices=True)
+    missed = bound.final_returns[theirs] - own.final_returns[mine]
+    return as_json(statistics.paired_difference(missed, draw("regret")))
+
+
+def _compared(
+    task: TaskPlan, own: Runs, reference: Runs, planned: Collection[int], draw: Draw
+) -> JSON:
+    """Return how one strategy compares with another; the budget is what either of them had."""
+    budget = _budget(task, (own, reference))
+    factor = 2 ** len(task.earlier_budgets)
+    return against(own, reference, task.threshold, budget, planned, draw, factor)
 
 
 def _budget(task: TaskPlan, runs: Iterable[Runs]) -> int:
@@ -170,7 +196,10 @@ def _conclude(tasks: Mapping[str, Any], planned: int) -> None:
     """Decide which differences are claimed on all tasks together, and say it."""
     for kind in ("strategies", "bounds"):
         decide((own for result in tasks.values() for own in result[kind].values()), planned)
+    decide((pair for result in tasks.values() for pair in result["pairs"]), planned)
     for task, result in tasks.items():
+        for pair in result["pairs"]:
+            pair["sentence"] = answers.of_pair(pair, result)
         for kind in ("strategies", "bounds"):
             for name, own in result[kind].items():
                 own["sentence"] = answers.of_strategy(name, own, result)

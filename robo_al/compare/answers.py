@@ -73,6 +73,20 @@ def of_strategy(name: str, own: JSON, task: JSON) -> str:
     return _compared(own, task)
 
 
+def of_pair(pair: JSON, task: JSON) -> str:
+    """Return what is found of two strategies: the rest of a sentence that begins with the first."""
+    if not complete(task["strategies"][pair["strategy"]]):
+        return "has no complete run yet"
+    return _compared(pair, task | {"reference": pair["reference"]})
+
+
+def of_pairs(task: JSON) -> list[str]:
+    """Return what is claimed of pairs of strategies, of each a sentence."""
+    return [
+        f"{pair['strategy']} {pair['sentence']}." for pair in task["pairs"] if claims(pair)
+    ] or ["No two strategies were found to differ, after the correction for all pairs."]
+
+
 def _final(own: JSON) -> str:
     """Return what a strategy's runs ended with, the interval and what it is of."""
     final, seeds = own["final_return_iqm"], count(len(complete(own)), "seed")

@@ -56,8 +56,8 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
 class Curve:
     """A learning curve with its band, over P evaluations."""
 
-    rollouts: Sequence[int]
-    """[P] training rollouts."""
+    points: Sequence[float]
+    """[P] training rollouts, or another axis."""
     value: Sequence[float]
     """[P] interquartile mean over runs."""
     low: Sequence[float]
@@ -90,6 +90,7 @@ def learning_curve(
     ceiling: float | None,
     limits: tuple[float, float],
     measure: str,
+    axis: str = "training rollouts",
 ) -> Figure:
     """Draw one strategy's learning curve over that of the reference.
 
@@ -101,14 +102,16 @@ def learning_curve(
         ceiling: what the planner reaches with a perfect model, if that was measured.
         limits: of the vertical axis, the same for all strategies of a task.
         measure: what an evaluation measures, with its unit.
+        axis: what the curves are over, with its unit.
     """
     figure, axes = new_axes(3.7, 3.0)
     for label, curve in curves.items():
         look = drawn[label]
-        axes.fill_between(curve.rollouts, curve.low, curve.high, color=look.colour, alpha=0.2, lw=0)
+        axes.fill_between(curve.points, curve.low, curve.high, color=look.colour, alpha=0.2, lw=0)
         axes.plot(
-            curve.rollouts, curve.value, look.line, marker=look.marker, color=look.colour, ms=3.5,
-            lw=1.4, label=f"{_short(label)} (n = {curve.runs})",
+            curve.points, curve.value, look.line, marker=look.marker, color=look.colour, ms=3.5,
+            lw=1.4, markevery=max(1, len(curve.points) // 12),
+            label=f"{_short(label)} (n = {curve.runs})",
         )  # fmt: skip
     if threshold is not None:
         axes.axhline(threshold, color=INK, ls=":", lw=1.2, label=f"solved ({threshold:g})")
@@ -116,7 +119,7 @@ def learning_curve(
         label = f"perfect model ({number(ceiling)})"
         axes.axhline(ceiling, color=INK, ls="-.", lw=1.2, label=label)
     axes.set_ylim(limits)
-    axes.set_xlabel("training rollouts")
+    axes.set_xlabel(axis)
     axes.set_ylabel(measure)
     title = f"{_short(name)}\nmean of the middle half of runs, 95 % band"
     axes.set_title(title, fontsize=8, loc="right")  # at the left an exponent may stand

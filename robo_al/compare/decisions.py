@@ -34,7 +34,7 @@ def decide(family: Iterable[JSON], planned: int) -> None:
     tested.sort(key=lambda item: float(item[2]["p"]))
     for own in family:
         own |= {"difference": None, "ended": None, "seeds_needed": None}
-    needed = _seeds_needed(len(tested), planned)
+    needed = _seeds_needed(sum(test["factor"] for *_, test in tested), planned)
     adjusted = 0.0
     for rank, (own, name, test) in enumerate(tested):
         adjusted = max(adjusted, min(1.0, (len(tested) - rank) * test["p"]))

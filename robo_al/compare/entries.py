@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,25 @@ class Entries:
     bounds: tuple[str, ...]
     reference: str | None = None
     """One of the strategies; None where nothing is said."""
+
+    def enlarged(
+        self, had: Mapping[str, int], kept: Sequence[int], seeds: int, budget: int
+    ) -> "Entries":
+        """Return entries with what a comparison has already, and with what is added.
+
+        Args:
+            had: the budget that each of its tasks has had.
+            kept: the seeds that it has.
+            seeds: that are added, counted on from the largest one.
+            budget: rollouts that are added to each run.
+        """
+        every = [*kept, *(seed for seed in self.seeds if seed not in kept)]
+        every += range(max(every) + 1, max(every) + 1 + seeds)
+        tasks = {
+            name: replace(entry, budget=max(entry.budget, had.get(name, 0)) + budget)
+            for name, entry in self.tasks.items()
+        }
+        return replace(self, tasks=tasks, seeds=tuple(every))
 
 
 def read_entries(path: Path) -> Entries:

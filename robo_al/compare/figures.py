@@ -1,7 +1,7 @@
 """The figures of one strategy on one task, from its runs as `comparison.json` holds them."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,6 +13,10 @@ from robo_al.compare import statistics
 from robo_al.compare.statistics import Interval
 
 JSON: TypeAlias = dict[str, Any]
+AXES = ("transitions", "robot_seconds")
+"""What learning curves are drawn over, beside rollouts: all of what was learned from."""
+POINTS = 100
+"""Of a learning curve over an axis on which no two runs need have a point in common, at most."""
 Draw: TypeAlias = Callable[[str], np.random.Generator]
 """Gives the generator for a figure, by its name."""
 
@@ -33,6 +37,10 @@ class Runs:
     """Rollouts and robot-seconds of each in all, evaluations included; NaN where not known."""
     information: Float[np.ndarray, "R 2"]
     """Predicted and realised nats of the R selected rollouts of all n runs."""
+    parts: Sequence[Float[np.ndarray, "_"]]
+    """[n] what each start, or held-out rollout, of the run's last evaluation gave; perhaps none."""
+    axes: Mapping[str, Sequence[Float[np.ndarray, "_"]]]
+    """[n] of each of `AXES`, as `rollouts`; NaN where it is not known."""
 
     def __len__(self) -> int:
         """Number of runs, n."""
@@ -53,6 +61,8 @@ class Runs:
             self.cpu_seconds[chosen],
             self.executed[chosen],
             np.empty((0, 2)),
+            [self.parts[i] for i in chosen],
+            {axis: [values[i] for i in chosen] for axis, values in self.axes.items()},
         )
 
     def areas(self, budget: int) -> Float[np.ndarray, "n"]:
@@ -78,6 +88,11 @@ def runs_that_count(runs: Sequence[JSON]) -> Runs:
             [run.get("executed") or (np.nan, np.nan) for run in complete], float
         ).reshape(-1, 2),
         information=np.array(information, float).reshape(-1, 2),
+        parts=[np.array(run.get("final_returns", ()), float) for run in complete],
+        axes={
+            axis: [np.array([row.get(axis) for row in rows], float) for rows in evaluations]
+            for axis in AXES
+        },
     )
 
 
@@ -100,11 +115,30 @@ def figures(runs: Runs, threshold: float | None, budget: int, draw: Draw) -> JSO
     return {
         "rollouts_to_solved": rollouts_to_solved(runs, budget) if judged else None,
         "final_return_iqm": iqm_interval(runs.final_returns, draw("final return")),
+        "final_tails": tails(runs, draw),
         "area_under_curve_iqm": iqm_interval(runs.areas(budget), draw("area")),
         "cpu_seconds": iqm_interval(runs.cpu_seconds, draw("cpu")),
         "paid": paid(runs),
         "calibration": calibration(runs.information),
         "learning_curve": learning_curve(runs, budget, draw("curve")) if len(runs) else None,
+        "learning_curve_over": {
+            axis: curve for axis in AXES if (curve := curve_over(axis, runs, draw(f"over {axis}")))
+        },
+    }
+
+
+def tails(runs: Runs, draw: Draw) -> JSON:
+    """Return the bad end of what last evaluations gave, over their starts or held-out rollouts.
+
+    `lowest` is the smallest, `tenth` the 10 % quantile of one run, the interquartile mean over
+    runs: of errors, whose returns are negative, the largest one and the 90 % quantile.
+    """
+    known = [parts for parts in runs.parts if len(parts)]
+    lowest = np.array([parts.min() for parts in known], float)
+    tenth = np.array([np.quantile(parts, 0.1) for parts in known], float)
+    return {
+        "lowest": iqm_interval(lowest, draw("lowest")),
+        "tenth": iqm_interval(tenth, draw("tenth")),
     }
 
 
@@ -143,22 +177,48 @@ def learning_curve(runs: Runs, budget: int, rng: np.random.Generator) -> JSON:
     It begins where every run has been evaluated; an evaluation holds until the next one, and the
     last one up to the budget. Fewer than three runs have no band: low and high are null.
     """
-    evaluated = sorted({*np.concatenate(runs.rollouts).tolist(), budget})
-    first = max(int(rollouts[0]) for rollouts in runs.rollouts)
-    points = np.array([rollouts for rollouts in evaluated if rollouts >= first])
-    curves = np.stack(
-        [
-            returns[np.searchsorted(rollouts, points, side="right") - 1]
-            for rollouts, returns in zip(runs.rollouts, runs.returns, strict=True)
-        ]
-    )
-    value, low, high = statistics.bootstrap_curve(curves, rng)
-    return {
-        "rollouts": points.tolist(),
-        "value": value.tolist(),
-        "low": None if np.isnan(low).all() else low.tolist(),
-        "high": None if np.isnan(high).all() else high.tolist(),
+    points, *band = _curve(runs.rollouts, runs.returns, budget, rng)
+    return {"rollouts": points.astype(int).tolist()} | _as_band(*band)
+
+
+def curve_over(axis: str, runs: Runs, rng: np.random.Generator) -> JSON | None:
+    """Return the learning curve over another axis, up to what the longest run came to.
+
+    Args:
+        axis: one of `AXES`.
+        runs: of a strategy.
+        rng: draws runs.
+
+    Returns:
+        None where there is no run, or it is not known of one.
+    """
+    where = runs.axes[axis]
+    if not where or np.isnan(np.concatenate(where)).any():
+        return None
+    points, *band = _curve(where, runs.returns, max(at[-1] for at in where), rng)
+    return {axis: points.tolist()} | _as_band(*band)
+
+
+def _curve(
+    where: Sequence[Any], returns: Sequence[Any], until: float, rng: np.random.Generator
+) -> tuple[Any, Any, Any, Any]:
+    """Return the points of a curve, and value, low and high there; see `learning_curve`."""
+    evaluated = np.unique([*np.concatenate(where), until])
+    points = evaluated[evaluated >= max(at[0] for at in where)]
+    if len(points) > POINTS:
+        points = np.linspace(points[0], points[-1], POINTS)
+    pairs = zip(where, returns, strict=True)
+    curves = np.stack([own[np.searchsorted(at, points, side="right") - 1] for at, own in pairs])
+    return points, *statistics.bootstrap_curve(curves, rng)
+
+
+def _as_band(value: Any, low: Any, high: Any) -> JSON:
+    """Return a curve as it stands in `comparison.json`; too few runs have no band."""
+    ends = {
+        name: None if np.isnan(end).all() else end.tolist()
+        for name, end in (("low", low), ("high", high))
     }
+    return {"value": value.tolist()} | ends
 
 
 def calibration(information: Float[np.ndarray, "R 2"]) -> JSON | None:

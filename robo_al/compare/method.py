@@ -21,6 +21,12 @@ _HOW_DECIDED = (
     "comparisons at most, not in 5 of 100 tests. That no difference was found does not mean that "
     "there is none.",
     "{looks}",
+    "Each time that the budget of a task is made larger after its runs began, its p values are "
+    "doubled. That is not enough for whoever goes on until there is a difference: a claim is then "
+    "made in 10 of 100 comparisons at most in which nothing differs, not in 5.",
+    "The table of all pairs is decided in the same way, but for a correction of its own, over all "
+    "tests of all pairs on all tasks. It does not ask which strategy is the reference: a reference "
+    "that was chosen after the runs were seen is to be judged by this table.",
     "The rollouts until a task is solved are Kaplan and Meier's median. Runs that did not solve it "
     "count as censored. The log-rank test compares the same runs without pairing them.",
     'The column "better than {reference}" holds the probability that a run of the strategy has a '

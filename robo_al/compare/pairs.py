@@ -91,6 +91,7 @@ def against(
     budget: int,
     planned: Collection[int],
     draw: Draw,
+    factor: int = 1,
 ) -> JSON:
     """Return how a strategy compares with the reference, on the seeds that have a run of both.
 
@@ -101,6 +102,7 @@ def against(
         budget: rollouts of a run.
         planned: seeds that were fixed before the first run; empty where that is not known.
         draw: gives the generator for a figure.
+        factor: of p values: 2 for each time that the budget was made larger.
     """
     seeds, mine, theirs = np.intersect1d(own.seeds, reference.seeds, return_indices=True)
     if len(seeds) == 0:
@@ -119,7 +121,7 @@ def against(
         found["return_gained"] = as_json(gained)
     if len(seeds) > 1:
         found["tests"] = {
-            name: judged(values, seeds, planned) for name, values in differences.items()
+            name: judged(values, seeds, planned, factor) for name, values in differences.items()
         }
     return found
 
@@ -141,21 +143,33 @@ def _rollouts(goal: Goal, own: Runs, reference: Runs, budget: int, draw: Draw) -
 
 
 def judged(
-    differences: Float[np.ndarray, "n"], seeds: Int[np.ndarray, "n"], planned: Collection[int]
+    differences: Float[np.ndarray, "n"],
+    seeds: Int[np.ndarray, "n"],
+    planned: Collection[int],
+    factor: int = 1,
 ) -> JSON:
     """Return the p value of a strategy's differences from the reference, and what it is made of.
 
     Where the seeds were fixed beforehand and all of them have run, Wilcoxon's signed-rank test is
     used on them, once. The evidence of `robo_al.compare.sequential` may be looked at at any time,
-    with seeds that are added later. Each has half of the error that is allowed.
+    with seeds that are added later. Each has half of the error that is allowed. Runs that go on
+    with a larger budget give the same seeds other differences, which is another look: with p values
+    that double each time, all looks together err at most twice as often as the first one.
     """
     wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
     anytime = sequential.p_value(sequential.evidence(wins, losses))
     fixed = None
     if planned and set(planned) <= set(seeds.tolist()):
         fixed = statistics.signed_rank(differences[np.isin(seeds, list(planned))])
-    p_value = min(1.0, 2 * min(anytime, 1.0 if fixed is None else fixed)) if planned else anytime
-    return {"wins": wins, "losses": losses, "anytime_p": anytime, "planned_p": fixed, "p": p_value}
+    p_value = 2 * min(anytime, 1.0 if fixed is None else fixed) if planned else anytime
+    return {
+        "wins": wins,
+        "losses": losses,
+        "anytime_p": anytime,
+        "planned_p": fixed,
+        "factor": factor,
+        "p": min(1.0, factor * p_value),
+    }
 
 
 def least_p(seeds: int, planned: int) -> float:

@@ -10,6 +10,14 @@ from robo_al.compare.tables import families
 from robo_al.report.charts import Picture
 from robo_al.report.words import count, noun, number, percent
 
+ROLLOUTS = "rollouts"
+AXES = {
+    ROLLOUTS: "training rollouts",
+    "transitions": "training transitions",
+    "robot_seconds": "robot time of training rollouts [s]",
+}
+"""What learning curves are drawn over, and how the axis is labelled."""
+
 
 def of_task(name: str, result: JSON) -> dict[str, Any]:
     """Return the chart of rollouts saved, if anything was compared, and the learning curves."""
@@ -101,45 +109,53 @@ def _in_words(bars: list[Bar]) -> str:
     )
 
 
-def _learning_curves(name: str, result: JSON, drawn: Mapping[str, Look]) -> list[Picture]:
-    """Draw the learning curve of every strategy over that of the reference."""
+def _learning_curves(
+    name: str, result: JSON, drawn: Mapping[str, Look]
+) -> dict[str, list[Picture]]:
+    """Draw the learning curve of every strategy over that of the reference, for each axis."""
     reference = result["reference"]
+    learned = {
+        strategy: own for strategy, own in families(result).items() if strategy != TRUE_DYNAMICS
+    }
     curves = {
-        strategy: _curve(own)
-        for strategy, own in families(result).items()
-        if own["learning_curve"] is not None and strategy != TRUE_DYNAMICS
+        axis: {strategy: curve for strategy, own in learned.items() if (curve := _curve(own, axis))}
+        for axis in AXES
     }
     threshold, ceiling = result["threshold"], None
     if TRUE_DYNAMICS in result["bounds"]:
         ceiling = result["bounds"][TRUE_DYNAMICS]["final_return_iqm"]["value"]
-    seen = [y for curve in curves.values() for y in (*curve.low, *curve.high)]
+    seen = [y for curve in curves[ROLLOUTS].values() for y in (*curve.low, *curve.high)]
     seen += [level for level in (threshold, ceiling) if level is not None]
     room = 0.05 * (max(seen, default=0) - min(seen, default=0)) or 1.0
     limits = (min(seen, default=0) - room, max(seen, default=0) + room)
-    pictures = []
-    for strategy in [name for name in curves if name != reference] or list(curves):
-        shown = {other: curves[other] for other in (reference, strategy) if other in curves}
-        svg = charts.learning_curve(
-            strategy, shown, drawn, threshold, ceiling, limits, result["measure"]
-        )
-        what = f"Learning curve of {strategy} on {name}, {result['measure']}"
-        pictures.append(Picture(svg, f"{what}: {_curves_in_words(shown)}."))
+    pictures: dict[str, list[Picture]] = {}
+    for axis, own in curves.items():
+        for strategy in [name for name in own if name != reference] or list(own):
+            shown = {other: own[other] for other in (reference, strategy) if other in own}
+            svg = charts.learning_curve(
+                strategy, shown, drawn, threshold, ceiling, limits, result["measure"], AXES[axis]
+            )
+            what = f"Learning curve of {strategy} on {name}, {result['measure']}"
+            words = f"{what}: {_curves_in_words(shown, axis)}."
+            pictures.setdefault(axis, []).append(Picture(svg, words))
     return pictures
 
 
-def _curves_in_words(curves: Mapping[str, Curve]) -> str:
+def _curves_in_words(curves: Mapping[str, Curve], axis: str) -> str:
     return "; ".join(
         f"{name} goes from {number(curve.value[0])} to {number(curve.value[-1])} "
         f"({number(curve.low[-1])} to {number(curve.high[-1])}) after "
-        f"{count(curve.rollouts[-1], 'rollout')}"
+        f"{number(curve.points[-1])} {axis}"
         for name, curve in curves.items()
     )
 
 
-def _curve(own: JSON) -> Curve:
-    curve = own["learning_curve"]
+def _curve(own: JSON, axis: str) -> Curve | None:
+    curve = own["learning_curve"] if axis == ROLLOUTS else own["learning_curve_over"].get(axis)
+    if curve is None:
+        return None
     return Curve(
-        rollouts=curve["rollouts"],
+        points=curve[axis],
         value=curve["value"],
         low=curve["low"] or curve["value"],
         high=curve["high"] or curve["value"],

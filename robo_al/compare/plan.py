@@ -12,15 +12,13 @@ rollouts, starts and evaluations are the same, and a difference is the strategy'
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from robo_al.build import create_campaign
+from robo_al.checks.inputs import inputs_of
 from robo_al.compare.entries import Entries, TaskEntry, read_entries, refuse
-from robo_al.compare.inputs import inputs_of
 from robo_al.config import plain_yaml
 from robo_al.config.components import as_component
 from robo_al.config.load import check_config, load_config
@@ -52,6 +50,8 @@ class TaskPlan:
     """What is evaluated: `return`, or on logged data `HELD_OUT_ERROR`."""
     finds_starts: bool = False
     """Its starts cannot be asked for: see `robo_al.types.Task.finds_starts`."""
+    earlier_budgets: tuple[int, ...] = ()
+    """What the budget was before it was made larger; results could be looked at with each."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Plan:
     factors: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """What strategies change of the campaign beside the strategy, by name: `entries.FACTORS`."""
     inputs: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 of what its campaigns read: see `robo_al.compare.inputs`."""
+    """SHA-256 of what its campaigns read: see `robo_al.checks.inputs`."""
 
     @property
     def runs(self) -> list[Run]:
@@ -106,19 +106,43 @@ class Plan:
         """Return the configuration of a campaign."""
         return self.configs[run.task, run.strategy].model_copy(update={"seed": run.seed})
 
+    def budget(self, run: Run) -> int | None:
+        """Return the rollouts of a campaign; None of one that learns nothing."""
+        budgets = {task.name: task.budget for task in self.tasks}
+        return None if run.strategy == "true_dynamics" else budgets[run.task]
+
+    @property
+    def competing(self) -> tuple[str, ...]:
+        """The strategies without the bounds."""
+        return tuple(name for name in self.strategies if name not in self.bounds)
+
+    def against(self, reference: str | None) -> "Plan":
+        """Return the same comparison with another reference; None leaves it as it is.
+
+        Raises:
+            ConfigError: the reference is none of the strategies.
+        """
+        if reference is None:
+            return self
+        if reference not in self.competing:
+            raise ConfigError(
+                f"reference: expected one of the strategies, {', '.join(self.competing)}, given "
+                f"{reference}"
+            )
+        return replace(self, reference=reference)
+
     def content(self) -> dict[str, Any]:
         """Return the whole comparison as plain data, every default filled in, and its hash."""
-        competing = [name for name in self.strategies if name not in self.bounds]
         dumps = {key: config.model_dump() for key, config in self.configs.items()}
         content: dict[str, Any] = {
             "tasks": {
                 task.name: vars(task)
-                | {"config": _without(dumps[task.name, competing[0]], ("strategy", "seed"))}
+                | {"config": _without(dumps[task.name, self.competing[0]], ("strategy", "seed"))}
                 for task in self.tasks
             },
             "strategies": {
                 name: dumps[self.tasks[0].name, name]["strategy"] | dict(self.factors.get(name, {}))
-                for name in competing
+                for name in self.competing
             },
             "seeds": list(self.seeds),
             "bounds": list(self.bounds),
@@ -139,14 +163,25 @@ def content_hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def load_plan(source: str | Path) -> Plan:
+def load_plan(
+    source: str | Path, begun: Plan | None = None, seeds: int = 0, budget: int = 0
+) -> Plan:
     """Read and check a comparison's YAML.
+
+    Args:
+        source: the YAML file.
+        begun: the comparison that is to go on, as its folder has it: it keeps its seeds and what
+            rollouts it has of each run, where the YAML asks for less.
+        seeds: that are added.
+        budget: rollouts that are added to each run.
 
     Raises:
         ConfigError: no such file, no YAML, or wrong entries: all of them, one line each.
     """
     path = Path(source)
-    entries, lines = read_entries(path), list[str]()
+    had = {} if begun is None else {task.name: task.budget for task in begun.tasks}
+    entries = read_entries(path).enlarged(had, () if begun is None else begun.seeds, seeds, budget)
+    lines = list[str]()
     tasks: dict[str, Config] = {}
     for name, entry in entries.tasks.items():
         try:
@@ -167,8 +202,9 @@ def load_plan(source: str | Path) -> Plan:
     }
     for task, config in tasks.items():
         configs |= {(task, name): _bound(name, config) for name in entries.bounds}
+    plans = (_task_plan(name, entries.tasks[name].budget, tasks[name]) for name in tasks)
     return Plan(
-        tuple(_task_plan(name, entries.tasks[name].budget, tasks[name]) for name in tasks),
+        tuple(plans),
         (*entries.strategies, *entries.bounds),
         entries.seeds,
         entries.bounds,
@@ -180,36 +216,10 @@ def load_plan(source: str | Path) -> Plan:
     )
 
 
-def dry_run(
-    plan: Plan, begun: Collection[tuple[str, str]], tell: Callable[[str, str], None]
-) -> dict[str, tuple[str, ...]]:
-    """Create one campaign of each task and strategy, in a scratch folder.
-
-    Args:
-        plan: the comparison.
-        begun: tasks and strategies that are known to go together.
-        tell: told the task and strategy that are tried next.
-
-    Returns:
-        For each task that was tried, what is to be said of it (`robo_al.types.Task.notes`).
-
-    Raises:
-        ConfigError: some do not go together: all of them, and why.
-    """
-    lines, notes = [], dict[str, tuple[str, ...]]()
-    for (task, strategy), config in plan.configs.items():
-        if (task, strategy) in begun:
-            continue
-        tell(task, strategy)
-        try:
-            with TemporaryDirectory() as scratch:
-                with create_campaign(config, Path(scratch) / "run") as campaign:
-                    notes[task] = campaign.parts.task.notes
-        except RoboALError as error:
-            lines.append(f"task {task}, strategy {strategy}: {error}")
-    if lines:
-        raise ConfigError("\n  ".join(["the comparison cannot be run", *lines]))
-    return notes
+def rounds_of(budget: int, config: Mapping[str, Any]) -> int:
+    """Return the rounds of a campaign that has a budget: the first rollouts are one."""
+    rest = budget - int(config["initial_rollouts"])
+    return 1 + -(-rest // int(config["rollouts_per_round"]))
 
 
 def _task_config(where: str, entry: TaskEntry, folder: Path) -> Config:
@@ -246,7 +256,7 @@ def _task_config(where: str, entry: TaskEntry, folder: Path) -> Config:
     starts = config.evaluation.starts_for(task.horizon)
     return config.model_copy(
         update={
-            "rounds": 1 + -(-rest // config.rollouts_per_round),
+            "rounds": rounds_of(entry.budget, config.model_dump()),
             "threshold": task.threshold,
             "evaluation": config.evaluation.model_copy(update={"starts": starts}),
             "seed": 0,
@@ -271,8 +281,7 @@ def _arm(config: Config, budget: int, name: str, entries: Entries) -> Config:
     """Return the campaign of a strategy on a task: as many rollouts, whatever the batch size."""
     factors = entries.factors.get(name, {})
     found = _with(config, f"strategies.{name}", strategy=entries.strategies[name], **factors)
-    rest = budget - found.initial_rollouts
-    return found.model_copy(update={"rounds": 1 + -(-rest // found.rollouts_per_round)})
+    return found.model_copy(update={"rounds": rounds_of(budget, found.model_dump())})
 
 
 def _bound(name: str, config: Config) -> Config:

@@ -1,13 +1,15 @@
 """What a comparison takes from each of its runs, read from that run's folder alone."""
 
+import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from robo_al.compare.plan import rounds_of
 from robo_al.dataset.files import is_there, storage, write_atomically
 from robo_al.dataset.folders import CONFIG
 from robo_al.dataset.recordings.recording import digest
@@ -29,6 +31,8 @@ class Evaluation:
     transitions: int
     mean_return: float | None
     """None where one of its rollouts failed."""
+    robot_seconds: float | None = None
+    """That the robot took for what was recorded until then; None where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,13 @@ class RunRecord:
     """Rollouts and robot-seconds that the oracle executed in all, evaluations included; None where
     an earlier robo-al did not note them."""
 
+    made_with: tuple[str, ...] = ()
+    """Versions, commit and hardware, as its rollouts have noted them: one text, or more where the
+    run went on with others."""
+
+    final_returns: tuple[float, ...] = ()
+    """What each start, or held-out rollout, of the last evaluation gave, if none of it failed."""
+
     def to_json(self) -> dict[str, Any]:
         """Return it as compact plain data."""
         return {
@@ -66,6 +77,8 @@ class RunRecord:
             "information": [[round(value, 4) for value in pair] for pair in self.information],
             "first_rollouts": self.first_rollouts,
             "executed": None if self.executed is None else list(self.executed),
+            "made_with": list(self.made_with),
+            "final_returns": [round(value, 6) for value in self.final_returns],
         }
 
     @classmethod
@@ -83,10 +96,14 @@ class RunRecord:
             information=tuple((predicted, realised) for predicted, realised in data["information"]),
             first_rollouts=data.get("first_rollouts"),
             executed=None if executed is None else (executed[0], executed[1]),
+            made_with=tuple(data.get("made_with", ())),
+            final_returns=tuple(data.get("final_returns", ())),
         )
 
 
-def read_record(folder: Path, task: str, strategy: str, seed: int) -> RunRecord:
+def read_record(
+    folder: Path, task: str, strategy: str, seed: int, budget: int | None = None
+) -> RunRecord:
     """Return what a run has come to; it may be running still.
 
     Args:
@@ -94,6 +111,7 @@ def read_record(folder: Path, task: str, strategy: str, seed: int) -> RunRecord:
         task: its name in the comparison.
         strategy: its name in the comparison.
         seed: of the run.
+        budget: rollouts that it is to have; None: as many as its configuration says.
     """
     nothing = RunRecord(task, strategy, seed, (), None, None, 0.0, ())
     try:
@@ -105,7 +123,8 @@ def read_record(folder: Path, task: str, strategy: str, seed: int) -> RunRecord:
         return replace(nothing, failed=str(error))
     config, evaluations, solved = run.config, run.evaluation_rows, run.solved_at
     complete, executed = len(run.records), run.executed()
-    ended = complete >= config["rounds"] or (config["stop_when_solved"] and solved is not None)
+    rounds = config["rounds"] if budget is None else rounds_of(budget, config)
+    ended = complete >= rounds or (config["stop_when_solved"] and solved is not None)
     failed = nothing.failed
     if failed is None and not (ended and complete == len(run.round_rows)):
         failed = UNFINISHED
@@ -113,13 +132,15 @@ def read_record(folder: Path, task: str, strategy: str, seed: int) -> RunRecord:
         failed = "never evaluated: no model could be fitted"
     return replace(
         nothing,
-        evaluations=tuple(_evaluation(row) for row in evaluations),
-        solved_at=None if solved is None else _evaluation(solved),
+        evaluations=tuple(_evaluation(row, run) for row in evaluations),
+        solved_at=None if solved is None else _evaluation(solved, run),
         failed=failed,
         cpu_seconds=run.cpu_seconds,
         information=tuple(pair for row in run.rollout_rows for pair in _information(row)),
         first_rollouts=_first_rollouts(run),
         executed=None if executed is None else (executed.rollouts, executed.robot_seconds),
+        made_with=tuple(dict.fromkeys(row.versions for row in run.rollout_rows)),
+        final_returns=_final_returns(evaluations),
     )
 
 
@@ -149,11 +170,19 @@ def write_failure(folder: Path, reason: str) -> None:
 
 
 def _row(evaluation: Evaluation) -> list[Any]:
-    return [evaluation.rollouts, evaluation.transitions, evaluation.mean_return]
+    return list(dataclasses.astuple(evaluation))
 
 
-def _evaluation(row: EvaluationRow) -> Evaluation:
-    return Evaluation(row.rollouts, row.transitions, row.mean_return)
+def _evaluation(row: EvaluationRow, run: RunView) -> Evaluation:
+    executed = run.executed(row.round)
+    seconds = None if executed is None else executed.training_seconds
+    return Evaluation(row.rollouts, row.transitions, row.mean_return, seconds)
+
+
+def _final_returns(evaluations: Sequence[EvaluationRow]) -> tuple[float, ...]:
+    """Return what the last evaluation that gave a mean gave of each start."""
+    whole = [row for row in evaluations if row.mean_return is not None]
+    return tuple(json.loads(whole[-1].returns)) if whole else ()
 
 
 def _first_rollouts(run: RunView) -> str | None:

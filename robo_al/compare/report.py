@@ -14,9 +14,10 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from rich.console import Group, RenderableType
 
-from robo_al.compare import answers, method, pictures, tables
+from robo_al.compare import alike, answers, method, pictures, tables
 from robo_al.compare.analysis import analyse
 from robo_al.compare.answers import JSON
+from robo_al.compare.entries import BOUNDS
 from robo_al.compare.plan import Plan
 from robo_al.compare.records import RunRecord
 from robo_al.compare.tables import Table
@@ -26,14 +27,15 @@ from robo_al.report.words import unbroken
 
 COLUMNS = (
     "task", "strategy", "seed", "rollouts", "transitions", "mean_return", "solved", "failed",
-    "cpu_seconds",
+    "cpu_seconds", "robot_seconds",
 )  # fmt: skip
 """Of `comparison.csv`; `solved` is 1 at the evaluation that confirmed it, `cpu_seconds` a run's."""
 
 PAGE = "comparison.html"
 """In a comparison's folder."""
 PAGE_ONLY = (
-    tables.GOAL, tables.P_VALUE, "p value, log-rank", *tables.PAID, "rank correlation",
+    tables.GOAL, tables.P_VALUE, "p value, log-rank", *tables.PAID, *tables.TAILS,
+    "rank correlation", *map(tables.REGRET.format, BOUNDS),
 )  # fmt: skip
 """Columns that a terminal of 80 characters has no room for."""
 
@@ -109,6 +111,8 @@ def page(comparison: JSON) -> str:
             "starts": answers.STARTS_FOUND if result.get("finds_starts") else "",
             "left_out": answers.left_out(tables.families(result).values()),
             "comparing": tables.comparing(name, result),
+            "pairs": tables.pairs(name, result),
+            "claimed": answers.of_pairs(result),
             "alone": tables.alone(name, result),
             "bounds": tables.bounds(name, result) if result["bounds"] else None,
             "gains": [f"{bound} {own['sentence']}." for bound, own in result["bounds"].items()],
@@ -116,7 +120,11 @@ def page(comparison: JSON) -> str:
         }
         for name, result in comparison["tasks"].items()
     ]
+    made_with, not_alike = alike.made_with(tables.every_run(comparison))
     return template.from_string(source).render(
+        axes={axis: pictures.AXES[axis] for task in tasks for axis in task["curves"]},
+        made_with=made_with,
+        not_alike=not_alike,
         answer=comparison["answer"],
         tiles=tables.tiles(comparison),
         tasks=tasks,
@@ -152,8 +160,8 @@ def render(comparison: JSON) -> RenderableType:
         if table.rows:
             parts += [Prose(f"\n{table.title}", "bold"), *_terminal_table(table)]
     left_out = answers.left_out(tables.every_strategy(comparison))
-    if left_out:
-        parts.append(Prose(f"\n{left_out}", "yellow"))
+    _, not_alike = alike.made_with(tables.every_run(comparison))
+    parts += [Prose(f"\n{text}", "yellow") for text in (not_alike, left_out) if text]
     return Group(*parts)
 
 
@@ -180,6 +188,7 @@ def markdown(comparison: JSON) -> str:
     for table in (tables.overall(comparison), tables.failures(comparison)):
         if table.rows:
             parts += [f"### {table.title}", _markdown_table(table)]
+    parts += alike.made_with(tables.every_run(comparison))
     decided = method.how_decided(comparison)
     parts += ["### How a difference is decided", "\n".join(f"- {x}" for x in decided)]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
 
 from robo_al.compare.folder import check_folder, continued, lock
-from robo_al.compare.plan import Plan, Run, dry_run
+from robo_al.compare.plan import Plan, Run
 from robo_al.compare.records import FAILED, RunRecord, read_record, write_failure
+from robo_al.compare.trial import dry_run
 from robo_al.dataset.files import storage, write_atomically
 from robo_al.dataset.folders import COMPARISON
 from robo_al.dataset.lock import FolderLock
@@ -113,11 +114,11 @@ def run_comparison(
 
 def read_records(folder: Path, plan: Plan) -> dict[Run, RunRecord]:
     """Return what each run of a comparison has come to, from its folder."""
-    return {run: _record(folder, run) for run in plan.runs}
+    return {run: _record(folder, plan, run) for run in plan.runs}
 
 
-def _record(folder: Path, run: Run) -> RunRecord:
-    return read_record(folder / run.folder, run.task, run.strategy, run.seed)
+def _record(folder: Path, plan: Plan, run: Run) -> RunRecord:
+    return read_record(folder / run.folder, run.task, run.strategy, run.seed, plan.budget(run))
 
 
 class _Crew:
@@ -172,7 +173,7 @@ class _Crew:
         reason = last["failed"] if "failed" in last else _death(process.returncode, log.name)
         if reason is not None:
             write_failure(folder, reason)
-        record = _record(self._folder, run)
+        record = _record(self._folder, self._plan, run)
         self.tell(_standing(run, "failed" if record.failed else "done", record))
 
     def _start(self, log: IO[str]) -> "subprocess.Popen[str] | None":

@@ -1,19 +1,30 @@
 """A comparison's tables, as text: one source for the page, the terminal and Markdown."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robo_al.compare.answers import JSON, claims, complete, rollouts, solved
-from robo_al.report.words import computing, computing_unit, noun, number, percent
+from robo_al.compare import cells
+from robo_al.compare.answers import JSON, complete, rollouts
+from robo_al.compare.cells import NOTHING
+from robo_al.report.words import computing, computing_unit, noun, number
 
-NOTHING = "–"
-"""In a cell: there is nothing to say."""
 SOLVED_AFTER = "rollouts until solved (median)"
+"""A column's heading."""
+AGAINST = "against"
 """A column's heading."""
 GOAL = "compared at"
 """A column's heading."""
 PAID = ("rollouts learned from", "rollouts executed", "robot-seconds")
 """Columns' headings: what a lab pays."""
+TAILS = ("its 10 % quantile", "its lowest")
+"""Columns' headings: of the last evaluation, over its starts or held-out rollouts."""
+REGRET = "regret to {}"
+"""A column's heading, for each bound."""
+REGRET_IS = (
+    "Regret is by how much a final return is below the bound's of the same seed, the mean over "
+    "seeds. The bound is no supremum: it is measured on as few evaluations as the strategies, and "
+    "plans or selects no further ahead than they do, so that a regret may be negative."
+)
 P_VALUE = "p value (Holm)"
 """A column's heading: the smaller one, where both rollouts and returns were tested."""
 
@@ -46,9 +57,14 @@ def every_strategy(comparison: JSON) -> list[JSON]:
     return [own for result in comparison["tasks"].values() for own in families(result).values()]
 
 
+def every_run(comparison: JSON) -> list[JSON]:
+    """Return every run of every strategy and bound on every task."""
+    return [run for own in every_strategy(comparison) for run in own["runs"]]
+
+
 def tiles(comparison: JSON) -> list[tuple[str, str]]:
     """Return the size of a comparison: what is counted, and how many."""
-    runs = [run for own in every_strategy(comparison) for run in own["runs"]]
+    runs = every_run(comparison)
     done = sum(run["failed"] is None for run in runs)
     seconds = sum(run["cpu_seconds"] for run in runs)
     sizes = [
@@ -67,7 +83,7 @@ def tiles(comparison: JSON) -> list[tuple[str, str]]:
 
 def of_task(name: str, result: JSON) -> list[Table]:
     """Return all tables of a task."""
-    found = [comparing(name, result), alone(name, result)]
+    found = [comparing(name, result), *pairs(name, result), alone(name, result)]
     return [*found, bounds(name, result)] if result["bounds"] else found
 
 
@@ -94,14 +110,14 @@ def comparing(name: str, result: JSON) -> Table:
         [
             [
                 strategy,
-                _solved(own, threshold),
-                _median(own["rollouts_to_solved"], budget),
-                _goal(own["goal"]),
-                _interval(own["rollouts_saved"], rollouts),
-                _claim(own),
-                _p_value(min((test["p_holm"] for test in own["tests"].values()), default=None)),
-                _p_value(own["log_rank_p"]),
-                _share(own["p_better"]),
+                cells.solved_of(own, threshold),
+                cells.median(own["rollouts_to_solved"], budget),
+                cells.goal(own["goal"]),
+                cells.interval(own["rollouts_saved"], rollouts),
+                cells.claim(own),
+                cells.least_p_value(own),
+                cells.p_value(own["log_rank_p"]),
+                cells.share(own["p_better"]),
             ]
             for strategy, own in result["strategies"].items()
         ],
@@ -109,17 +125,60 @@ def comparing(name: str, result: JSON) -> Table:
     )  # fmt: skip
 
 
+def pairs(name: str, result: JSON) -> list[Table]:
+    """Return how each strategy compares with each other one, if there are more than two."""
+    if len(result["pairs"]) < 2:
+        return []
+    table = Table(
+        f"{name}: all pairs",
+        f"Every two strategies on {name}. What was saved and gained is the mean over seeds of the "
+        "first one's, with 95 % intervals in brackets. The p values are corrected for all pairs on "
+        "all tasks, whichever strategy is the reference.",
+        (
+            "strategy", AGAINST, GOAL, "rollouts saved", f"{result['measure']} gained",
+            "difference claimed", P_VALUE, "better than the other",
+        ),
+        [
+            [
+                pair["strategy"],
+                pair["reference"],
+                cells.goal(pair["goal"]),
+                cells.interval(pair["rollouts_saved"], rollouts),
+                cells.interval(pair["return_gained"]),
+                cells.claim(pair),
+                cells.least_p_value(pair),
+                cells.share(pair["p_better"]),
+            ]
+            for pair in result["pairs"]
+        ],
+        ("strategy", AGAINST, "difference claimed"),
+    )  # fmt: skip
+    return [table]
+
+
 def alone(name: str, result: JSON) -> Table:
     """Return what each strategy reached and what it cost."""
+    caption = (
+        f"Returns and cost on {name} are means of the middle half of the runs (interquartile "
+        "means), with 95 % intervals in brackets. The 10 % quantile and the lowest are over the "
+        "starts, or held-out rollouts, of a run's last evaluation. How much of the predicted "
+        "information was realised is the median over n rollouts. The rank correlation is that of "
+        "predicted and realised information. What was learned from until the last evaluation, what "
+        "was executed in all and how long the robot took for it, evaluations included, are medians."
+    )
+    if result["bounds"]:
+        caption += f" {REGRET_IS}"
     return Table(
         f"{name}: returns and cost",
-        f"Returns and cost on {name} are means of the middle half of the runs (interquartile "
-        "means), with 95 % intervals in brackets. How much of the predicted information was "
-        "realised is the median over n rollouts. The rank correlation is that of predicted and "
-        "realised information. What was learned from until the last evaluation, what was executed "
-        "in all and how long the robot took for it, evaluations included, are medians.",
-        _alone_columns(result),
-        [_alone_cells(strategy, own, result) for strategy, own in result["strategies"].items()],
+        caption,
+        (*_alone_columns(result), *(REGRET.format(bound) for bound in result["bounds"])),
+        [
+            [
+                *_alone_cells(strategy, own, result),
+                *(cells.interval(own["regret"][bound]) for bound in result["bounds"]),
+            ]
+            for strategy, own in result["strategies"].items()
+        ],
     )
 
 
@@ -133,8 +192,8 @@ def bounds(name: str, result: JSON) -> Table:
         [
             [
                 bound,
-                _median(own["rollouts_to_solved"], result["budget"]),
-                _interval(own["rollouts_saved"], rollouts),
+                cells.median(own["rollouts_to_solved"], result["budget"]),
+                cells.interval(own["rollouts_saved"], rollouts),
                 *_alone_cells(bound, own, result)[1:-2],
             ]
             for bound, own in result["bounds"].items()
@@ -146,7 +205,7 @@ def bounds(name: str, result: JSON) -> Table:
 def _alone_columns(result: JSON) -> tuple[str, ...]:
     unit, _ = _cost_unit(result)
     return (
-        "strategy", "runs", f"final {result['measure']}", "area under the curve",
+        "strategy", "runs", f"final {result['measure']}", *TAILS, "area under the curve",
         f"{unit}s per run", *PAID, "realised / predicted information", "rank correlation",
     )  # fmt: skip
 
@@ -156,11 +215,12 @@ def _alone_cells(strategy: str, own: JSON, result: JSON) -> list[str]:
     return [
         strategy,
         f"{len(complete(own))} of {len(own['runs'])}",
-        _interval(own["final_return_iqm"]),
-        _interval(own["area_under_curve_iqm"]),
-        _interval(own["cpu_seconds"], lambda value: number(value / seconds)),
+        cells.interval(own["final_return_iqm"]),
+        *(cells.interval(own["final_tails"][end]) for end in ("tenth", "lowest")),
+        cells.interval(own["area_under_curve_iqm"]),
+        cells.interval(own["cpu_seconds"], lambda value: number(value / seconds)),
         *_paid(own["paid"]),
-        *_calibration(own["calibration"]),
+        *cells.calibration(own["calibration"]),
     ]
 
 
@@ -194,7 +254,7 @@ def overall(comparison: JSON) -> Table:
         "runs, with 95 % intervals in brackets, for which runs are drawn anew within each task.",
         ("strategy", "score", "tasks", "runs"),
         [
-            [strategy, _interval(own["normalised_iqm"]), f"{own['tasks']}", f"{own['runs']}"]
+            [strategy, cells.interval(own["normalised_iqm"]), f"{own['tasks']}", f"{own['runs']}"]
             for strategy, own in comparison["overall"]["strategies"].items()
         ],
     )
@@ -219,72 +279,4 @@ def failures(comparison: JSON) -> Table:
             for (task, strategy, reason), seeds in grouped.items()
         ],
         columns,
-    )
-
-
-# ---------------------------------------------------------------- cells
-
-
-def _solved(own: JSON, threshold: float | None) -> str:
-    runs = len(complete(own))
-    return f"{solved(own)} of {runs}" if runs and threshold is not None else NOTHING
-
-
-def _goal(goal: JSON | None) -> str:
-    """Return where a strategy and the reference are compared."""
-    if goal is None:
-        return NOTHING
-    return "solved" if goal["threshold"] else number(goal["level"])
-
-
-def _claim(own: JSON) -> str:
-    """Return which differences from the reference are claimed."""
-    ends = {"higher": "ends higher", "lower": "ends lower"}
-    found = [ends.get(claim, claim) for claim in claims(own)]
-    return ", ".join(found) or ("none" if own["tests"] else NOTHING)
-
-
-def _interval(interval: JSON | None, write: Callable[[float], str] = number) -> str:
-    if interval is None or interval["value"] is None:
-        return NOTHING
-    if interval["low"] is None:
-        return write(interval["value"])
-    return f"{write(interval['value'])} ({write(interval['low'])} to {write(interval['high'])})"
-
-
-def _median(median: JSON | None, budget: int) -> str:
-    """Return a median and its interval, of which ends may lie beyond what was seen."""
-    if median is None:
-        return NOTHING
-    value = f"> {budget}" if median["median"] is None else number(median["median"])
-    if median["low"] is None:
-        return value
-    if median["high"] is None:
-        return f"{value} ({number(median['low'])} or more)"
-    return f"{value} ({number(median['low'])} to {number(median['high'])})"
-
-
-def _p_value(p_value: float | None) -> str:
-    if p_value is None:
-        return NOTHING
-    return "< 0.001" if p_value < 0.001 else f"{p_value:.2g}"
-
-
-def _share(share: JSON | None) -> str:
-    if share is None or share["value"] is None:
-        return NOTHING
-    value = percent(share["value"])
-    if share["low"] is None:
-        return value
-    return f"{value} ({100 * share['low']:.0f} to {100 * share['high']:.0f})"
-
-
-def _calibration(calibration: JSON | None) -> tuple[str, str]:
-    """Return how much of the predicted information was realised, and its rank correlation."""
-    if calibration is None:
-        return NOTHING, NOTHING
-    ratio, correlation = calibration["realised_over_predicted"], calibration["correlation"]
-    return (
-        f"{number(ratio)} (n = {calibration['rollouts']})",
-        NOTHING if correlation is None else f"{correlation:.2f}",
     )

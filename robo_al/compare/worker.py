@@ -71,6 +71,8 @@ def turn(request: dict[str, Any], tell: Callable[..., None]) -> None:
     config = check_config(request["config"], str(folder))
     begun = is_there(folder / CONFIG)
     changed = differences(load_run_config(folder), config) if begun else {}
+    was, now = changed.pop("rounds", (0, 0))
+    more = [f"--rounds={now}"] if now > was else []
     if changed:
         said = [
             f"{key} is {told(was)} there, {told(now)} here" for key, (was, now) in changed.items()
@@ -79,7 +81,7 @@ def turn(request: dict[str, Any], tell: Callable[..., None]) -> None:
             f"{folder}: a run of another configuration ({', '.join(said)}); remove it, or give "
             "--out"
         )
-    campaign = open_campaign(folder) if begun else create_campaign(config, folder)
+    campaign = open_campaign(folder, more) if begun else create_campaign(config, folder)
     config = load_run_config(folder)
 
     def listen(event: "Event") -> None:

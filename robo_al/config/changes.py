@@ -22,6 +22,7 @@ MAY_CHANGE = (
     "threshold",
     "loop",
     "device",
+    "inputs",
     "oracle.address",
     "oracle.keys",
     "oracle.start_timeout",

@@ -175,6 +175,10 @@ class Config(Settings):
     """Makes numbers of what is observed; None: `flatten`, unless it is one flat array already."""
     encoder_sha256: str | None = None
     """Of the numbers that the encoder has learned, if it says so; written when a run is created."""
+    inputs: Literal["now"] | dict[str, str] | None = None
+    """SHA-256 of each plugin's file, each recording and each file that a parameter names; written
+    when a run is created. A run does not go on once one of them has changed, unless it is told
+    `now`: then they are noted as they are."""
     pictures: PictureCodec = "png"
     """How pictures are kept that an encoder makes numbers of: `png` loses nothing, `h264` takes
     much less room."""

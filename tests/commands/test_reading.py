@@ -1,5 +1,8 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
+
+from robo_al.compare.plan import load_plan
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -25,6 +28,26 @@ def test_report_writes_the_page_of_a_comparison_again(robo_al: Run, tmp_path: Pa
         path.unlink()
     assert robo_al("report", "there") == (0, "report: there/comparison.html\n", "")
     assert [path.read_bytes() for path in written] == first
+
+
+def test_report_takes_another_reference(robo_al: Run, tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text(
+        "tasks: {fake: {config: fake.yaml, threshold: 0}}\n"
+        "strategies: [random, variance]\nseeds: 1\nbudget: 2\n"
+    )
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "comparison.yaml").write_text(load_plan(tmp_path / "plan.yaml").text())
+    assert robo_al("report", "there", "--reference", "variance")[0] == 0
+    found = json.loads((tmp_path / "there" / "comparison.json").read_text())
+    assert found["reference"] == found["tasks"]["fake"]["reference"] == "variance"
+    for command in (("report", "there"), ("compare", "plan.yaml", "--out", "new")):
+        code, _, err = robo_al(*command, "--reference", "lcmd")
+        assert code == 2
+        assert "expected one of the strategies, random, variance, given lcmd" in err
+    assert not (tmp_path / "new").exists()
+    assert robo_al("run", "fake.yaml", "--out", "here")[0] == 0
+    code, _, err = robo_al("report", "here", "--reference", "variance")
+    assert code == 2 and "--reference: a comparison has one, and here is a run" in err
 
 
 def test_report_refuses_what_is_neither(robo_al: Run, tmp_path: Path) -> None:

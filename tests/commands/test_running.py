@@ -117,3 +117,40 @@ def test_a_wrong_override_is_named_and_changes_nothing(
     assert code == 2 and err.startswith("robo-al: "), err
     assert re.search(re.escape(message), err), err
     assert {path: path.read_bytes() for path in (tmp_path / "here").rglob("*.*")} == before
+
+
+LAB = "from robo_al.testing import FakePolicy\n\n\nclass Lab(FakePolicy):\n    pass\n"
+
+
+def test_a_run_does_not_go_on_with_another_plugin_unless_it_is_told_to(
+    robo_al: Run, tmp_path: Path
+) -> None:
+    lab = tmp_path / "lab.py"
+    lab.write_text(LAB)
+    explorer = ("--explorer", "lab.py:Lab")
+    assert robo_al("run", "fake.yaml", "--out", "here", *explorer)[0] == 0
+    noted = load_run_config(tmp_path / "here").inputs
+    lab.write_text(f"{LAB}    better = True\n")
+    before = (tmp_path / "here" / "ledger.sqlite").read_bytes()
+    code, _, err = robo_al("resume", "here", "--rounds", "+1")
+    assert code == 2
+    assert "lab.py:Lab: its content is not what it was" in err
+    assert "go on with it as it is now, which is noted: robo-al resume here --inputs now" in err
+    assert (tmp_path / "here" / "ledger.sqlite").read_bytes() == before
+    code, out, err = robo_al("resume", "here", "--rounds", "+1", "--inputs", "now")
+    assert (code, err) == (0, "")
+    assert "inputs.lab.py:Lab: was " in out
+    assert load_run_config(tmp_path / "here").inputs != noted
+    assert robo_al("resume", "here", "--rounds", "+1")[0] == 0
+    hashes = [row.config_hash for row in RunView(tmp_path / "here").rollout_rows]
+    assert hashes[0] != hashes[-1]
+
+
+def test_a_run_of_an_earlier_version_that_noted_no_inputs_goes_on(
+    robo_al: Run, tmp_path: Path
+) -> None:
+    assert robo_al("run", "fake.yaml", "--out", "here")[0] == 0
+    path = tmp_path / "here" / "config.yaml"
+    path.write_text(path.read_text().replace("inputs: {}\n", ""))
+    assert load_run_config(tmp_path / "here").inputs == {}
+    assert robo_al("resume", "here", "--rounds", "+1")[0] == 0

@@ -472,3 +472,39 @@ def test_the_reference_may_be_another_strategy() -> None:
     saved = found["joint_information"]["rollouts_saved"]["value"]
     assert own["random"]["rollouts_saved"]["value"] == pytest.approx(-saved)
     assert "more than joint_information" in turned["answer"]
+
+
+def test_a_pair_is_what_the_comparison_says_with_the_other_one_as_its_reference() -> None:
+    seeds = range(12)
+    records = synthetic.learning(PENDULUM, RATES, seeds)
+    pairs = compared(records, seeds=seeds)["tasks"]["pendulum"]["pairs"]
+    assert len(pairs) == 3
+    for pair in pairs:
+        turned = analyse((PENDULUM,), STRATEGIES, seeds, (), records, pair["reference"])
+        own = turned["tasks"]["pendulum"]["strategies"][pair["strategy"]]
+        for key in ("rollouts_saved", "return_gained", "p_better"):
+            assert (own[key] and own[key]["value"]) == (pair[key] and pair[key]["value"])
+        for name, test in own["tests"].items():
+            assert test["p"] == pair["tests"][name]["p"]
+    found = {(pair["strategy"], pair["reference"]): pair["difference"] for pair in pairs}
+    assert found == {
+        ("random", "joint_information"): "more",
+        ("random", "ucb"): "not found",
+        ("joint_information", "ucb"): "fewer",
+    }
+
+
+def test_regret_is_what_is_missing_to_the_bound_of_the_same_seed(
+    comparison: dict[str, Any],
+) -> None:
+    result = comparison["tasks"]["hard"]
+    ends = {
+        name: [run["evaluations"][-1]["mean_return"] for run in own["runs"]]
+        for name, own in (result["strategies"] | result["bounds"]).items()
+    }
+    for name in STRATEGIES:
+        for bound in BOUNDS:
+            regret = result["strategies"][name]["regret"][bound]
+            assert regret["value"] == pytest.approx(np.mean(np.subtract(ends[bound], ends[name])))
+            assert regret["low"] <= regret["value"] <= regret["high"]
+    assert compared(RECORDS)["tasks"]["pendulum"]["strategies"]["ucb"]["regret"] == {}

@@ -1,5 +1,6 @@
 """No more is claimed than is true, on data whose truth is known: false claims are counted."""
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,11 +14,11 @@ from robo_al.compare.pairs import judged, least_p
 SEEDS = np.arange(30)
 
 
-def strategy(differences: np.ndarray, planned: Iterable[int]) -> dict[str, Any]:
+def strategy(differences: np.ndarray, planned: Iterable[int], factor: int = 1) -> dict[str, Any]:
     """Return a strategy that saved so many rollouts; its interval agrees with any claim."""
     mean = float(differences.mean())
     interval = {"value": mean, "low": mean, "high": mean}
-    test = judged(differences, SEEDS[: len(differences)], tuple(planned))
+    test = judged(differences, SEEDS[: len(differences)], tuple(planned), factor)
     return {"tests": {"rollouts": test}, "rollouts_saved": interval}
 
 
@@ -35,6 +36,28 @@ def test_six_tasks_and_two_strategies_without_a_difference_are_one_family(planne
         saved = np.round(rng.normal(scale=2, size=(12, 10)))
         wrong += claimed([strategy(each, range(planned)) for each in saved], planned)
     assert wrong / comparisons <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / comparisons)
+
+
+def test_all_pairs_of_strategies_that_do_not_differ_are_one_family() -> None:
+    rng, comparisons = np.random.default_rng(3), 100
+    wrong = 0
+    for _ in range(comparisons):
+        needed = np.round(rng.normal(scale=2, size=(5, 10)))
+        pairs = itertools.combinations(needed, 2)
+        wrong += claimed([strategy(other - own, range(10)) for own, other in pairs], 10)
+    assert wrong / comparisons <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / comparisons)
+
+
+def test_making_the_budget_larger_until_something_shows_helps_no_more_than_is_said() -> None:
+    rng, comparisons = np.random.default_rng(4), 300
+    wrong = []
+    for _ in range(comparisons):  # at worst, what a larger budget shows is something else
+        saved = np.round(rng.normal(scale=2, size=(4, 10)))
+        looks = enumerate(saved)
+        wrong.append([claimed([strategy(each, range(10), 2**i)], 10) for i, each in looks])
+    ever, last = np.any(wrong, axis=1).mean(), np.mean(wrong, axis=0)[-1]
+    assert ever <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / comparisons)
+    assert last <= 0.05 / 8 + 2 * np.sqrt(0.05 / 8 / comparisons)
 
 
 @pytest.mark.parametrize("planned", [0, 8])

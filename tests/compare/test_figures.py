@@ -1,8 +1,10 @@
 """The figures of one strategy, against what can be reckoned by hand."""
 
+import dataclasses
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from robo_al.compare.analysis import as_run
 from robo_al.compare.figures import (
     Runs,
     calibration,
+    curve_over,
     figures,
     learning_curve,
     rollouts_to_solved,
@@ -70,6 +73,48 @@ def test_learning_curve_of_one_run_has_no_band() -> None:
     curve = learning_curve(counted([-40, -30]), 6, draw("curve"))
     assert curve["value"] == [-40, -30, -30]
     assert curve["low"] is curve["high"] is None
+
+
+def test_learning_curve_over_seconds_goes_as_far_as_the_longest_run() -> None:
+    runs = [
+        {"evaluations": rows, "failed": None, "seed": seed, "solved_at": None, "cpu_seconds": 1.0,
+         "information": []}
+        for seed, rows in enumerate([
+            [evaluated(1, 10, -40.0, 1.0), evaluated(2, 20, -20.0, 2.0)],
+            [evaluated(1, 5, -30.0, 0.5), evaluated(2, 15, -10.0, 4.0)],
+        ])
+    ]  # fmt: skip
+    counted = runs_that_count(runs)
+    seconds = curve_over("robot_seconds", counted, draw("curve"))
+    assert seconds is not None and seconds["robot_seconds"] == [1.0, 2.0, 4.0]
+    assert seconds["value"] == [-35, -25, -15]
+    transitions = curve_over("transitions", counted, draw("curve"))
+    assert transitions is not None and transitions["transitions"] == [10, 15, 20]
+    assert transitions["value"] == [-35, -25, -15]
+    runs[0]["evaluations"][0]["robot_seconds"] = None
+    assert curve_over("robot_seconds", runs_that_count(runs), draw("curve")) is None
+
+
+def test_the_bad_end_of_an_evaluation_is_that_of_each_run() -> None:
+    records = [
+        dataclasses.replace(record, final_returns=tuple(-np.arange(11.0) * (seed + 1)))
+        for seed, record in enumerate(synthetic.learning(TASK, {"ucb": 0.3}, range(4)))
+    ]
+    found = figures(runs_that_count([as_run(record) for record in records]), None, 6, draw)
+    assert found["final_tails"]["lowest"]["value"] == np.mean([-20, -30])
+    assert found["final_tails"]["tenth"]["value"] == np.mean([-18, -27])
+    unknown = figures(counted([-5, -5]), None, 6, draw)["final_tails"]
+    assert unknown["lowest"]["value"] is None
+
+
+def evaluated(rollouts: int, transitions: int, value: float, seconds: float) -> dict[str, Any]:
+    """Return an evaluation as `comparison.json` has it."""
+    return {
+        "rollouts": rollouts,
+        "transitions": transitions,
+        "mean_return": value,
+        "robot_seconds": seconds,
+    }
 
 
 def test_calibration_is_of_ratios_and_ranks() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from robo_al.compare import folder as module
-from robo_al.compare.folder import check_folder, continued, differences, lock, planned
-from robo_al.compare.plan import content_hash, load_plan
+from robo_al.compare.folder import begun_in, check_folder, continued, differences, lock, planned
+from robo_al.compare.plan import Plan, content_hash, load_plan
 from robo_al.config import plain_yaml
 from robo_al.errors import RunFolderError
 
@@ -70,7 +70,7 @@ def test_a_comparison_may_be_continued_with_more_tasks(
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"budget": 4}, "tasks.fake.budget: 3 there, 4 here"),
+        ({"budget": 2}, "tasks.fake.budget: 3 there, 2 here"),
         ({"seeds": [0, 2]}, "seeds: 1 there, missing here"),
         ({"strategies": ["random"]}, "strategies.joint_information: there, missing here"),
         (
@@ -148,17 +148,34 @@ def test_what_was_read_and_has_changed_is_named(part: str) -> None:
     was = {"tasks": {}, "strategies": {}, "seeds": [], "bounds": [], "inputs": {part: "a"}}
     assert differences(was, was) == []
     assert differences(was, was | {"inputs": {part: "b"}}) == [
-        f"{part}: its content is not what it was when the comparison began"
+        f"{part}: its content is not what it was when this began"
     ]
     before = {key: value for key, value in was.items() if key != "inputs"}  # an earlier version's
     assert differences(before, was) == []
 
 
 def test_the_seeds_that_were_planned_first_stay_so(write: Write, begun: Path) -> None:
-    more = continued(load_plan(write(seeds=5)), begun)
+    more = continued(load_plan(write(seeds=5), begun_in(begun)), begun)
     assert (more.planned, more.seeds) == ((0, 1), (0, 1, 2, 3, 4))
     assert load_plan(write(seeds=5)).planned == (0, 1, 2, 3, 4)
     assert planned(begun).planned == (0, 1)
+
+
+def test_seeds_and_rollouts_that_are_added_stay(write: Write, begun: Path) -> None:
+    def asked(path: Path, **more: int) -> Plan:
+        plan = load_plan(path, begun_in(begun), **more)
+        check_folder(plan, begun, resume=True)
+        return continued(plan, begun)
+
+    more = asked(write(), seeds=2, budget=5)
+    assert (more.seeds, more.planned) == ((0, 1, 2, 3), (0, 1))
+    assert [(task.budget, task.earlier_budgets) for task in more.tasks] == [(8, (3,))]
+    assert {config.rounds for config in more.configs.values()} == {8}
+    (begun / "comparison.yaml").write_text(more.text())
+    assert asked(write()) == more
+    largest = asked(write(budget=10), seeds=1)
+    assert largest.seeds == (0, 1, 2, 3, 4)
+    assert [(task.budget, task.earlier_budgets) for task in largest.tasks] == [(10, (3, 8))]
 
 
 def test_an_earlier_folder_says_neither_reference_nor_planned_seeds(

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from robo_al.compare.plan import Plan, Run, TaskPlan, content_hash, dry_run, load_plan
+from robo_al.compare.plan import Plan, Run, TaskPlan, content_hash, load_plan
+from robo_al.compare.trial import dry_run
 from robo_al.config import plain_yaml
 from robo_al.config.load import check_config, load_config
 from robo_al.errors import ConfigError

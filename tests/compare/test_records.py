@@ -3,6 +3,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from robo_al import loop
@@ -53,6 +54,13 @@ def test_a_record_is_what_the_ledger_says(tmp_path: Path) -> None:
     assert record.information == tuple(
         (row.predicted_information, row.realised_information) for row in rollouts[1:]
     )
+    seconds = [row.robot_seconds for row in rollouts]
+    assert [e.robot_seconds for e in record.evaluations] == pytest.approx(
+        [sum(seconds[:n]) for n in (1, 3, 5)]
+    )
+    assert list(record.final_returns) == json.loads(rows[-1].returns)
+    (made_with,) = record.made_with
+    assert f"numpy {np.__version__}" in made_with.split(", ")
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert record.cpu_seconds == json.loads(lines[-1])["cpu_seconds"] > 0
 
@@ -167,6 +175,8 @@ def test_a_record_is_compact_json_and_back(solved: Evaluation | None) -> None:
         cpu_seconds=1.234,
         information=((1.23456789, 2.0),),
         executed=(7, 14.5),
+        made_with=("python 3.11.2, numpy 2.4.6",),
+        final_returns=(-1.0, -1.5),
     )
     text = json.dumps(record.to_json())
     again = RunRecord.from_json(json.loads(text))

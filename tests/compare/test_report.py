@@ -5,6 +5,7 @@ import io
 import json
 import runpy
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -137,9 +138,10 @@ def test_page_needs_nothing_but_itself(seen: Page) -> None:
 
 def test_page_can_be_read_without_seeing_it(seen: Page) -> None:
     assert seen.tags.count("h1") == 1
-    assert seen.tags.count("table") == seen.tags.count("caption") == 8
-    # Of each task: rollouts saved, and the curves of two strategies and a bound; two of all.
-    assert len(seen.pictures) == seen.tags.count("svg") == 2 * (1 + 3) + 2
+    assert seen.tags.count("table") == seen.tags.count("caption") == 10
+    # Of each task: rollouts saved, and the curves of two strategies and a bound, over rollouts and
+    # over transitions; two of all.
+    assert len(seen.pictures) == seen.tags.count("svg") == 2 * (1 + 2 * 3) + 2
     for words in seen.pictures:
         assert words.endswith(".")
     assert any(
@@ -155,7 +157,8 @@ def test_page_answers_and_says_how_it_was_decided(seen: Page, comparison: dict[s
         for name, own in result["bounds"].items():
             assert f"{name} {own['sentence']}." in text
     assert "Wilcoxon's signed-rank test on the 7 seeds planned" in text
-    for part in ("95 % band", "n = 6 to 7 seeds", "perfect model", "training rollouts"):
+    assert text.count("regret to true_dynamics") == text.count("The bound is no supremum") == 2
+    for part in ("95 % band", "n = 6 to 7 seeds", "perfect model", "training transitions"):
         assert part in text
 
 
@@ -170,6 +173,46 @@ def test_what_found_starts_lose_is_said_of_their_task_alone(tmp_path: Path) -> N
         assert text.count("are found, not asked for") == 1
     of_first = whole[whole.index('id="task-1"') : whole.index('id="task-2"')]
     assert "wandering" in of_first and "are found, not asked for" in of_first
+
+
+def test_page_shows_every_pair_of_strategies() -> None:
+    seeds, task = range(12), TaskPlan("pendulum", -30.0, 12, "return")
+    found = analyse([task], STRATEGIES, seeds, (), synthetic.learning(task, RATES, seeds))
+    text = " ".join(Page(page(found)).text.split())
+    pairs = found["tasks"]["pendulum"]["pairs"]
+    assert [(pair["strategy"], pair["reference"]) for pair in pairs] == [
+        ("random", "joint_information"), ("random", "ucb"), ("joint_information", "ucb"),
+    ]  # fmt: skip
+    claimed = [f"{pair['strategy']} {pair['sentence']}." in text for pair in pairs]
+    assert claimed == [True, False, True]
+
+
+def test_what_runs_were_made_with_is_said_and_where_it_differs(tmp_path: Path) -> None:
+    runs = [
+        replace(run, made_with=(f"python 3.11, torch 2.{12 + (run.seed > 1)}",))
+        for run in synthetic.learning(TASKS[0], {"random": 0.2, "ucb": 0.4}, range(4))
+    ]
+    found = write_comparison(tmp_path, planned(TASKS[:1], ("random", "ucb"), range(4), ()), runs)
+    console = Console(width=300, record=True, file=io.StringIO())
+    console.print(render(found))
+    for text in (Page(page(found)).text, markdown(found), console.export_text()):
+        assert "not all made alike" in text
+        assert "4 runs with torch 2.12; 4 runs with torch 2.13." in text
+    assert "The runs were made with python 3.11." in Page(page(found)).text
+
+
+def test_the_axis_of_learning_curves_is_chosen_without_a_script(
+    folder: Path, comparison: dict[str, Any]
+) -> None:
+    html = (folder / "comparison.html").read_text()
+    assert html.count('type="radio"') == 2 and html.count(" checked>") == 1
+    for axis in ("rollouts", "transitions"):
+        assert f"body:has(#over-{axis}:not(:checked)) .over-{axis} {{ display: none; }}" in html
+        assert html.count(f'class="curves over-{axis}"') == 2
+    own = comparison["tasks"]["pendulum"]["strategies"]["ucb"]
+    steps = synthetic.STEPS
+    assert own["learning_curve_over"]["transitions"]["transitions"][0] == steps
+    assert "robot_seconds" not in own["learning_curve_over"]  # these runs did not note it
 
 
 def test_page_lists_what_is_left_out(seen: Page) -> None:
@@ -208,7 +251,7 @@ def test_markdown_tables_are_whole(comparison: dict[str, Any]) -> None:
     for name, result in comparison["tasks"].items():
         assert f"### {name}\n\n{result['answer']}\n" in text
     tables = [part for part in text.split("\n\n") if part.startswith("|")]
-    assert len(tables) == 8
+    assert len(tables) == 10
     for table in tables:
         lines = [line.replace("\\|", "") for line in table.strip().split("\n")]
         assert len({line.count("|") for line in lines}) == 1

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from robo_al import loop
 from robo_al.build import create_campaign, make_oracle, open_campaign
 from robo_al.compare.plan import Run, load_plan
-from robo_al.compare.records import UNFINISHED, read_record
+from robo_al.compare.records import UNFINISHED, RunRecord, read_record
 from robo_al.compare.worker import turn
 from robo_al.config.schema import Config
 from robo_al.dataset.lock import lock_folder
@@ -52,10 +53,26 @@ def test_a_run_is_the_campaign_of_its_configuration(write: Write, tmp_path: Path
     assert told[-1]["solved_at"] is None
 
 
+def test_a_run_that_goes_on_with_a_larger_budget_is_the_one_that_had_it_at_once(
+    write: Write, tmp_path: Path
+) -> None:
+    turn(request(config_of(write()), tmp_path / "run"), lambda **fields: None)
+
+    def seen(name: str, budget: int) -> RunRecord:
+        found = read_record(tmp_path / name, "fake", "joint_information", 1, budget)
+        return replace(found, cpu_seconds=0.0)
+
+    assert (seen("run", 3).failed, seen("run", 5).failed) == (None, UNFINISHED)
+    more = config_of(write(budget=5))
+    for folder in ("run", "at once"):
+        turn(request(more, tmp_path / folder), lambda **fields: None)
+    assert seen("run", 5).failed is None and seen("run", 5) == seen("at once", 5)
+
+
 def test_a_run_of_another_configuration_is_not_touched(write: Write, tmp_path: Path) -> None:
     turn(request(config_of(write()), tmp_path / "run"), lambda **fields: None)
     before = digest(tmp_path / "run")
-    other = config_of(write(budget=5))
+    other = config_of(write()).model_copy(update={"contexts": 3})
     with pytest.raises(RunFolderError, match="a run of another configuration"):
         turn(request(other, tmp_path / "run"), lambda **fields: None)
     assert digest(tmp_path / "run") == before

@@ -1,6 +1,6 @@
-"""What a comparison reads beside its plan: plugins' files, recordings, files that parameters name.
+"""What campaigns read beside their configuration: plugins' files, recordings, files that are named.
 
-A comparison that goes on after one of them has changed would put two experiments into one folder.
+A run or comparison that goes on after one of them has changed puts two experiments into one folder.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from typing import Any
 
 from robo_al.config.schema import Config
 from robo_al.dataset.recordings.recording import digest
-from robo_al.errors import ConfigError
+from robo_al.errors import ConfigError, RunFolderError
 from robo_al.plugins import GYMNASIUM, of_suite
 from robo_al.tasks.offers import offers_of
 from robo_al.tasks.shelf import borrowed
@@ -47,10 +47,29 @@ def inputs_of(configs: Iterable[Config]) -> dict[str, str]:
 def changed(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Return what is not as it was, a line each."""
     return [
-        f"{name}: its content is not what it was when the comparison began"
+        f"{name}: its content is not what it was when this began"
         for name, sha256 in was.items()
         if name in now and now[name] != sha256
     ]
+
+
+def with_inputs(config: Config, folder: Path) -> Config:
+    """Return a configuration with what it reads as it is now, which is as it was noted.
+
+    Raises:
+        RunFolderError: it is not, and nobody has said that the run goes on with what is there now.
+    """
+    if config.inputs is None:  # an earlier robo-al did not note them
+        return config
+    found = inputs_of([config])
+    lines = [] if config.inputs == "now" else changed(config.inputs, found)
+    if lines:
+        raise RunFolderError(
+            "\n  ".join([f"{folder}: what this run reads has changed", *lines])
+            + "\nput it back; or go on with it as it is now, which is noted: "
+            f"robo-al resume {folder} --inputs now"
+        )
+    return config.model_copy(update={"inputs": found})
 
 
 def _sources(spec: str) -> list[Path]:
