@@ -29,6 +29,8 @@ def policies_of(
         UserError: there are not so many, or too many.
     """
     there = list(dict.fromkeys(rollout.policy for rollout in rollouts))
+    if not there:
+        raise UserError(f"{where}: has no rollout yet; each is a line below its columns")
     for name in names:
         if name not in there:
             raise UserError(f"{where}: no rollout is of policy {name!r}; there are {_few(there)}")
@@ -39,7 +41,7 @@ def policies_of(
         raise UserError(f"{where}: has {_few(found)}; name two of them: robo-al ab {where} A B")
     if len(found) < (2 if against is None else 1):
         raise UserError(
-            f"{where}: {_few(found) if found else 'no policy'} alone; name two policies, or what "
+            f"{where}: {_few(found)} alone; name two policies, or what "
             "one is to reach: --against VALUE"
         )
     return found
