@@ -19,7 +19,7 @@ from robo_al.dataset.rows import EVALUATION
 from robo_al.dataset.stored import evaluation_id
 from robo_al.models.imagination import imagine
 from robo_al.seeds import Purpose, generator, integer
-from robo_al.types import MEAN, Candidate, ClosedLoop, Context, Failure, Outcome
+from robo_al.types import MEAN, Candidate, ClosedLoop, Failure, Outcome
 
 if TYPE_CHECKING:
     from robo_al.campaign.campaign import Campaign
@@ -86,7 +86,14 @@ class FrugalEvaluation:
         start, execution = self._seeds(index, len(rows))
         finds = campaign.parts.task.finds_starts
         look = campaign.find if finds else campaign.parts.contexts_from
-        row = self._row(index, len(rows), look([start])[0], execution)
+        wanted = Candidate(
+            context=look([start])[0],
+            controller=ClosedLoop(MEAN, "policy"),
+            horizon=campaign.parts.task.horizon,
+            seed=execution,
+            id=evaluation_id(index, len(rows)),
+        )
+        row = evaluation_row(campaign, index, wanted, campaign.learner.model_hash)
         with campaign.dataset.ledger.transaction():
             campaign.dataset.ledger.insert(row)
         candidate = restore(row)
@@ -168,34 +175,33 @@ class FrugalEvaluation:
         )
         return imagined.returns
 
-    def _row(self, index: int, start: int, context: Context, seed: int) -> RolloutRow:
-        """Return the row of a rollout: behind those of its round, and by no acquisition."""
-        campaign = self._campaign
-        horizon, provenance = campaign.parts.task.horizon, campaign.parts.provenance
-        rollout = evaluation_id(index, start)
-        candidate = Candidate(context, ClosedLoop(MEAN, "policy"), horizon, seed, rollout)
-        controller = controller_json(candidate)
-        return RolloutRow(
-            id=rollout,
-            round=index,
-            index=len(campaign.dataset.ledger.rows(RolloutRow, round=index)),
-            state="selected",
-            context=to_json(context_json(context)),
-            controller=to_json(controller),
-            horizon=horizon,
-            seed=seed,
-            content_hash=content_hash(candidate, controller),
-            strategy=EVALUATION,
-            acquisition=EVALUATION,
-            selector=EVALUATION,
-            policy=provenance["policy"],
-            model=provenance["model"],
-            oracle=provenance["oracle"],
-            config_hash=provenance["config_hash"],
-            versions=provenance["versions"],
-            model_hash=campaign.learner.model_hash,
-            score=None,
-            rank=None,
-            gain=None,
-            predicted_information=None,
-        )
+
+def evaluation_row(
+    campaign: "Campaign", index: int, candidate: Candidate, model_hash: str | None
+) -> RolloutRow:
+    """Return the row of a rollout: behind those of its round, and by no acquisition."""
+    provenance, controller = campaign.parts.provenance, controller_json(candidate)
+    return RolloutRow(
+        id=candidate.id,
+        round=index,
+        index=len(campaign.dataset.ledger.rows(RolloutRow, round=index)),
+        state="selected",
+        context=to_json(context_json(candidate.context)),
+        controller=to_json(controller),
+        horizon=candidate.horizon,
+        seed=candidate.seed,
+        content_hash=content_hash(candidate, controller),
+        strategy=EVALUATION,
+        acquisition=EVALUATION,
+        selector=EVALUATION,
+        policy=provenance["policy"],
+        model=provenance["model"],
+        oracle=provenance["oracle"],
+        config_hash=provenance["config_hash"],
+        versions=provenance["versions"],
+        model_hash=model_hash,
+        score=None,
+        rank=None,
+        gain=None,
+        predicted_information=None,
+    )

@@ -6,14 +6,22 @@ import termios
 import tty
 from typing import Any
 
+from robo_al.errors import UserError
+
 _ERASE = "\x7f\b"
 """What the key for the last character sends."""
 
 
 class Keys:
-    """The keyboard, whose keys are read without Enter while this is entered."""
+    """The keyboard, whose keys are read without Enter while this is entered.
+
+    Raises:
+        UserError: there is none, and no file in its place.
+    """
 
     def __init__(self) -> None:
+        if sys.stdin is None:
+            raise UserError("keys: standard input is closed; use a terminal, or a file of keys")
         self._file = sys.stdin.fileno()
         self._before: list[Any] | None = None
 

@@ -2,17 +2,19 @@
 
 import argparse
 import getpass
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robo_al.commands import AddCommand
+from robo_al.commands import AddCommand, Stopped
 from robo_al.errors import UserError
 
 if TYPE_CHECKING:
     from robo_al.commands.keys import Keys
     from robo_al.dataset.ledger import LabelRow, Ledger
+    from robo_al.dataset.rows import RolloutRow
+    from robo_al.dataset.view import RunView
     from robo_al.types import Scalar
 
 SUCCESS: "dict[str, Scalar]" = {"y": True, "n": False, "u": "unsure"}
@@ -46,7 +48,6 @@ def _label(options: argparse.Namespace) -> None:
     from robo_al.dataset.folders import LEDGER
     from robo_al.dataset.ledger import Ledger
     from robo_al.dataset.view import RunView
-    from robo_al.report.card import card
     from robo_al.report.terminal import say
     from robo_al.report.words import count
 
@@ -62,19 +63,34 @@ def _label(options: argparse.Namespace) -> None:
     with closing(Ledger.open(options.folder / LEDGER)) as ledger, Keys() as keys:
         sitting = Sitting(ledger, by, options.rollouts or list(rows), bool(options.rollouts))
         say(HELP)
-        while not sitting.ended:
-            rollout, left = sitting.next(), len(sitting.unanswered)
-            if rollout is None:
-                say("\nNo rollout is left to ask about: z takes back, q quits", "bold")
-            else:
-                say(f"\n{rollout}, {count(left, 'rollout')} to go", "bold")
-                for line in card(run, rows[rollout], sitting.said(rollout)):
-                    say(line)
-            while not (told := sitting.press(rollout, keys)):
-                say(HELP)
-            say(told)
+        try:
+            while not sitting.ended:
+                _ask(run, rows, sitting, keys)
+        except KeyboardInterrupt:
+            again = f"robo-al label {options.folder}"
+            raise Stopped(f"stopped; what was said is kept; go on with: {again}") from None
         answered = len(sitting.rollouts) - len(sitting.unanswered)
         say(f"{by} has answered {answered} of {count(len(sitting.rollouts), 'rollout')}.")
+
+
+def _ask(
+    run: "RunView", rows: "Mapping[str, RolloutRow]", sitting: "Sitting", keys: "Keys"
+) -> None:
+    """Show the rollout that is to be asked about now, and do what a key says of it."""
+    from robo_al.report.card import card
+    from robo_al.report.terminal import say
+    from robo_al.report.words import count
+
+    rollout, left = sitting.next(), len(sitting.unanswered)
+    if rollout is None:
+        say("\nNo rollout is left to ask about: z takes back, q quits", "bold")
+    else:
+        say(f"\n{rollout}, {count(left, 'rollout')} to go", "bold")
+        for line in card(run, rows[rollout], sitting.said(rollout)):
+            say(line)
+    while not (told := sitting.press(rollout, keys)):
+        say(HELP)
+    say(told)
 
 
 def _user() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robo_al.commands import AddCommand, Stopped, tell
-from robo_al.errors import StorageError
+from robo_al.errors import RunFolderError, StorageError
 
 if TYPE_CHECKING:
     from robo_al.campaign.campaign import Campaign
@@ -81,11 +81,17 @@ def _begun(config: "Config", folder: Path) -> "tuple[Campaign, closing[Oracle], 
 
 def _resume(options: argparse.Namespace) -> None:
     from robo_al.config.overrides import split_arguments
-    from robo_al.dataset.folders import need_run
+    from robo_al.dataset.folders import AB_PLAN, need_run
     from robo_al.dataset.start_folder import started_in, what_is_gone, where_from
 
     given, overrides = split_arguments(options.arguments, "run folder", "robo-al resume runs/first")
     need_run(Path(given))
+    if (Path(given).absolute().parent / AB_PLAN).exists():
+        parent = Path(given).absolute().parent
+        raise RunFolderError(
+            f"{given}: its rollouts are those of two policies, and nothing is learned from them; "
+            f"go on with: robo-al ab {parent}"
+        )
     here = Path.cwd()
     tell([f"{given}: its parts are loaded", *what_is_gone(Path(given))])
     with started_in(Path(given)) as folder:

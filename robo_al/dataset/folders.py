@@ -12,6 +12,9 @@ CONFIG = "config.yaml"
 """In the folder of a run: its configuration, every default filled in."""
 COMPARISON = "comparison.yaml"
 """In the folder of a comparison: the whole plan, every default filled in."""
+AB_PLAN = "ab-plan.json"
+"""In the folder of two policies against each other: what is compared. The run that has the rollouts
+is beside it."""
 LEDGER = "ledger.sqlite"
 RUN_FOLDERS = ("episodes", "evaluations", "models")
 _LEFTOVERS = {
@@ -43,6 +46,11 @@ def need_run(folder: Path) -> None:
             f"{folder}: this is a comparison, not a run; look at {folder / 'comparison.html'}, go "
             f"on with it by robo-al compare PLAN --out {folder} --resume, or name one of its runs, "
             f"which are in {folder / 'runs'}"
+        )
+    if is_there(folder / AB_PLAN):
+        raise RunFolderError(
+            f"{folder}: these are two policies against each other, whose rollouts are in "
+            f"{folder / 'run'}; go on with: robo-al ab {folder}"
         )
     raise RunFolderError(f"{folder}: no run here (there is no {CONFIG})")
 
@@ -114,6 +122,8 @@ def need_new(folder: Path) -> None:
         hint = f", or go on with the run in it: robo-al resume {folder}"
     elif COMPARISON in names:
         hint = f", or go on with the comparison: robo-al compare PLAN --out {folder} --resume"
+    elif AB_PLAN in names:
+        hint = f", or go on with what was begun in it: robo-al ab {folder}"
     raise RunFolderError(f"{folder}: not empty (it has {min(names)}); give a new folder{hint}")
 
 

@@ -69,6 +69,8 @@ def test_keys_in_a_terminal_are_kept_by_a_process_that_is_killed(folder: Path) -
         terminal.press("", f"{FIRST}, 2 rollouts to go")
         terminal.press("7", f"{FIRST}: progress 0.7")
         terminal.press("y", f"{SECOND}, 1 rollout to go")
+        terminal.process.kill()
+        assert terminal.wait() == -9
     assert RunView(folder).labels == {FIRST: {"progress": 0.7, "success": True}, SECOND: {}}
     with Terminal(folder) as terminal:
         terminal.press("", f"{SECOND}, 1 rollout to go")
@@ -113,6 +115,14 @@ def test_what_is_wrong_is_one_line_and_nothing_is_said(
     assert told in said.err
     assert said.err.count("\n") == 1
     assert (folder / "ledger.sqlite").read_bytes() == before
+
+
+def test_without_a_keyboard_or_a_file_nothing_is_asked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["label", str(folder), "--by", "Ada"]) == 2
+    assert "standard input is closed" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

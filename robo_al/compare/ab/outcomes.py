@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal, NamedTuple
 
 
@@ -10,9 +11,15 @@ from typing import Literal, NamedTuple
 class Scale:
     """What a rollout is judged by, and between which ends that lies."""
 
-    name: Literal["success", "score"]
+    name: Literal["success", "score", "return"]
     low: float
+    """Infinite, as the other end is, where nobody knows it."""
     high: float
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it is known between which ends a value lies."""
+        return isfinite(self.high - self.low)
 
 
 SUCCESS = Scale("success", 0.0, 1.0)

@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
@@ -117,7 +118,7 @@ def _table(result: JSON) -> tuple[list[str], list[list[str]]]:
             policy,
             f"{own['rollouts']}",
             "–" if own["mean"] is None else shown(own["mean"]),
-            f"{shown(own['low'])} to {shown(own['high'])}",
+            "–" if own["low"] is None else f"{shown(own['low'])} to {shown(own['high'])}",
             "–" if own["p"] is None else f"{own['p']:.2g}",
         ]
         for policy, own in result["policies"].items()
@@ -161,7 +162,8 @@ def limits(found: dict[str, JSON], over: str, of: str, none: float | None) -> Fi
     for (name, one), colour, line in zip(found.items(), (BLUE, ORANGE), "-:", strict=False):
         curve = one["so_far"]
         at = range(1, len(curve["mean"]) + 1)
-        axes.fill_between(at, curve["low"], curve["high"], color=colour, alpha=0.2, lw=0)
+        low, high = np.array(curve["low"], float), np.array(curve["high"], float)  # NaN for None
+        axes.fill_between(at, low, high, color=colour, alpha=0.2, lw=0)
         label = f"{_short(name)} (n = {len(at)})" if len(found) > 1 else f"mean (n = {len(at)})"
         axes.plot(at, curve["mean"], line, color=colour, lw=1.6, label=label)
         if (decided := one["decided_after"]) is not None:

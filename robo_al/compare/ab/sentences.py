@@ -1,5 +1,6 @@
 """What A against B has come to, in words."""
 
+from collections.abc import Callable
 from typing import Any
 
 from robo_al.report.words import count, number, percent
@@ -24,25 +25,25 @@ def _difference(found: JSON, by_success: bool) -> str:
     before, after = found["before"], found["after"]
     if not found["pairs"]:
         return f"{after} and {before} have no pair of rollouts yet"
-    gained = (found["mean"], found["low"], found["high"])
+    gained, ends = found["mean"], (found["low"], found["high"])
     means = found["means"][::-1]
     if found["above"] is False:  # told from the better one's side
         before, after = after, before
-        gained = (-found["mean"], -found["high"], -found["low"])
+        gained = -gained
+        ends = (_minus(found["high"]), _minus(found["low"]))
         means = means[::-1]
     pairs = count(found["pairs"], "pair")
     if by_success:
         sizes = " against ".join(f"{mean * found['pairs']:.0f}" for mean in means)
         counted = f"{sizes} successes in {pairs} of rollouts"
         better = f"{after} succeeds more often than {before}"
-        amount = f"{_points(gained[0])} percentage points"
+        amount = f"{_points(gained)} percentage points"
     else:
         sizes = " against ".join(map(number, means))
         counted = f"{sizes} in the mean of {pairs} of rollouts"
         better = f"{after} scores higher than {before}"
-        amount = number(gained[0])
-    low, high = (_points(x) if by_success else number(x) for x in gained[1:])
-    limits = f"{amount} (95 % confidence sequence {low} to {high})"
+        amount = number(gained)
+    limits = f"{amount} ({between(*ends, _points if by_success else number)})"
     if found["decided_after"] is None:
         better = f"{after} and {before} are not told apart yet"
         return f"{better}: {counted}, {after} minus {before} is {limits}"
@@ -63,11 +64,22 @@ def _threshold(name: str, own: JSON, against: float, by_success: bool) -> str:
         return f"{what}: no rollout counts yet"
     if by_success:
         counted = f"{own['mean'] * known:.0f} successes in {count(known, 'rollout')}"
-        limits = f"{_points(own['low'])} to {percent(own['high'])}"
+        limits = f"{between(own['low'], own['high'], _points)} %"
     else:
         counted = f"{number(own['mean'])} in {count(known, 'rollout')}"
-        limits = f"{number(own['low'])} to {number(own['high'])}"
-    return f"{what}: {counted} (95 % confidence sequence {limits})"
+        limits = between(own["low"], own["high"], number)
+    return f"{what}: {counted} ({limits})"
+
+
+def between(low: float | None, high: float | None, shown: Callable[[float], str]) -> str:
+    """Return the limits of a mean in words; the first values of an unknown range have none."""
+    if low is None or high is None:
+        return "no 95 % confidence sequence yet"
+    return f"95 % confidence sequence {shown(low)} to {shown(high)}"
+
+
+def _minus(end: float | None) -> float | None:
+    return None if end is None else -end
 
 
 def _points(share: float) -> str:
@@ -92,18 +104,30 @@ def left_out(result: JSON) -> str:
 def how_decided(result: JSON) -> list[str]:
     """Return how it was decided, in sentences."""
     scale = result["judged_by"]
-    of_success = "A bettor bets on which policy of a pair succeeds"
-    of_score = f"A bettor bets on values between {number(scale['low'])} and {number(scale['high'])}"
+    bettor = "A bettor bets on which policy of a pair succeeds"
+    spread = (
+        "The bets are spread evenly over all shares of the capital and over the whole of it "
+        "(Waudby-Smith and Ramdas 2024, hgKelly; on pairs of which one succeeds this is a test "
+        "martingale on McNemar's discordant pairs)."
+    )
+    if scale["low"] is None:
+        bettor = "A bettor bets on how far values lie from it in their own standard deviations"
+        spread = (
+            "No range of the values is known, so that they are taken for Gaussian (Wang and Ramdas "
+            "2025, a t test that holds at any time): where rare values are far worse than those "
+            "seen, this is too sure."
+        )
+    elif scale["name"] != "success":
+        ends = f"{number(scale['low'])} and {number(scale['high'])}"
+        bettor = f"A bettor bets on values between {ends}"
     return [
-        f"{of_success if scale['name'] == 'success' else of_score}, and cannot gain on average "
+        f"{bettor}, and cannot gain on average "
         "where there is no difference. A difference is claimed once the bettor has 20 times what "
         "they began with: where there is none, that happens in 5 of 100 comparisons at most, "
         "however often one looks and whenever one stops.",
         "A confidence sequence holds the true mean at all times with a confidence of 95 %, for "
         "each figure by itself. Its limits only come closer.",
-        "The bets are spread evenly over all shares of the capital and over the whole of it "
-        "(Waudby-Smith and Ramdas 2024, hgKelly; on pairs of which one succeeds this is a test "
-        "martingale on McNemar's discordant pairs).",
+        spread,
         "This holds for starts that are drawn at random, with both policies in random order from "
         "each; a policy that was changed between its rollouts is another policy.",
     ]

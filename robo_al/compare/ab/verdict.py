@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from robo_al.compare import sequential
-from robo_al.compare.ab import sentences
+from robo_al.compare.ab import gaussian, sentences
 from robo_al.compare.ab.outcomes import Judged, Pairs, Scale, paired
 from robo_al.errors import UserError
 
@@ -29,6 +29,8 @@ def policies_of(
         UserError: there are not so many, or too many.
     """
     there = list(dict.fromkeys(rollout.policy for rollout in rollouts))
+    if not there:
+        raise UserError(f"{where}: has no rollout yet; each is a line below its columns")
     for name in names:
         if name not in there:
             raise UserError(f"{where}: no rollout is of policy {name!r}; there are {_few(there)}")
@@ -39,7 +41,7 @@ def policies_of(
         raise UserError(f"{where}: has {_few(found)}; name two of them: robo-al ab {where} A B")
     if len(found) < (2 if against is None else 1):
         raise UserError(
-            f"{where}: {_few(found) if found else 'no policy'} alone; name two policies, or what "
+            f"{where}: {_few(found)} alone; name two policies, or what "
             "one is to reach: --against VALUE"
         )
     return found
@@ -74,7 +76,7 @@ def judge(
         asked.append(pairs)
     result: JSON = {
         "decided": all(one["decided_after"] is not None for one in asked),
-        "judged_by": {"name": scale.name, "low": scale.low, "high": scale.high},
+        "judged_by": {"name": scale.name, "low": _known(scale.low), "high": _known(scale.high)},
         "against": against,
         "policies": alone,
         "difference": pairs,
@@ -86,7 +88,7 @@ def _alone(rollouts: Sequence[Judged], name: str, scale: Scale, against: float |
     """Return what is known of one policy's mean, and on which side of the threshold it is."""
     own = [rollout.value for rollout in rollouts if rollout.policy == name]
     values = np.array([value for value in own if value is not None], float)
-    found = _mean(values, scale.low, scale.high, against)
+    found = _mean(values, scale, against)
     return {"rollouts": len(own), "unsure": len(own) - len(values), **found}
 
 
@@ -94,7 +96,8 @@ def _difference(pairs: Pairs, policies: Sequence[str], scale: Scale) -> JSON:
     """Return what is known of the second policy's advantage over the first."""
     before, after = np.array(pairs.before, float), np.array(pairs.after, float)
     width = scale.high - scale.low
-    found = _mean(np.clip(after - before, -width, width), -width, width, 0.0)
+    apart = Scale(scale.name, -width, width)
+    found = _mean(np.clip(after - before, -width, width), apart, 0.0)
     signs = np.sign(after - before)
     return {
         "before": policies[0],
@@ -110,30 +113,42 @@ def _difference(pairs: Pairs, policies: Sequence[str], scale: Scale) -> JSON:
     }
 
 
-def _mean(values: Float[np.ndarray, "n"], low: float, high: float, null: float | None) -> JSON:
+def _mean(values: Float[np.ndarray, "n"], scale: Scale, null: float | None) -> JSON:
     """Return a mean with its limits after each value, and when it was told from `null`."""
-    at = [] if null is None else [null]
-    lows, highs = sequential.confidence_sequence(values, low, high, at)
+    if scale.bounded:
+        at = [] if null is None else [null]
+        lows, highs = sequential.confidence_sequence(values, scale.low, scale.high, at)
+    else:
+        lows, highs = gaussian.confidence_sequence(values)
     found: JSON = {
         "mean": _or_none(values),
-        "low": float(lows[-1]) if len(lows) else low,
-        "high": float(highs[-1]) if len(highs) else high,
+        "low": _known(float(lows[-1]) if len(lows) else scale.low),
+        "high": _known(float(highs[-1]) if len(highs) else scale.high),
         "p": None,
         "decided_after": None,
         "above": None,
         "so_far": {
             "mean": (np.cumsum(values) / np.arange(1, len(values) + 1)).tolist(),
-            "low": lows.tolist(),
-            "high": highs.tolist(),
+            "low": [_known(low) for low in lows.tolist()],
+            "high": [_known(high) for high in highs.tolist()],
         },
     }
     if null is not None:
-        found["p"] = sequential.p_value(max(sequential.capital(values, null, low, high), default=1))
-        decided = (lows >= null) | (highs <= null)
+        if scale.bounded:
+            capital = sequential.capital(values, null, scale.low, scale.high)
+        else:
+            capital = gaussian.capital(values, null)
+        found["p"] = sequential.p_value(max(capital, default=1))
+        decided = capital >= 1 / sequential.LEVEL
         if decided.any():
-            found["decided_after"] = int(decided.argmax()) + 1
-            found["above"] = bool(lows[-1] >= null)
+            found["decided_after"] = after = int(decided.argmax()) + 1
+            found["above"] = bool(values[:after].mean() > null)
     return found
+
+
+def _known(end: float) -> float | None:
+    """Return the end of a range as JSON can say it."""
+    return end if np.isfinite(end) else None
 
 
 def _or_none(values: Float[np.ndarray, "n"]) -> float | None:

@@ -80,7 +80,7 @@ def test_which_policies_are_looked_at() -> None:
         (["a", "a"], 3, "with itself"),
         (["a", "d"], 3, "no rollout is of policy 'd'"),
         ([], 1, "alone"),
-        ([], 0, "no policy alone"),
+        ([], 0, "no rollout yet"),
     ):
         with pytest.raises(UserError, match=told):
             policies_of(rollouts[:kept], names, None, "x.csv")
