@@ -74,7 +74,8 @@ def test_the_stored_configuration_is_whole(tmp_path: Path) -> None:
     assert stored.horizon == 10  # likewise
     assert stored.control_period == 0.1  # its `dt`
     assert stored.starts == "asked"  # as was found out
-    known = ("threshold", "horizon", "control_period", "starts")
+    known = ("threshold", "horizon", "control_period", "starts", "inputs")
+    assert stored.inputs == {}  # nothing but what comes with robo-al
     assert stored.evaluation.kind == "full"  # the oracle is a simulation
     left_open: dict[str, Any] = dict.fromkeys(known)
     left_open["evaluation"] = stored.evaluation.model_copy(update={"kind": None})

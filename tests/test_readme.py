@@ -80,11 +80,14 @@ def test_the_comparison_of_the_readme(lab: Path) -> None:
     (block,) = (block for block in blocks("README.md") if block[1].startswith("robo-al compare "))
     printed = execute(*block, lab)
     comparison = json.loads((lab / "runs" / "quick" / "comparison.json").read_text())
-    strategies = comparison["tasks"]["pendulum"]["strategies"]
-    assert list(strategies) == ["random", "greedy_return", "joint_information"]
+    task = comparison["tasks"]["recorded_pendulum"]
+    strategies = task["strategies"]
+    assert list(strategies) == ["random", "joint_information", "one_by_one"]
     for figures in strategies.values():
-        assert [run["failed"] for run in figures["runs"]] == [None] * 4
-    assert comparison["tasks"]["pendulum"]["answer"].split(":")[0].split()[0] in printed
+        assert [run["failed"] for run in figures["runs"]] == [None] * 12
+    assert strategies["joint_information"]["ended"] == "higher"
+    assert strategies["joint_information"]["sentence"] in " ".join(printed.split())
+    assert task["answer"] == comparison["answer"]
     assert (lab / "runs" / "quick" / "comparison.html").stat().st_size > 10_000
 
 

@@ -13,9 +13,9 @@ from robo_al.errors import RoboALError, UserError
 def add(command: AddCommand) -> None:
     """Add the command."""
     compare = command("compare", _compare, "run strategies x tasks x seeds, and tell which is best")
-    what = compare.add_mutually_exclusive_group(required=True)
-    what.add_argument("config", metavar="CONFIG", nargs="?", help="a YAML file, or a shipped one's")
-    what.add_argument(
+    source = compare.add_mutually_exclusive_group(required=True)
+    source.add_argument("config", metavar="CONFIG", nargs="?", help="a YAML file, or a shipped one")
+    source.add_argument(
         "--merge",
         type=Path,
         nargs="+",

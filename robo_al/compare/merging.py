@@ -43,14 +43,22 @@ def merge(folders: Sequence[Path], out: Path) -> None:
                 shutil.copytree(folder / "runs", out / "runs", dirs_exist_ok=True)
             shutil.copy(folders[0] / STARTED_IN, out / STARTED_IN)
         seeds = [seed for content in contents for seed in content["seeds"]]
-        merged = contents[0] | {"seeds": seeds, "planned_seeds": []}
+        tasks = {name: _with_budgets(name, contents) for name in contents[0]["tasks"]}
+        merged = contents[0] | {"tasks": tasks, "seeds": seeds, "planned_seeds": []}
         merged["sha256"] = content_hash(merged)
         write_atomically(out / COMPARISON, plain_yaml.dump(merged).encode())
 
 
+def _with_budgets(name: str, contents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return a task that has had every smaller budget that it had in any of the folders."""
+    tasks: list[dict[str, Any]] = [content["tasks"][name] for content in contents]
+    earlier = {budget for task in tasks for budget in task.get("earlier_budgets", ())}
+    return tasks[0] | {"earlier_budgets": sorted(earlier)}
+
+
 def _refuse(folders: Sequence[Path], contents: Sequence[dict[str, Any]]) -> None:
     """Raise a `RunFolderError` if these are no parts of one comparison."""
-    first, alike = contents[0], {"seeds": [], "planned_seeds": []}
+    first, alike = contents[0], dict.fromkeys(("seeds", "planned_seeds"), ())
     for folder, content in zip(folders[1:], contents[1:], strict=True):
         both = first | alike, content | alike
         lines = dict.fromkeys([*differences(*both), *differences(*both[::-1])])
