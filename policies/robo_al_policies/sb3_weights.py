@@ -94,6 +94,7 @@ def load_zip(path: str, name: str, algorithm: Algorithm, task: Task) -> None:
             f"({type(error).__name__}: {error})"
         ) from error
     _check_actions(loaded.action_space, task, isinstance(algorithm, PPO), where)
+    _check_observations(loaded.observation_space, algorithm.observation_space, where)
     mine, its = algorithm.policy, loaded.policy
     if type(its) is not type(mine):
         raise ConfigError(
@@ -111,6 +112,16 @@ def load_zip(path: str, name: str, algorithm: Algorithm, task: Task) -> None:
             f"{where}: its networks do not fit; name its algorithm, and its layers as `hidden`: "
             f"{error}"
         ) from error
+
+
+def _check_observations(its: spaces.Space[Any], mine: spaces.Space[Any], where: str) -> None:
+    """Refuse networks that see other numbers than this task's features."""
+    if its.shape != mine.shape:
+        raise ConfigError(
+            f"{where}: its networks see an observation of shape {its.shape}, and here it is "
+            f"{mine.shape}, sine and cosine of each angle among them; where it saw the angles "
+            "themselves, name all `channels` in the configuration, and give none the kind angle"
+        )
 
 
 def _check_actions(space: spaces.Space[Any], task: Task, unscaled: bool, where: str) -> None:

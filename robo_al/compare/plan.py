@@ -137,6 +137,7 @@ class Plan:
         content: dict[str, Any] = {
             "tasks": {
                 task.name: vars(task)
+                | {"earlier_budgets": list(task.earlier_budgets)}
                 | {"config": _without(dumps[task.name, self.competing[0]], ("strategy", "seed"))}
                 for task in self.tasks
             },

@@ -26,7 +26,7 @@ from robo_al.plugins import make_env
 from robo_al.tasks import describe, sample_contexts
 from robo_al.testing import FAKE_ENV, FakeEnv, FakeModel, fake_task, random_transitions
 from robo_al.testing.campaign import FAKE_SETTINGS, fake_parts
-from robo_al.types import MEAN, EnvSpec
+from robo_al.types import MEAN, Channel, EnvFacts, EnvSpec
 from robo_al_policies.sb3 import SB3
 from robo_al_policies.sb3_files import load_policy, save_policy
 from robo_al_policies.sb3_training import MixedReplayBuffer, make_algorithm
@@ -294,7 +294,8 @@ def test_imagined_steps_replace_the_oldest_and_end_only_where_the_task_does():
 
 
 def test_recorded_actions_are_scaled_and_ends_are_the_tasks():
-    spec = EnvSpec("gymnasium:Hopper-v5")
+    channels = tuple(Channel(f"observation[{i}]", "1") for i in range(11))
+    spec = EnvSpec("gymnasium:Hopper-v5", facts=EnvFacts(channels=channels))
     with closing(make_env(spec)) as env:
         task = describe(env, spec)
         steps = random_transitions(np.random.default_rng(0), 3, 60, env)
@@ -431,7 +432,7 @@ def test_a_users_zip_is_loaded_only_when_asked_for_and_with_a_warning(tmp_path):
     ("made", "message"),
     [
         ({"high": (1.0, 1.0)}, "its actions are"),
-        ({"size": 4}, "do not fit"),
+        ({"size": 4}, r"see an observation of shape \(4,\), and here it is"),
         ({"layers": (9,)}, "do not fit"),
         ({"algorithm": PPO}, "name the algorithm that saved it"),
         ({"algorithm": CrossQ}, "name the algorithm that saved it"),
