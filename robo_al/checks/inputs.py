@@ -36,7 +36,7 @@ def inputs_of(configs: Iterable[Config]) -> dict[str, str]:
                 found[spec] = _sha256(files)
         for path in _paths(config.model_dump()):
             if path not in found:
-                found[path] = _sha256([Path(path)])
+                found[path] = _sha256([Path(path).expanduser()])
         env = EnvSpec.in_config(config.model_dump())
         name = f"the recording {env.parameters.get('path', env.name)}"
         if name not in found and (recorded := _recording(env)):
@@ -78,7 +78,7 @@ def _sources(spec: str) -> list[Path]:
     if not place or spec.startswith(GYMNASIUM) or of_suite(spec):
         return []
     if place.endswith(".py"):
-        return [Path(place)]
+        return [Path(place).expanduser()]
     top = place.partition(".")[0]
     package = None if top.startswith("robo_al") else find_spec(top)
     if package is None or package.origin is None:
@@ -96,7 +96,7 @@ def _paths(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _paths(item)
-    elif isinstance(value, str) and Path(value).suffix and Path(value).is_file():
+    elif isinstance(value, str) and Path(value).suffix and Path(value).expanduser().is_file():
         yield value
 
 

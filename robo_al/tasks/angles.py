@@ -6,7 +6,6 @@ Models see sine and cosine of an angle, and so know after a turn what they learn
 import math
 from collections.abc import Iterator, Mapping
 
-import mujoco
 import numpy as np
 from gymnasium import spaces
 from gymnasium.wrappers import TransformObservation
@@ -53,6 +52,10 @@ def _full_turns(env: Env) -> Iterator[int]:
 def _positions_of_hinges(env: Env) -> Iterator[int]:
     """Yield nothing for an env that is not simulated by MuJoCo in this process."""
     model, data = (getattr(env.unwrapped, name, None) for name in ("model", "data"))
+    if model is None:
+        return
+    import mujoco
+
     if not (isinstance(model, mujoco.MjModel) and isinstance(data, mujoco.MjData)):
         return
     turning = (model.jnt_limited == 0) | (np.ptp(model.jnt_range, axis=1) > math.pi)
