@@ -20,9 +20,11 @@ demo: $(INSTALLED)  ## learn to swing up a MuJoCo cart-pole from scratch, and wr
 test: $(INSTALLED)  ## all that shows quickly, or one folder of it: make test FOLDER=tests/models
 	$(PYTEST) -m "not proof" $(FOLDER)
 
-# `make proofs SHORT=1` is of minutes: of each kind of proof one, and no further environments.
+# `make proofs SHORT=1` is of minutes: of each kind of proof one, and no further environments. All of
+# them are followed by the tests once more, with every shape checked.
 proofs: $(INSTALLED)  ## what takes long: kills, histories, devices that break, the README, fuzzing
 	$(PYTEST) -m proof $(if $(SHORT),--short)
+	$(if $(SHORT),,SHAPES=all $(PYTEST) -m "not proof")
 	$(MAKE) fuzz $(if $(SHORT),,test-drivers test-mujoco)
 
 test-drivers:  ## the LeRobot driver, in an environment of LeRobot's own (1.3 GB)
