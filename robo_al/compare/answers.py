@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from robo_al.compare.plan import HELD_OUT_ERROR
 from robo_al.compare.records import UNFINISHED
 from robo_al.report.words import count, listed, noun, number
 
@@ -138,8 +139,11 @@ def _ended(own: JSON, task: JSON) -> str:
         return ""
     value, between = _sizes(own["return_gained"], number)
     seeds = count(own["seeds_compared"], "seed")
+    what, side = task["measure"], own["ended"]
+    if what == HELD_OUT_ERROR:  # the less, the better: told as people think of it
+        what, side = "held-out error", "lower" if side == "higher" else "higher"
     return (
-        f"ended with a {task['measure']} that is {own['ended']} than that of {task['reference']} "
+        f"ended with a {what} that is {side} than that of {task['reference']} "
         f"by {number(value)} (95 % interval {between}, {seeds})"
     )
 

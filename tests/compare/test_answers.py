@@ -183,3 +183,20 @@ def test_runs_left_out_are_counted_by_kind() -> None:
 @pytest.mark.parametrize(("value", "said"), [(3.14, "3.1"), (12.34, "12.3"), (3.0, "3")])
 def test_mean_rollouts_have_two(value: float, said: str) -> None:
     assert answers.rollouts(value) == said
+
+
+@pytest.mark.parametrize(
+    ("measure", "told"),
+    [
+        ("return", "a return that is higher"),
+        ("minus held-out error", "a held-out error that is lower"),
+    ],
+)
+def test_a_larger_error_is_no_better_end(measure, told):
+    own = {
+        "ended": "higher",
+        "return_gained": {"value": 0.02, "low": 0.01, "high": 0.03},
+        "seeds_compared": 12,
+    }
+    said = answers._ended(own, {"measure": measure, "reference": "random"})
+    assert said.startswith(f"ended with {told} than that of random by 0.02")
