@@ -374,10 +374,10 @@ def test_what_a_person_does_at_the_pendant_is_named(arm, emulator, what, code, t
 def test_a_stop_is_believed_when_it_is_measured(arm, emulator):
     stream(arm, 30)
     emulator.tell("creep")
-    with pytest.raises(
-        DriverError, match=r"the stop failed: joint shoulder_pan still moves at 0.3"
-    ):
-        arm.safe_stop()
+    for _ in range(2):  # where the machine is busy, its watchdog may have come before the first
+        with pytest.raises(DriverError) as raised:
+            arm.safe_stop()
+    assert "the stop failed: joint shoulder_pan still moves at 0.3" in str(raised.value)
     emulator.tell("still")
     arm.safe_stop()
 
