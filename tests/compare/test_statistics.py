@@ -43,6 +43,7 @@ BARE_RELAPSED = np.array([1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1], bool)
 
 @pytest.fixture
 def rng():
+    np.random.seed(3)  # rliable draws from NumPy's own generator, whatever it is given
     return np.random.default_rng(3)
 
 
