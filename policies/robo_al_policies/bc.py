@@ -168,9 +168,8 @@ class Imitating:
     """B rollouts controlled by the networks as they were when it was made."""
 
     def __init__(self, imitation: Imitation, members: Sequence[int]) -> None:
-        self._imitation = copy(
-            imitation
-        )  # whose networks a retraining replaces, and leaves as they are
+        # A retraining replaces the networks, and leaves those that are here as they are.
+        self._imitation = copy(imitation)
         self._rows = torch.arange(len(members), device=imitation.device)
         networks = [0 if member == MEAN else member % imitation.sizes.members for member in members]
         self._networks = torch.tensor(networks, device=imitation.device)

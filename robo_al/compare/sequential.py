@@ -102,9 +102,8 @@ def confidence_sequence(
     grid = np.union1d(np.arange(1, _GRID) / _GRID, looked_at)
     reached = np.maximum.accumulate(_capital(_scaled(values, low, high), grid), axis=0)
     left = reached < 1 / LEVEL
-    left = left[
-        : max(1, int(left.any(axis=1).sum()))
-    ]  # all left out: by chance, seldomer than alpha
+    # Where all means are left out, by chance and seldomer than alpha, the limits before it stay.
+    left = left[: max(1, int(left.any(axis=1).sum()))]
     ends = np.concatenate([[0.0], grid, [1.0]])
     lows = ends[left.argmax(axis=1)]
     highs = ends[len(ends) - 1 - left[:, ::-1].argmax(axis=1)]

@@ -25,7 +25,6 @@ GROWTH = 1.5
 """So much more has to be recorded before the next comparison."""
 MOST = 8.0
 """Nats that an error can cost, those of four standard deviations: a jump does not decide alone."""
-_SCORE = "nlpd_"
 
 
 class Auto:
@@ -111,7 +110,7 @@ class Auto:
             self._kind = best
             self._chosen = self._new(best)
         self._compared = len(transitions)
-        return {f"{_SCORE}{kind}": score for kind, score in scores.items()}
+        return {f"nlpd_{kind}": score for kind, score in scores.items()}
 
     # ------------------------------------------------------------ prediction
 
